@@ -33,12 +33,16 @@ FLOORS = (
     ("", "bounds errors logs tasks threads bounded names spelling values sizes counts lengths prompt_tags json_pieces"),
     (
         "graph",
-        "definitions link_types nodes prompts fitting group_nodes ui_file old_files ui_values ui_links editor reading "
-        "links input_names facts roles search following tracing discovery workflow paths loras pruning mermaid",
+        "definitions link_types nodes remarks prompts fitting group_nodes ui_file old_files ui_values ui_links editor "
+        "reading links input_names facts roles search following tracing discovery workflow paths loras pruning "
+        "mermaid",
     ),
     ("media", "file_bytes parts kinds pictures overwriting metadata running_times delivery"),
     ("server", "endpoint protocol posting long_answers faults record incoming connection http client cloud pool"),
-    ("catalogue", "task_words entries request naming fitted choosing secret_inputs workflow_list model_list listings"),
+    (
+        "catalogue",
+        "task_words secret_inputs entries missing request naming fitted choosing workflow_list model_list listings",
+    ),
     ("run", "owner job fleet follow limits sizing used duration asked_inputs inputs planning collecting make earlier"),
     (
         "webui",

@@ -31,6 +31,7 @@ required_open_webui_version: 0.9.6
 #   graph/definitions        What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
 #   graph/link_types         Types of links: which of them say what a link carries, and how an input's name tells its …
 #   graph/nodes              ComfyUI's API format: what a graph looks like, and how to read its nodes.
+#   graph/remarks            What a file of ComfyUI's editor tells beside its graph: where its model files are to be …
 #   graph/prompts            A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
 #   graph/fitting            A value that somebody asks for, made to fit an input of a node.
 #   graph/group_nodes        Group nodes, which old front ends had in place of subgraphs.
@@ -74,12 +75,13 @@ required_open_webui_version: 0.9.6
 #   server/cloud             Everything in which Comfy Cloud differs from a ComfyUI of one's own.
 #   server/pool              The servers of an event loop: opened on demand, shared by all, closed when idle.
 #   catalogue/task_words     What people call what a workflow does: the words near each task.
+#   catalogue/secret_inputs  Which inputs of a workflow hold a key, a password or the like: their values are told to …
 #   catalogue/entries        The workflows that can be asked for by name, from all the places where they may be.
+#   catalogue/missing        What a server lacks for a workflow, and where that is to be had: said so that a person …
 #   catalogue/request        What somebody wants, and the workflow that was found for it: `Request` and …
 #   catalogue/naming         Which installed model, or which bundled workflow, somebody means who says "SDXL", "flux" …
 #   catalogue/fitted         A workflow made to fit a server: which of its installed files it runs with.
 #   catalogue/choosing       From what somebody wants to a workflow and model files that this server has.
-#   catalogue/secret_inputs  Which inputs of a workflow hold a key, a password or the like: their values are told to …
 #   catalogue/workflow_list  What list_workflows answers: which workflows there are, what each is for, and which tasks …
 #   catalogue/model_list     What list_models answers: which models are installed, by their kinds.
 #   catalogue/listings       What describe_workflow answers: everything that a caller has to know about one workflow.
@@ -202,6 +204,10 @@ MOST_WORKFLOW_BYTES = 16 * MB  # of a workflow as JSON, from wherever; with pict
 MOST_HAND_WRITTEN_CHARACTERS = MB  # of a workflow in which what people write by hand is put right
 MOST_NODES = 20_000  # of a workflow, with those in its subgraphs; 1,000 are many
 MOST_NODE_INPUTS = 2000  # of one node
+MOST_FILE_SOURCES = 500  # model files for which a workflow says where they are to be had
+MOST_LINK_CHARACTERS = 300  # of such a link, that it is told; those of official templates have 161 at most
+MOST_AUTHORS_NOTES = 20  # of the notes in a workflow, that are read
+MOST_NOTE_CHARACTERS = 4000  # of one of them
 MOST_REFUSAL_BYTES = 64 * KB  # of the reason that Comfy Cloud gives for a refusal
 
 # JSON is decoded in pieces. One call of Python's decoder holds the interpreter's lock and so stops the event loop, from
@@ -2868,6 +2874,127 @@ def page_only_nodes(graph: Graph) -> set[str]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/remarks.py
+#
+# What a file of ComfyUI's editor tells beside its graph: where its model files are to be had, which packages its nodes
+# belong to, and what its author says of it.
+#
+# Templates and many saved workflows note these in the properties of nodes, inside subgraphs too, and in nodes for notes:
+#
+#     {"type": "VAELoader", "properties": {"cnr_id": "comfy-core", "ver": "0.3.73", "models": [
+#         {"name": "ae.safetensors", "url": "https://huggingface.co/...", "directory": "vae"}]}}
+#     {"type": "MarkdownNote", "widgets_values": ["## Model links ..."]}
+#
+# Where a node's properties tell of no file, a link in a note may: one that ends with the file's name. `read_remarks`
+# passes over what is not of these shapes. All of it is a stranger's: catalogue/missing.py says how much may be told.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+PACKAGE = re.compile(r"[\w.-]{1,100}", re.ASCII)  # in ComfyUI's registry
+REPOSITORY = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)  # on GitHub
+CORE_VERSION = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}", re.ASCII)
+FOLDER = re.compile(r"[\w.-]{1,60}(/[\w.-]{1,60})?", re.ASCII)
+LINK_IN_NOTE = re.compile(r"https://[\w.~%/+,=&?@:-]+", re.ASCII)
+CORE = "comfy-core"  # the package of ComfyUI's own nodes
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Where a model file is to be had, as the workflow's author says."""
+
+    url: str
+    folder: str = ""  # of the server that it belongs in
+    size: int = 0  # in bytes; 0 where the author does not say
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """What a file tells beside its graph."""
+
+    sources: Mapping[str, tuple[FileSource, ...]] = field(default_factory=dict)  # by the file's name in lower case
+    packages: Mapping[str, str] = field(default_factory=dict)  # class -> what it belongs to, as `package_of` says it
+    notes: tuple[str, ...] = ()  # the author's, as they stand in the file
+
+    def source(self, file: str, folder: str) -> FileSource | None:
+        """Where a model file is to be had, which belongs in that folder as far as that is known."""
+        sources = self.sources.get(base_name(file).lower(), ())
+        in_folder = [source for source in sources if source.folder == folder]
+        return next(iter(in_folder or sources), None)
+
+
+NO_REMARKS = Remarks()
+
+
+def read_remarks(ui: Any) -> Remarks:
+    """What a workflow in the UI format tells beside its graph. Blocks, where it is long."""
+    sources: dict[str, dict[FileSource, None]] = {}
+    packages: dict[str, str] = {}
+    notes: list[str] = []
+    left = MOST_FILE_SOURCES
+    for node in _nodes(ui):
+        properties = object_of(node.get("properties"))
+        kind = text_of(node.get("type"))
+        if kind in NOTES and len(notes) < MOST_AUTHORS_NOTES:
+            notes += _note_texts(node)
+        package = package_of(properties)
+        if package:
+            packages.setdefault(kind, package)
+        for item in list_of(properties.get("models"))[:left]:
+            left -= 1
+            model = object_of(item)
+            name = base_name(text_of(model.get("name"))).lower()
+            sources.setdefault(name, {})[_source(model)] = None
+    for link in itertools.chain(*map(LINK_IN_NOTE.findall, notes)):
+        name = base_name(link.partition("?")[0]).lower()
+        if MODEL_FILE.search(name):
+            sources.setdefault(name, {})[FileSource(link)] = None
+    found = {name: tuple(known) for name, known in sources.items()}
+    return Remarks(found, packages, tuple(notes))
+
+
+def _nodes(ui: Any) -> Iterator[Mapping[str, Any]]:
+    """The nodes of a file, with those inside subgraphs."""
+    whole = object_of(ui)
+    for graph in [whole, *list_of(object_of(whole.get("definitions")).get("subgraphs"))]:
+        for node in list_of(object_of(graph).get("nodes")):
+            if isinstance(node, Mapping):
+                yield node
+
+
+def _note_texts(node: Mapping[str, Any]) -> list[str]:
+    """What stands in a node for notes."""
+    values = node.get("widgets_values")
+    texts = list_of(values) or list(object_of(values).values())
+    notes = [text[:MOST_NOTE_CHARACTERS] for text in texts[:1] if isinstance(text, str)]
+    return [note for note in notes if note.strip()]
+
+
+def _source(model: Mapping[str, Any]) -> FileSource:
+    folder = text_of(model.get("directory"))
+    size = model.get("size")
+    return FileSource(
+        url=text_of(model.get("url")),
+        folder=folder if FOLDER.fullmatch(folder) else "",
+        size=size if type(size) is int and size > 0 else 0,
+    )
+
+
+def package_of(properties: Mapping[str, Any]) -> str:
+    """What a node's class belongs to, by the node's properties: "package comfyui-kjnodes", "package kijai/KJNodes on
+    GitHub", "part of ComfyUI 0.3.73"; "" where they do not tell."""
+    package = text_of(properties.get("cnr_id"))
+    version = text_of(properties.get("ver"))
+    if package == CORE:
+        return f"part of ComfyUI {version}" if CORE_VERSION.fullmatch(version) else "part of ComfyUI"
+    if PACKAGE.fullmatch(package):
+        return f"package {package}"
+    repository = text_of(properties.get("aux_id"))
+    if REPOSITORY.fullmatch(repository):
+        return f"package {repository} on GitHub"
+    return ""
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/prompts.py
 #
 # A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
@@ -3761,9 +3888,19 @@ def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
         )
     if SUBGRAPH_ID.fullmatch(node.type):
         raise WorkflowRefused(f"{node} is a subgraph that the file does not contain.", "Save the whole workflow.")
-    package = text_of(node.properties.get("cnr_id"))
-    where = f' It belongs to the package "{shortened(package)}".' if package else ""
-    raise NodeNotInstalled(f"This ComfyUI does not have the node {node}.{where}")
+    package = package_of(node.properties)
+    where = f" ({package})" if package else ""
+    raise NodeNotInstalled(f"This ComfyUI does not have the node {node}{where}.")
+
+
+def stand_in(node: UINode) -> NodeDefinition:
+    """What a node's own file tells of a class that the server does not have: enough to read the node for a description.
+    Widgets whose names the file does not tell are called "value 1", "value 2" and so on."""
+    names = [socket.name for socket in node.inputs if socket.widget]
+    widgets = [Widget(name, page_slots=int(name in SEED_INPUTS)) for name in names]
+    if isinstance(node.values, list) and len(node.values) != sum(1 + widget.page_slots for widget in widgets):
+        widgets = [Widget(f"value {number}") for number in range(1, len(node.values) + 1)]
+    return NodeDefinition(node.type, {}, node.type, widgets=tuple(widgets))
 
 
 @dataclass(frozen=True)
@@ -4353,6 +4490,19 @@ def strange_types(live: Live, definitions: Definitions) -> list[str]:
         except WorkflowRefused:  # such as a group node: `read_ui` names it
             pass
     return sorted(strange)
+
+
+def with_stand_ins(live: Live, definitions: Definitions) -> Definitions:
+    """The definitions, and for the classes that the server does not have what the file itself tells of them: enough to
+    describe such a workflow, not to run it."""
+    strange = set(strange_types(live, definitions))
+    stand_ins: dict[str, NodeDefinition] = {}
+    for _, node in live.nodes:
+        if node.type in strange:
+            known, of_this = stand_ins.get(node.type), stand_in(node)
+            if known is None or len(known.widgets) < len(of_this.widgets):
+                stand_ins[node.type] = of_this
+    return {**definitions, **stand_ins}
 
 
 def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], frozenset[Target]]:
@@ -7236,6 +7386,7 @@ class Workflow:
     given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders: {"{{who}}": "a fox"}
     dynamic: frozenset[Target] = frozenset()  # texts that `dynamic_prompt` rewrites before every run
     definitions: Definitions = field(default_factory=dict, compare=False, repr=False)  # of its nodes, where known
+    remarks: Remarks = field(default=NO_REMARKS, compare=False, repr=False)  # what its file tells beside the graph
 
     @classmethod
     def parse(
@@ -7244,6 +7395,7 @@ class Workflow:
         graph: Any,
         definitions: Definitions = NO_DEFINITIONS,
         dynamic: frozenset[Target] = frozenset(),
+        remarks: Remarks = NO_REMARKS,
     ) -> "Workflow":
         """A workflow from a graph in the API format. Raises `WorkflowRefused` when it is not one.
 
@@ -7261,7 +7413,7 @@ class Workflow:
             if target.token:
                 inputs = graph[target.node_id]["inputs"]
                 templates[target.widget] = inputs[target.input]
-        workflow = cls(name, graph, parameters, templates, dynamic=dynamic, definitions=definitions)
+        workflow = cls(name, graph, parameters, templates, {}, dynamic, definitions, remarks)
         workflow.__dict__["flow"] = flow  # as if the cached property had been read
         return workflow
 
@@ -13826,6 +13978,60 @@ def task_named(name: str, pictures: int = 0) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/secret_inputs.py
+#
+# Which inputs of a workflow hold a key, a password or the like: their values are told to nobody.
+#
+# An input is known by its own name, one that holds a text also by the title of its node, and any text by what stands in
+# it: a header with a credential, or an address with a password or a key.
+#
+#     "api_key"    a node called "OpenAI API key"    "Bearer eyJhbGciOiJIUzI1NiJ9"    "https://host/?token=abc"
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# Words in the names of inputs whose values are not told to anybody: anywhere in a name, or as its last word, before a
+# number or "id". "apiKey2", "accessKeyId" and "webhook_url" are secrets; "max_tokens" and "key_frames" are none.
+SECRET_WORDS = frozenset(
+    {
+        *("secret", "secrets", "password", "passwd", "passphrase", "pwd", "authorization", "bearer", "cookie"),
+        *("credential", "credentials", "webhook", "apikey", "authtoken", "accesskey"),
+    }
+)
+SECRET_ENDS = frozenset({"key", "token", "auth"})
+NAME_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+# Each of these takes a bounded number of characters, so that the time stays linear.
+LOGIN_IN_ADDRESS = re.compile(r"://[^\s/@]{1,300}@")
+CREDENTIAL_OF_HEADER = re.compile(r"\b(?:bearer|basic)\s{1,8}[\w.~+/=-]{16}", re.IGNORECASE)
+NAME_IN_QUERY = re.compile(r"[?&;#]([\w.-]{1,60})=")
+NAME_OF_LONG_WORD = re.compile(r"""([\w-]{1,60})["']?\s{0,3}[:=]\s{0,3}["']?[\w.~+/=-]{16}""")
+CHARACTERS_JUDGED = 4000  # of a text, of which less is shown
+
+
+def is_secret(name: str) -> bool:
+    """Whether something holds what nobody may read, by its name: "api_key", "Node title.authToken", "API Key"."""
+    words = [word.lower() for word in NAME_WORD.findall(last_part(name))]
+    if words[-1:] == ["id"]:
+        words.pop()
+    return not SECRET_WORDS.isdisjoint(words) or not SECRET_ENDS.isdisjoint(words[-1:])
+
+
+def holds_secret(name: str, title: str, value: Any) -> bool:
+    """Whether the value of an input of this name, in a node of this title, is one that nobody may read."""
+    if is_secret(name):
+        return True
+    if not isinstance(value, str):
+        return False
+    return is_secret(title.replace(".", " ")) or _holds_credential(shortened(value, CHARACTERS_JUDGED))
+
+
+def _holds_credential(text: str) -> bool:
+    if LOGIN_IN_ADDRESS.search(text) or CREDENTIAL_OF_HEADER.search(text):
+        return True
+    names = NAME_IN_QUERY.findall(text) + NAME_OF_LONG_WORD.findall(text)
+    return any(map(is_secret, names))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/catalogue/entries.py
 #
 # The workflows that can be asked for by name, from all the places where they may be.
@@ -13890,6 +14096,11 @@ class ModelNeed:
         fitting = [name for name in first_names(choices, MOST_COMPARED_CHARACTERS) if self.fits(name)]
         best = plain_name(self.file)
         return sorted(fitting, key=lambda name: (plain_name(name) != best, name.lower()))
+
+    @property
+    def on_hugging_face(self) -> FileSource | None:
+        """The repository that has `file`."""
+        return FileSource(f"https://huggingface.co/{self.source}", self.folder) if self.source else None
 
     def __str__(self) -> str:
         path = f"{self.folder}/{self.file}"
@@ -14137,6 +14348,135 @@ class Listing:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/missing.py
+#
+# What a server lacks for a workflow, and where that is to be had: said so that a person can fetch it.
+#
+#     vae/ae.safetensors, 335 MB, from https://huggingface.co/Comfy-Org/z_image_turbo/resolve/main/.../ae.safetensors
+#     "ImageResizeKJ" (package comfyui-kjnodes)
+#
+# Links, packages and notes are what the author of the workflow put into its file (graph/remarks.py), so a stranger's. A
+# link is told only if it is plain https to the name of a host and holds no key; notes are told without their links,
+# shortened, as quoted texts.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+PLAIN_LINK = re.compile(
+    r"https://(?:[a-z0-9-]{1,63}\.){1,10}[a-z][a-z0-9-]{1,62}/[\w.~%/+,=&?@:-]*", re.IGNORECASE | re.ASCII
+)
+MOST_FILES_NAMED = 12  # in one message
+MOST_NODES_NAMED, MOST_PACKAGES_NAMED = 5, 5  # nodes of each package
+LONGEST_FILE = 200  # characters of a file's name that a message shows
+MOST_NOTES_TOLD, NOTE_LENGTH = 4, 300  # characters
+# In a note: a picture or a link in Markdown, of which the words stay, and any address.
+MARKDOWN_LINK = re.compile(r"!?\[([^\[\]\n]{0,200})\]\([^()\n]{0,500}\)")
+FILE_IN_NOTE = re.compile(r"\.(safetensors|sft|ckpt|pth|gguf)\b")
+ADDRESS = re.compile(r"<?\b[a-z][a-z0-9+.-]{1,20}://[^\s<>]{0,2000}>?", re.IGNORECASE)
+
+
+def plain_link(url: str) -> str:
+    """A link as it may be told, or ""."""
+    if len(url) > MOST_LINK_CHARACTERS or not PLAIN_LINK.fullmatch(url) or holds_secret("link", "", url):
+        return ""
+    return url
+
+
+def file_size(size: int) -> str:
+    """How large a file is, as people say it: "335 MB", "4.2 GB"."""
+    if size >= 10**9:
+        return f"{size / 10**9:.3g} GB"
+    return f"{max(size / 10**6, 0.1):.3g} MB"
+
+
+@dataclass(frozen=True)
+class AbsentFile:
+    """A model file that a workflow names and the server does not have."""
+
+    path: str  # "vae/ae.safetensors"
+    similar: tuple[str, ...] = ()  # installed files with names like it
+    source: FileSource | None = None
+
+    @property
+    def place(self) -> str:
+        """How large it is and where it is to be had, as far as that is known: "335 MB, from https://..."."""
+        return told_source(self.source)
+
+    def __str__(self) -> str:
+        said = ", ".join(part for part in (self.path, self.place) if part)
+        if self.similar:
+            said += f" (installed: {quoted(self.similar)})"
+        return said
+
+
+def file_path(file: ModelFile, source: FileSource | None) -> str:
+    """A model file with the folder that it belongs in, where that is known: "vae/ae.safetensors"."""
+    folder = file.folder or (source.folder if source else "")
+    name = shortened(file.file, LONGEST_FILE)
+    return f"{folder}/{name}" if folder else name
+
+
+def told_source(source: FileSource | None) -> str:
+    """Where a model file is to be had, with its size: "335 MB, from https://..."; "" where nobody knows."""
+    if source is None:
+        return ""
+    link = plain_link(source.url)
+    parts = [file_size(source.size) if source.size else "", f"from {link}" if link else ""]
+    return ", ".join(part for part in parts if part)
+
+
+def absent_named(absent: Iterable[AbsentFile]) -> str:
+    """Files that are missing, each with where it is to be had."""
+    return _first_of([*dict.fromkeys(map(str, absent))], MOST_FILES_NAMED, "; ")
+
+
+def files_in_short(absent: Iterable[AbsentFile]) -> str:
+    """The same in a list of workflows: "lacks vae/ae.safetensors and 2 more"."""
+    return "lacks " + _first_of([*dict.fromkeys(file.path for file in absent)], 2, ", ")
+
+
+def _first_of(said: Sequence[str], most: int, between: str) -> str:
+    """The first of some texts, and how many more there are."""
+    text = between.join(said[:most])
+    more = len(said) - most
+    return f"{text} and {more} more" if more > 0 else text
+
+
+def node_with_package(class_type: str, remarks: Remarks) -> str:
+    """A node's class with what it belongs to, where that is known: 'ImageResizeKJ (package comfyui-kjnodes)'."""
+    package = remarks.packages.get(class_type, "")
+    return f"{class_type} ({package})" if package else class_type
+
+
+def nodes_missing(names: Sequence[str], packages: Mapping[str, str]) -> NodeNotInstalled:
+    """The error for node classes that the server does not have, with the packages that they belong to.
+
+    "CFGOverride", "CustomCombo" (part of ComfyUI 0.23.0); "ImageResizeKJ" (package comfyui-kjnodes)
+    """
+    by_package: dict[str, list[str]] = {}
+    for name in names:
+        by_package.setdefault(packages.get(name, ""), []).append(f'"{shortened(name)}"')
+    said: list[str] = []
+    for package, members in by_package.items():
+        group = _first_of(members, MOST_NODES_NAMED, ", ")
+        said.append(f"{group} ({package})" if package else group)
+    listed = _first_of(said, MOST_PACKAGES_NAMED, "; ")
+    return NodeNotInstalled(f"It needs nodes that this ComfyUI does not have: {listed}.")
+
+
+def told_notes(notes: Iterable[str]) -> list[str]:
+    """An author's notes as they are told: the first ones, each shortened, without links and addresses; none that holds
+    a key. Those that list where files are to be had come last. Blocks."""
+    texts: list[tuple[bool, str]] = []
+    for note in notes:
+        words = ADDRESS.sub("", MARKDOWN_LINK.sub(r"\1", note[:MOST_NOTE_CHARACTERS]))
+        text = shortened(words, NOTE_LENGTH)
+        if text and not holds_secret("note", "", text):
+            texts.append((FILE_IN_NOTE.search(note) is not None, text))
+    texts.sort(key=lambda item: item[0])
+    return list(dict.fromkeys(text for _, text in texts))[:MOST_NOTES_TOLD]
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/catalogue/request.py
 #
 # What somebody wants, and the workflow that was found for it: `Request` and `FittedWorkflow`.
@@ -14232,7 +14572,7 @@ class FittedWorkflow:
     family: Family
     model: str  # the main model's file
     notes: tuple[str, ...] = ()
-    absent: Mapping[Target, str] = field(default_factory=dict)  # model files that it names and the server does not have
+    absent: Mapping[Target, AbsentFile] = field(default_factory=dict)  # model files that it names, and by their widgets
     wanting: Mapping[Target, str] = field(default_factory=dict)  # input files that it still has to be given
     task: str = ""  # of a bundled one
     picture: Size | None = None  # of the first picture that it works on
@@ -14546,7 +14886,11 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     """A workflow that is not bundled, as its author saved it, with the model that was asked for, and with its other
     model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
     `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
-    workflow = await read_entry(server, entry)
+    return await fit_workflow(server, await read_entry(server, entry), model)
+
+
+async def fit_workflow(server: ComfyUIServer, workflow: Workflow, model: Argument | None) -> FittedWorkflow:
+    """`fit_saved` for a workflow that was read already. Raises in the same way."""
     await FILES.run(_check_nodes, workflow)
     try:
         fitted = await FILES.run(_fit_files, workflow, model)
@@ -14565,41 +14909,52 @@ def _check_nodes(workflow: Workflow) -> None:
     """Raise `NodeNotInstalled` or `WorkflowRefused` for what the server would refuse. Blocks."""
     missing = missing_nodes(workflow.graph, workflow.definitions)
     if missing:
-        reason = _nodes_missing(missing).message
+        reason = nodes_missing(missing, workflow.remarks.packages).message
         raise NodeNotInstalled(f'The workflow "{workflow.name}" cannot be used. {reason}')
     check_links(workflow.graph, workflow.definitions)
 
 
-async def read_entry(server: ComfyUIServer, entry: Entry) -> Workflow:
+async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool = False) -> Workflow:
     """A workflow of the catalogue with its parameters, converted to the API format where it is not in it, and with the
     definitions of its nodes, as far as the server has them. Raises `WorkflowRefused` and its kin, naming the workflow,
-    and as the server does."""
+    and as the server does.
+
+    `to_describe` also reads a file of the editor of which the server lacks nodes, by what the file itself tells of
+    them: what comes of it is not to be run.
+    """
     try:
         raw = entry.graph
         if raw is None:
             raw = await server.saved_workflow(entry.path)
         if is_ui_format(raw):
-            live = await FILES.run(live_nodes, raw)
-            definitions = await server.define_all(class_types(live))
-            missing = await FILES.run(strange_types, live, definitions)
-            if missing:
-                raise _nodes_missing(missing)
-            graph, dynamic = await FILES.run(read_ui, live, definitions)
-        else:
-            graph = await FILES.run(clean, raw)
-            dynamic = frozenset()
-            definitions = await server.define_all(node["class_type"] for node in graph.values())
-        return await FILES.run(Workflow.parse, entry.name, graph, definitions, dynamic)
+            return await _read_page(server, entry.name, raw, to_describe)
+        graph = await FILES.run(clean, raw)
+        definitions = await server.define_all(node["class_type"] for node in graph.values())
+        return await FILES.run(Workflow.parse, entry.name, graph, definitions)
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
         raise type(refused)(message, refused.hint) from None
 
 
-def _nodes_missing(names: Sequence[str]) -> NodeNotInstalled:
-    listed = quoted(shortened(name) for name in names[:5])
-    if len(names) > 5:
-        listed += f" and {len(names) - 5} more"
-    return NodeNotInstalled(f"It needs nodes that this ComfyUI does not have: {listed}.")
+async def _read_page(server: ComfyUIServer, name: str, raw: Graph, to_describe: bool) -> Workflow:
+    """`read_entry` for a file of ComfyUI's editor."""
+    live = await FILES.run(live_nodes, raw)
+    definitions = await server.define_all(class_types(live))
+    remarks = await FILES.run(read_remarks, raw)
+    missing = await FILES.run(strange_types, live, definitions)
+    known = definitions
+    if missing:
+        refusal = nodes_missing(missing, remarks.packages)
+        if not to_describe:
+            raise refusal
+        known = await FILES.run(with_stand_ins, live, definitions)
+    try:
+        graph, dynamic = await FILES.run(read_ui, live, known)
+    except WorkflowRefused:
+        if missing:
+            raise refusal from None
+        raise
+    return await FILES.run(Workflow.parse, name, graph, definitions, dynamic, remarks)
 
 
 def _fit_files(workflow: Workflow, model: Argument | None) -> FittedWorkflow:
@@ -14633,15 +14988,17 @@ def _by_words(model: Argument, choices: Sequence[str]) -> str:
     return worded[0]
 
 
-def _other_files(workflow: Workflow, chosen: Mapping[Target, str]) -> tuple[dict[Target, str], dict[Target, str]]:
+def _other_files(
+    workflow: Workflow, chosen: Mapping[Target, str]
+) -> tuple[dict[Target, str], dict[Target, AbsentFile]]:
     """The model files that were not `chosen`: those which are installed under another name, by their names on this
-    server, and those which are not installed, as a message names them.
+    server, and those which are not installed.
 
         {Target("4", "ckpt_name"): "SDXL/base.safetensors"}
-        {Target("7", "vae_name"): 'vae/ae.safetensors (installed: "flux-ae.safetensors")'}
+        {Target("7", "vae_name"): AbsentFile("vae/ae.safetensors", ("flux-ae.safetensors",))}
     """
     renamed: dict[Target, str] = {}
-    absent: dict[Target, str] = {}
+    absent: dict[Target, AbsentFile] = {}
     needed = workflow.flow.needed()
     for file in model_files(workflow.graph, workflow.definitions):
         if file.target in chosen or file.installed is None or file.target in workflow.templates:
@@ -14653,13 +15010,11 @@ def _other_files(workflow: Workflow, chosen: Mapping[Target, str]) -> tuple[dict
         if name is not None:
             renamed[file.target] = name
         elif file.target.node_id in needed:
-            path = f"{file.folder}/{file.file}"
             similar: list[str] = []
             if len(absent) < 5:
                 similar = closest(file.file, choices)
-            if similar:
-                path += f" (installed: {quoted(similar)})"
-            absent[file.target] = path
+            source = workflow.remarks.source(file.file, file.folder)
+            absent[file.target] = AbsentFile(file_path(file, source), tuple(similar), source)
     return renamed, absent
 
 
@@ -14992,60 +15347,6 @@ async def _can_run(server: ComfyUIServer, entry: Entry, model: Argument | None) 
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/catalogue/secret_inputs.py
-#
-# Which inputs of a workflow hold a key, a password or the like: their values are told to nobody.
-#
-# An input is known by its own name, one that holds a text also by the title of its node, and any text by what stands in
-# it: a header with a credential, or an address with a password or a key.
-#
-#     "api_key"    a node called "OpenAI API key"    "Bearer eyJhbGciOiJIUzI1NiJ9"    "https://host/?token=abc"
-# ----------------------------------------------------------------------------------------------------------------------
-
-
-# Words in the names of inputs whose values are not told to anybody: anywhere in a name, or as its last word, before a
-# number or "id". "apiKey2", "accessKeyId" and "webhook_url" are secrets; "max_tokens" and "key_frames" are none.
-SECRET_WORDS = frozenset(
-    {
-        *("secret", "secrets", "password", "passwd", "passphrase", "pwd", "authorization", "bearer", "cookie"),
-        *("credential", "credentials", "webhook", "apikey", "authtoken", "accesskey"),
-    }
-)
-SECRET_ENDS = frozenset({"key", "token", "auth"})
-NAME_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-# Each of these takes a bounded number of characters, so that the time stays linear.
-LOGIN_IN_ADDRESS = re.compile(r"://[^\s/@]{1,300}@")
-CREDENTIAL_OF_HEADER = re.compile(r"\b(?:bearer|basic)\s{1,8}[\w.~+/=-]{16}", re.IGNORECASE)
-NAME_IN_QUERY = re.compile(r"[?&;#]([\w.-]{1,60})=")
-NAME_OF_LONG_WORD = re.compile(r"""([\w-]{1,60})["']?\s{0,3}[:=]\s{0,3}["']?[\w.~+/=-]{16}""")
-CHARACTERS_JUDGED = 4000  # of a text, of which less is shown
-
-
-def is_secret(name: str) -> bool:
-    """Whether something holds what nobody may read, by its name: "api_key", "Node title.authToken", "API Key"."""
-    words = [word.lower() for word in NAME_WORD.findall(last_part(name))]
-    if words[-1:] == ["id"]:
-        words.pop()
-    return not SECRET_WORDS.isdisjoint(words) or not SECRET_ENDS.isdisjoint(words[-1:])
-
-
-def holds_secret(name: str, title: str, value: Any) -> bool:
-    """Whether the value of an input of this name, in a node of this title, is one that nobody may read."""
-    if is_secret(name):
-        return True
-    if not isinstance(value, str):
-        return False
-    return is_secret(title.replace(".", " ")) or _holds_credential(shortened(value, CHARACTERS_JUDGED))
-
-
-def _holds_credential(text: str) -> bool:
-    if LOGIN_IN_ADDRESS.search(text) or CREDENTIAL_OF_HEADER.search(text):
-        return True
-    names = NAME_IN_QUERY.findall(text) + NAME_OF_LONG_WORD.findall(text)
-    return any(map(is_secret, names))
-
-
-# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/catalogue/workflow_list.py
 #
 # What list_workflows answers: which workflows there are, what each is for, and which tasks can be done at all.
@@ -15110,13 +15411,12 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
             fitted = await fit_saved(server, entry, None)
             task = task or await FILES.run(guess_task, fitted.workflow.flow)
             about = about or _in_words(task, fitted.model)
-            absent = list(fitted.absent.values())
-            if absent:
-                problem = "needs " + "; ".join(absent[:3])
+            if fitted.absent:
+                problem = files_in_short(fitted.absent.values())
     except (ServerUnreachable, ServerGone):
         raise
     except ComfyUIError as error:
-        problem = error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix("cannot be used. ")
+        problem = bare_reason(entry, error)
     line = {
         "name": entry.name,
         "task": task,
@@ -15128,6 +15428,11 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
     if problem:
         line[CANNOT_RUN] = shortened(problem, 160)
     return line
+
+
+def bare_reason(entry: Entry, error: ComfyUIError) -> str:
+    """Why a workflow cannot run, without its name."""
+    return error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix("cannot be used. ")
 
 
 def _in_words(task: str, model: str) -> str:
@@ -15474,22 +15779,25 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
     """Everything that a caller has to know about a workflow, as far as this server knows its nodes, and with `diagram`
     its graph. Raises as `read_entry` does, except for nodes that are missing."""
     try:
-        workflow = await read_entry(server, entry)
+        workflow = await read_entry(server, entry, to_describe=True)
     except NodeNotInstalled as refused:  # there is no more to tell about a graph that cannot be converted
-        return {"name": entry.name, "source": entry.source, "cannot run": refused.message}
+        return {"name": entry.name, "source": entry.source, CANNOT_RUN: refused.message}
     flow = workflow.flow
     files = file_inputs(flow)
+    missing = missing_nodes(workflow.graph, workflow.definitions)
     answer = {
         "name": entry.name,
         "source": entry.source,
         "task": entry.task or guess_task(flow),
         "about": entry.description,
+        "author's notes, quoted": await FILES.run(told_notes, workflow.remarks.notes),
+        CANNOT_RUN: await _lacking(server, entry, workflow),
         "inputs": {},
         "other inputs": {},
         "files": await FILES.run(_file_lines, flow, files),
         "makes": _first([f'{kind} ("{title}")' for title, kind in outputs(flow)]),
         "models": await _model_lines(server, entry, workflow),
-        "missing nodes": _first(missing_nodes(workflow.graph, workflow.definitions)),
+        "missing nodes": _first([node_with_package(name, workflow.remarks) for name in missing]),
     }
     answer |= await FILES.run(_inputs_within, workflow, files, MOST_DESCRIBED - characters_of(answer))
     answer = {name: value for name, value in answer.items() if value}  # nothing is said of what it does not have
@@ -15497,6 +15805,18 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
         answer["diagram"] = f"```mermaid\n{mermaid(flow)}\n```"
         answer["note"] = "To show the user the graph, copy `diagram` into the answer as it is."
     return answer
+
+
+async def _lacking(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> str:
+    """What this server lacks to run a workflow, at a glance; "" when it can."""
+    try:
+        if entry.bundled:
+            await fit_entry(server, entry, None)
+            return ""
+        fitted = await fit_workflow(server, workflow, None)
+    except WorkflowRefused as refused:
+        return bare_reason(entry, refused)
+    return files_in_short(fitted.absent.values()) if fitted.absent else ""
 
 
 def _first(lines: Sequence[str]) -> list[str]:
@@ -15600,17 +15920,21 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
         if file.target in needs:
             fitting = await FILES.run(needs[file.target].rank, choices)
             installed = fitting[0] if fitting else installed
-        lines[f"{file.folder}/{file.file}"] = _model_state(file, installed)
+        source = workflow.remarks.source(file.file, file.folder)
+        if source is None and needs.get(file.target):
+            source = needs[file.target].on_hugging_face
+        lines[file_path(file, source)] = _model_state(file, installed, source)
     return lines
 
 
-def _model_state(file: ModelFile, installed: str | None) -> str:
-    """Whether a model file is installed, and under which name."""
+def _model_state(file: ModelFile, installed: str | None, source: FileSource | None) -> str:
+    """Whether a model file is installed, and under which name; of one that is not, where it is to be had."""
     if installed == file.file:
         return "installed"
     if installed:
         return f'installed as "{installed}"'
-    return "not known" if file.installed is None else "not installed"
+    state = "not known" if file.installed is None else "not installed"
+    return ", ".join(part for part in (state, told_source(source)) if part)
 
 
 def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -18333,13 +18657,12 @@ def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
     if choice.wanting:
         files = " and ".join(choice.wanting.values())
         raise BadArgument(f"{needs} {files}.", "Give them in `images` of edit_image or run_workflow.")
-    absent = [what for target, what in choice.absent.items() if target not in touched]
+    absent = [file for target, file in choice.absent.items() if target not in touched]
     if absent:
-        models = "; ".join(absent[:5])
-        raise ModelNotInstalled(
-            f"{needs} model files that are not installed: {models}.",
-            "They have to be put into ComfyUI's models folder, or others named in `inputs`.",
-        )
+        hint = "They have to be put into ComfyUI's models folder, or others named in `inputs`."
+        if any(file.place for file in absent):
+            hint += " The links are those of the workflow's author: the user decides whether to follow them."
+        raise ModelNotInstalled(f"{needs} model files that are not installed: {absent_named(absent)}.", hint)
 
 
 Run = tuple[int | None, dict[str, Any]]  # the seed of one prompt, and all its values by their names

@@ -21,6 +21,10 @@ MOST_WORKFLOW_BYTES = 16 * MB  # of a workflow as JSON, from wherever; with pict
 MOST_HAND_WRITTEN_CHARACTERS = MB  # of a workflow in which what people write by hand is put right
 MOST_NODES = 20_000  # of a workflow, with those in its subgraphs; 1,000 are many
 MOST_NODE_INPUTS = 2000  # of one node
+MOST_FILE_SOURCES = 500  # model files for which a workflow says where they are to be had
+MOST_LINK_CHARACTERS = 300  # of such a link, that it is told; those of official templates have 161 at most
+MOST_AUTHORS_NOTES = 20  # of the notes in a workflow, that are read
+MOST_NOTE_CHARACTERS = 4000  # of one of them
 MOST_REFUSAL_BYTES = 64 * KB  # of the reason that Comfy Cloud gives for a refusal
 
 # JSON is decoded in pieces. One call of Python's decoder holds the interpreter's lock and so stops the event loop, from

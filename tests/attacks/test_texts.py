@@ -83,6 +83,9 @@ READERS: dict[str, Callable[[str], object]] = {
     "a workflow as JSON": tool.read_json,
     "names in a graph": lambda text: tool.discover(named(text)),
     "names in a saved workflow": drawn,
+    "a note in a workflow": lambda text: tool.told_notes([text]),
+    "a link in a note": lambda text: tool.read_remarks({"nodes": [{"type": "Note", "widgets_values": [text]}]}),
+    "a link to a model": tool.plain_link,
     "a chat's message": lambda text: tool.media_in([{"role": "assistant", "content": text}]),
     "addresses of servers": lambda text: tool.read_endpoints(text, ""),
 }

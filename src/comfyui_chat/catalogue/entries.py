@@ -27,6 +27,7 @@ from ..errors import ServerError, ServerGone, ServerUnreachable, UnknownWorkflow
 from ..graph.facts import FileInput, file_inputs
 from ..graph.nodes import Graph, Target, is_api_format, is_ui_format
 from ..graph.reading import EXPECTED, WRAPPERS, read_json, unwrap
+from ..graph.remarks import FileSource
 from ..graph.workflow import Workflow
 from ..names import base_name, find_name, first_names, plain_name, shortened
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
@@ -78,6 +79,11 @@ class ModelNeed:
         fitting = [name for name in first_names(choices, MOST_COMPARED_CHARACTERS) if self.fits(name)]
         best = plain_name(self.file)
         return sorted(fitting, key=lambda name: (plain_name(name) != best, name.lower()))
+
+    @property
+    def on_hugging_face(self) -> FileSource | None:
+        """The repository that has `file`."""
+        return FileSource(f"https://huggingface.co/{self.source}", self.folder) if self.source else None
 
     def __str__(self) -> str:
         path = f"{self.folder}/{self.file}"

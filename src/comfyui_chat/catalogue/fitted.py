@@ -12,16 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import ModelNotInstalled, NodeNotInstalled, WorkflowRefused
-from ..graph.editor import class_types, live_nodes, read_ui, strange_types
+from ..graph.editor import class_types, live_nodes, read_ui, strange_types, with_stand_ins
 from ..graph.facts import missing_nodes, model_files
-from ..graph.nodes import Target, is_ui_format
+from ..graph.nodes import Graph, Target, is_ui_format
 from ..graph.reading import check_links, clean
+from ..graph.remarks import read_remarks
 from ..graph.workflow import Workflow
 from ..names import closest, find_name, names_with_words, quoted, shortened
 from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
 from ..threads import FILES
 from ..values import Argument
 from .entries import Entry, Family, ModelNeed
+from .missing import AbsentFile, file_path, nodes_missing
 from .naming import family_by_name, several_meant, taken_for
 from .request import AS_SAVED, FittedWorkflow
 
@@ -176,7 +178,11 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     """A workflow that is not bundled, as its author saved it, with the model that was asked for, and with its other
     model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
     `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
-    workflow = await read_entry(server, entry)
+    return await fit_workflow(server, await read_entry(server, entry), model)
+
+
+async def fit_workflow(server: ComfyUIServer, workflow: Workflow, model: Argument | None) -> FittedWorkflow:
+    """`fit_saved` for a workflow that was read already. Raises in the same way."""
     await FILES.run(_check_nodes, workflow)
     try:
         fitted = await FILES.run(_fit_files, workflow, model)
@@ -195,41 +201,52 @@ def _check_nodes(workflow: Workflow) -> None:
     """Raise `NodeNotInstalled` or `WorkflowRefused` for what the server would refuse. Blocks."""
     missing = missing_nodes(workflow.graph, workflow.definitions)
     if missing:
-        reason = _nodes_missing(missing).message
+        reason = nodes_missing(missing, workflow.remarks.packages).message
         raise NodeNotInstalled(f'The workflow "{workflow.name}" cannot be used. {reason}')
     check_links(workflow.graph, workflow.definitions)
 
 
-async def read_entry(server: ComfyUIServer, entry: Entry) -> Workflow:
+async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool = False) -> Workflow:
     """A workflow of the catalogue with its parameters, converted to the API format where it is not in it, and with the
     definitions of its nodes, as far as the server has them. Raises `WorkflowRefused` and its kin, naming the workflow,
-    and as the server does."""
+    and as the server does.
+
+    `to_describe` also reads a file of the editor of which the server lacks nodes, by what the file itself tells of
+    them: what comes of it is not to be run.
+    """
     try:
         raw = entry.graph
         if raw is None:
             raw = await server.saved_workflow(entry.path)
         if is_ui_format(raw):
-            live = await FILES.run(live_nodes, raw)
-            definitions = await server.define_all(class_types(live))
-            missing = await FILES.run(strange_types, live, definitions)
-            if missing:
-                raise _nodes_missing(missing)
-            graph, dynamic = await FILES.run(read_ui, live, definitions)
-        else:
-            graph = await FILES.run(clean, raw)
-            dynamic = frozenset()
-            definitions = await server.define_all(node["class_type"] for node in graph.values())
-        return await FILES.run(Workflow.parse, entry.name, graph, definitions, dynamic)
+            return await _read_page(server, entry.name, raw, to_describe)
+        graph = await FILES.run(clean, raw)
+        definitions = await server.define_all(node["class_type"] for node in graph.values())
+        return await FILES.run(Workflow.parse, entry.name, graph, definitions)
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
         raise type(refused)(message, refused.hint) from None
 
 
-def _nodes_missing(names: Sequence[str]) -> NodeNotInstalled:
-    listed = quoted(shortened(name) for name in names[:5])
-    if len(names) > 5:
-        listed += f" and {len(names) - 5} more"
-    return NodeNotInstalled(f"It needs nodes that this ComfyUI does not have: {listed}.")
+async def _read_page(server: ComfyUIServer, name: str, raw: Graph, to_describe: bool) -> Workflow:
+    """`read_entry` for a file of ComfyUI's editor."""
+    live = await FILES.run(live_nodes, raw)
+    definitions = await server.define_all(class_types(live))
+    remarks = await FILES.run(read_remarks, raw)
+    missing = await FILES.run(strange_types, live, definitions)
+    known = definitions
+    if missing:
+        refusal = nodes_missing(missing, remarks.packages)
+        if not to_describe:
+            raise refusal
+        known = await FILES.run(with_stand_ins, live, definitions)
+    try:
+        graph, dynamic = await FILES.run(read_ui, live, known)
+    except WorkflowRefused:
+        if missing:
+            raise refusal from None
+        raise
+    return await FILES.run(Workflow.parse, name, graph, definitions, dynamic, remarks)
 
 
 def _fit_files(workflow: Workflow, model: Argument | None) -> FittedWorkflow:
@@ -263,15 +280,17 @@ def _by_words(model: Argument, choices: Sequence[str]) -> str:
     return worded[0]
 
 
-def _other_files(workflow: Workflow, chosen: Mapping[Target, str]) -> tuple[dict[Target, str], dict[Target, str]]:
+def _other_files(
+    workflow: Workflow, chosen: Mapping[Target, str]
+) -> tuple[dict[Target, str], dict[Target, AbsentFile]]:
     """The model files that were not `chosen`: those which are installed under another name, by their names on this
-    server, and those which are not installed, as a message names them.
+    server, and those which are not installed.
 
         {Target("4", "ckpt_name"): "SDXL/base.safetensors"}
-        {Target("7", "vae_name"): 'vae/ae.safetensors (installed: "flux-ae.safetensors")'}
+        {Target("7", "vae_name"): AbsentFile("vae/ae.safetensors", ("flux-ae.safetensors",))}
     """
     renamed: dict[Target, str] = {}
-    absent: dict[Target, str] = {}
+    absent: dict[Target, AbsentFile] = {}
     needed = workflow.flow.needed()
     for file in model_files(workflow.graph, workflow.definitions):
         if file.target in chosen or file.installed is None or file.target in workflow.templates:
@@ -283,11 +302,9 @@ def _other_files(workflow: Workflow, chosen: Mapping[Target, str]) -> tuple[dict
         if name is not None:
             renamed[file.target] = name
         elif file.target.node_id in needed:
-            path = f"{file.folder}/{file.file}"
             similar: list[str] = []
             if len(absent) < 5:
                 similar = closest(file.file, choices)
-            if similar:
-                path += f" (installed: {quoted(similar)})"
-            absent[file.target] = path
+            source = workflow.remarks.source(file.file, file.folder)
+            absent[file.target] = AbsentFile(file_path(file, source), tuple(similar), source)
     return renamed, absent

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import NodeNotInstalled
+from ..errors import NodeNotInstalled, WorkflowRefused
 from ..graph.facts import FileInput, ModelFile, file_inputs, guess_task, missing_nodes, model_files, outputs
 from ..graph.mermaid import mermaid
 from ..graph.nodes import given_title
 from ..graph.paths import lists_users_files
 from ..graph.pruning import without_files
+from ..graph.remarks import FileSource
 from ..graph.search import Flow
 from ..graph.workflow import Workflow
 from ..media.kinds import MAX_INPUT_FILES
@@ -24,9 +25,10 @@ from ..names import find_name, quoted, shortened
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
 from ..threads import FILES
 from .entries import Entry
-from .fitted import read_entry
+from .fitted import fit_entry, fit_workflow, read_entry
+from .missing import file_path, files_in_short, node_with_package, told_notes, told_source
 from .secret_inputs import holds_secret
-from .workflow_list import WorkflowLine, characters_of
+from .workflow_list import CANNOT_RUN, WorkflowLine, bare_reason, characters_of
 
 MAX_NAMES = 60  # lines of what a workflow makes, or of nodes that are missing
 MOST_DESCRIBED = 7500  # characters of a description without its diagram: less than 2,500 tokens of a model
@@ -56,22 +58,25 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
     """Everything that a caller has to know about a workflow, as far as this server knows its nodes, and with `diagram`
     its graph. Raises as `read_entry` does, except for nodes that are missing."""
     try:
-        workflow = await read_entry(server, entry)
+        workflow = await read_entry(server, entry, to_describe=True)
     except NodeNotInstalled as refused:  # there is no more to tell about a graph that cannot be converted
-        return {"name": entry.name, "source": entry.source, "cannot run": refused.message}
+        return {"name": entry.name, "source": entry.source, CANNOT_RUN: refused.message}
     flow = workflow.flow
     files = file_inputs(flow)
+    missing = missing_nodes(workflow.graph, workflow.definitions)
     answer = {
         "name": entry.name,
         "source": entry.source,
         "task": entry.task or guess_task(flow),
         "about": entry.description,
+        "author's notes, quoted": await FILES.run(told_notes, workflow.remarks.notes),
+        CANNOT_RUN: await _lacking(server, entry, workflow),
         "inputs": {},
         "other inputs": {},
         "files": await FILES.run(_file_lines, flow, files),
         "makes": _first([f'{kind} ("{title}")' for title, kind in outputs(flow)]),
         "models": await _model_lines(server, entry, workflow),
-        "missing nodes": _first(missing_nodes(workflow.graph, workflow.definitions)),
+        "missing nodes": _first([node_with_package(name, workflow.remarks) for name in missing]),
     }
     answer |= await FILES.run(_inputs_within, workflow, files, MOST_DESCRIBED - characters_of(answer))
     answer = {name: value for name, value in answer.items() if value}  # nothing is said of what it does not have
@@ -79,6 +84,18 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
         answer["diagram"] = f"```mermaid\n{mermaid(flow)}\n```"
         answer["note"] = "To show the user the graph, copy `diagram` into the answer as it is."
     return answer
+
+
+async def _lacking(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> str:
+    """What this server lacks to run a workflow, at a glance; "" when it can."""
+    try:
+        if entry.bundled:
+            await fit_entry(server, entry, None)
+            return ""
+        fitted = await fit_workflow(server, workflow, None)
+    except WorkflowRefused as refused:
+        return bare_reason(entry, refused)
+    return files_in_short(fitted.absent.values()) if fitted.absent else ""
 
 
 def _first(lines: Sequence[str]) -> list[str]:
@@ -182,17 +199,21 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
         if file.target in needs:
             fitting = await FILES.run(needs[file.target].rank, choices)
             installed = fitting[0] if fitting else installed
-        lines[f"{file.folder}/{file.file}"] = _model_state(file, installed)
+        source = workflow.remarks.source(file.file, file.folder)
+        if source is None and needs.get(file.target):
+            source = needs[file.target].on_hugging_face
+        lines[file_path(file, source)] = _model_state(file, installed, source)
     return lines
 
 
-def _model_state(file: ModelFile, installed: str | None) -> str:
-    """Whether a model file is installed, and under which name."""
+def _model_state(file: ModelFile, installed: str | None, source: FileSource | None) -> str:
+    """Whether a model file is installed, and under which name; of one that is not, where it is to be had."""
     if installed == file.file:
         return "installed"
     if installed:
         return f'installed as "{installed}"'
-    return "not known" if file.installed is None else "not installed"
+    state = "not known" if file.installed is None else "not installed"
+    return ", ".join(part for part in (state, told_source(source)) if part)
 
 
 def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

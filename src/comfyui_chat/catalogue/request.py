@@ -16,6 +16,7 @@ from ..media.pictures import InputFile
 from ..sizes import Size
 from ..values import Argument
 from .entries import Family
+from .missing import AbsentFile
 
 TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture
 VARYING = ("image_to_image", "image_edit")  # those of a request that says how strongly, the preferred one first
@@ -103,7 +104,7 @@ class FittedWorkflow:
     family: Family
     model: str  # the main model's file
     notes: tuple[str, ...] = ()
-    absent: Mapping[Target, str] = field(default_factory=dict)  # model files that it names and the server does not have
+    absent: Mapping[Target, AbsentFile] = field(default_factory=dict)  # model files that it names, and by their widgets
     wanting: Mapping[Target, str] = field(default_factory=dict)  # input files that it still has to be given
     task: str = ""  # of a bundled one
     picture: Size | None = None  # of the first picture that it works on

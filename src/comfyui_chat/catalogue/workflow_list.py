@@ -24,6 +24,7 @@ from ..tasks import gather
 from ..threads import FILES
 from .entries import Catalogue, Entry, bundled_entries
 from .fitted import fit_entry, fit_saved
+from .missing import files_in_short
 from .task_words import asks_for_everything, has_word, is_task_word, means, search_words, tasks_near
 
 MOST_WORKFLOWS_TRIED = 60  # workflows that are not bundled; each has to be fetched and read
@@ -74,13 +75,12 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
             fitted = await fit_saved(server, entry, None)
             task = task or await FILES.run(guess_task, fitted.workflow.flow)
             about = about or _in_words(task, fitted.model)
-            absent = list(fitted.absent.values())
-            if absent:
-                problem = "needs " + "; ".join(absent[:3])
+            if fitted.absent:
+                problem = files_in_short(fitted.absent.values())
     except (ServerUnreachable, ServerGone):
         raise
     except ComfyUIError as error:
-        problem = error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix("cannot be used. ")
+        problem = bare_reason(entry, error)
     line = {
         "name": entry.name,
         "task": task,
@@ -92,6 +92,11 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
     if problem:
         line[CANNOT_RUN] = shortened(problem, 160)
     return line
+
+
+def bare_reason(entry: Entry, error: ComfyUIError) -> str:
+    """Why a workflow cannot run, without its name."""
+    return error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix("cannot be used. ")
 
 
 def _in_words(task: str, model: str) -> str:

@@ -16,12 +16,12 @@ from typing import Any
 
 from ..bounds import MOST_NODES
 from ..errors import NodeNotInstalled, WorkflowRefused
-from .definitions import Definitions
+from .definitions import Definitions, NodeDefinition
 from .nodes import NOTES, PAGE_ONLY, Target, input_value, too_many_nodes
 from .prompts import dynamic_prompt, file_prefix
 from .ui_file import BYPASSED, MUTED, UIGraph, UINode, parse_ui
 from .ui_links import Constant, Scope, Source, Tracer
-from .ui_values import SavedValue, class_names, known_class, read_values
+from .ui_values import SavedValue, class_names, known_class, read_values, stand_in
 
 
 def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
@@ -113,6 +113,19 @@ def strange_types(live: Live, definitions: Definitions) -> list[str]:
         except WorkflowRefused:  # such as a group node: `read_ui` names it
             pass
     return sorted(strange)
+
+
+def with_stand_ins(live: Live, definitions: Definitions) -> Definitions:
+    """The definitions, and for the classes that the server does not have what the file itself tells of them: enough to
+    describe such a workflow, not to run it."""
+    strange = set(strange_types(live, definitions))
+    stand_ins: dict[str, NodeDefinition] = {}
+    for _, node in live.nodes:
+        if node.type in strange:
+            known, of_this = stand_ins.get(node.type), stand_in(node)
+            if known is None or len(known.widgets) < len(of_this.widgets):
+                stand_ins[node.type] = of_this
+    return {**definitions, **stand_ins}
 
 
 def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], frozenset[Target]]:

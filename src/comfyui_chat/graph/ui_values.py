@@ -16,9 +16,10 @@ from typing import Any
 
 from ..errors import NodeNotInstalled, WorkflowRefused
 from ..names import MODEL_FILE, shortened, shown_value
-from ..values import list_of, text_of
-from .definitions import BY_SCRIPT, WAS_WIDGET, Definitions, NodeDefinition, Widget
+from ..values import list_of
+from .definitions import BY_SCRIPT, SEED_INPUTS, WAS_WIDGET, Definitions, NodeDefinition, Widget
 from .old_files import value_now, values_now
+from .remarks import package_of
 from .ui_file import SUBGRAPH_ID, UINode
 
 
@@ -45,9 +46,19 @@ def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
         )
     if SUBGRAPH_ID.fullmatch(node.type):
         raise WorkflowRefused(f"{node} is a subgraph that the file does not contain.", "Save the whole workflow.")
-    package = text_of(node.properties.get("cnr_id"))
-    where = f' It belongs to the package "{shortened(package)}".' if package else ""
-    raise NodeNotInstalled(f"This ComfyUI does not have the node {node}.{where}")
+    package = package_of(node.properties)
+    where = f" ({package})" if package else ""
+    raise NodeNotInstalled(f"This ComfyUI does not have the node {node}{where}.")
+
+
+def stand_in(node: UINode) -> NodeDefinition:
+    """What a node's own file tells of a class that the server does not have: enough to read the node for a description.
+    Widgets whose names the file does not tell are called "value 1", "value 2" and so on."""
+    names = [socket.name for socket in node.inputs if socket.widget]
+    widgets = [Widget(name, page_slots=int(name in SEED_INPUTS)) for name in names]
+    if isinstance(node.values, list) and len(node.values) != sum(1 + widget.page_slots for widget in widgets):
+        widgets = [Widget(f"value {number}") for number in range(1, len(node.values) + 1)]
+    return NodeDefinition(node.type, {}, node.type, widgets=tuple(widgets))
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from .discovery import ALIASES, discover
 from .nodes import NO_DEFINITIONS, Graph, Target, is_link, node_inputs, plain_title
 from .prompts import dynamic_prompt
 from .reading import EXPECTED
+from .remarks import NO_REMARKS, Remarks
 from .search import Flow
 
 Targets = tuple[Target, ...]  # the widgets of one parameter
@@ -57,6 +58,7 @@ class Workflow:
     given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders: {"{{who}}": "a fox"}
     dynamic: frozenset[Target] = frozenset()  # texts that `dynamic_prompt` rewrites before every run
     definitions: Definitions = field(default_factory=dict, compare=False, repr=False)  # of its nodes, where known
+    remarks: Remarks = field(default=NO_REMARKS, compare=False, repr=False)  # what its file tells beside the graph
 
     @classmethod
     def parse(
@@ -65,6 +67,7 @@ class Workflow:
         graph: Any,
         definitions: Definitions = NO_DEFINITIONS,
         dynamic: frozenset[Target] = frozenset(),
+        remarks: Remarks = NO_REMARKS,
     ) -> "Workflow":
         """A workflow from a graph in the API format. Raises `WorkflowRefused` when it is not one.
 
@@ -82,7 +85,7 @@ class Workflow:
             if target.token:
                 inputs = graph[target.node_id]["inputs"]
                 templates[target.widget] = inputs[target.input]
-        workflow = cls(name, graph, parameters, templates, dynamic=dynamic, definitions=definitions)
+        workflow = cls(name, graph, parameters, templates, {}, dynamic, definitions, remarks)
         workflow.__dict__["flow"] = flow  # as if the cached property had been read
         return workflow
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from ..catalogue.missing import absent_named
 from ..catalogue.naming import several_meant
 from ..catalogue.request import FittedWorkflow, Request
 from ..errors import BadArgument, LimitExceeded, ModelNotInstalled, NodeNotInstalled
@@ -108,13 +109,12 @@ def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
     if choice.wanting:
         files = " and ".join(choice.wanting.values())
         raise BadArgument(f"{needs} {files}.", "Give them in `images` of edit_image or run_workflow.")
-    absent = [what for target, what in choice.absent.items() if target not in touched]
+    absent = [file for target, file in choice.absent.items() if target not in touched]
     if absent:
-        models = "; ".join(absent[:5])
-        raise ModelNotInstalled(
-            f"{needs} model files that are not installed: {models}.",
-            "They have to be put into ComfyUI's models folder, or others named in `inputs`.",
-        )
+        hint = "They have to be put into ComfyUI's models folder, or others named in `inputs`."
+        if any(file.place for file in absent):
+            hint += " The links are those of the workflow's author: the user decides whether to follow them."
+        raise ModelNotInstalled(f"{needs} model files that are not installed: {absent_named(absent)}.", hint)
 
 
 Run = tuple[int | None, dict[str, Any]]  # the seed of one prompt, and all its values by their names
