@@ -33,9 +33,9 @@ FLOORS = (
     ("", "bounds errors logs tasks threads bounded names spelling values sizes counts lengths prompt_tags json_pieces"),
     (
         "graph",
-        "definitions link_types nodes remarks prompts fitting group_nodes ui_file old_files ui_values ui_links editor "
-        "reading links input_names facts roles search following tracing discovery workflow paths loras pruning "
-        "mermaid",
+        "price_expressions definitions link_types nodes prices remarks prompts fitting group_nodes ui_file old_files "
+        "ui_values ui_links editor reading links input_names facts roles search following tracing discovery workflow "
+        "paths loras pruning mermaid",
     ),
     ("media", "file_bytes parts kinds pictures overwriting metadata running_times delivery"),
     ("server", "endpoint protocol posting long_answers faults record incoming connection http client cloud pool"),

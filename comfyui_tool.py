@@ -28,9 +28,11 @@ required_open_webui_version: 0.9.6
 #   lengths                  How long a video or a sound is to be, as people and models write it: "5 seconds", "1:30", …
 #   prompt_tags              What other programs take out of a prompt: `<lora:name:0.8>`, as in A1111, and `--ar …
 #   json_pieces              JSON from outside, decoded piece by piece, within bounds of depth, values and time.
+#   graph/price_expressions  Works out the expressions by which ComfyUI's partner nodes tell their prices.
 #   graph/definitions        What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
 #   graph/link_types         Types of links: which of them say what a link carries, and how an input's name tells its …
 #   graph/nodes              ComfyUI's API format: what a graph looks like, and how to read its nodes.
+#   graph/prices             What a graph costs: the price of its partner nodes, which run on companies' services for …
 #   graph/remarks            What a file of ComfyUI's editor tells beside its graph: where its model files are to be …
 #   graph/prompts            A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
 #   graph/fitting            A value that somebody asks for, made to fit an input of a node.
@@ -139,6 +141,7 @@ import logging
 import math
 import mimetypes
 import mmap
+import operator
 import os
 import random
 import re
@@ -166,7 +169,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import (
-    Any, BinaryIO, ClassVar, Literal, NamedTuple, NewType, ParamSpec, Protocol, Self, TypeVar, cast, get_args,
+    Any, BinaryIO, ClassVar, Literal, NamedTuple, NewType, NoReturn, ParamSpec, Protocol, Self, TypeVar, cast, get_args,
     get_origin,
 )
 from urllib.parse import quote, urljoin, urlsplit
@@ -2298,6 +2301,546 @@ def read_json_members(text: JsonText) -> dict[str, Any]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/price_expressions.py
+#
+# Works out the expressions by which ComfyUI's partner nodes tell their prices.
+#
+# A definition in `/object_info` may have a price badge, whose expression is in the language JSONata:
+#
+#     ( $rate := widgets.resolution = "1080p" ? 0.15 : 0.1;
+#       {"type": "usd", "usd": $rate * widgets.duration} )
+#
+# `work_out` knows the part of the language that such badges need: numbers, texts, lists and objects, variables, fields,
+# arithmetics, comparisons, choices, and a few functions. There are no loops and no patterns, and functions that an
+# expression makes are called few times and never by one another. So every place is worked out only so often, and the work
+# is in proportion to the length of the expression: any server, or any package of nodes on it, may send one. Whatever is
+# not known, too long or nested too deep raises `NotWorkedOut`.
+#
+# Of the 229 badges of ComfyUI 0.33.0 all but one are in this part. Nothing here is Python's own evaluation: a text is
+# taken apart into tokens, the tokens are read by precedence (`_Parser`) into functions of the variables, and those are
+# called. Values are None, truth values, numbers, texts, lists and dictionaries with texts as keys; `MISSING` is
+# JSONata's "undefined", which is what a field has that is not there.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_EXPRESSION_CHARACTERS = 20_000  # the longest badge of ComfyUI 0.33.0 has 4,205
+MOST_NESTED = 60  # how deep parts of an expression may be in one another
+MOST_TEXT_CHARACTERS = 1000  # of a text that an expression puts together
+MOST_CALLS = 20  # of functions that an expression makes itself
+
+
+class NotWorkedOut(Exception):
+    """An expression is beyond what is known of the language, or makes no sense."""
+
+
+class _Missing:
+    """JSONata's "undefined"."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+MISSING = _Missing()
+
+
+class _Variables:
+    """The variables of a block in parentheses, and those of the blocks around it."""
+
+    def __init__(self, fields: Mapping[str, Any], around: "_Variables | None" = None, in_call: bool = False) -> None:
+        self.fields = fields  # of what the expression is about: "widgets", "inputs"
+        self.calls: list[str] = around.calls if around else []  # of functions that the expression made, so far
+        self.in_call: bool = in_call or bool(around and around.in_call)  # whether this is the inside of such a function
+        self._around = around
+        self._values: dict[str, Any] = {}
+
+    def set(self, name: str, value: Any) -> Any:
+        """Give a variable of this block a value, and return it."""
+        self._values[name] = value
+        return value
+
+    def get(self, name: str) -> Any:
+        """The value of a variable, of the innermost block that has one of this name."""
+        block: _Variables | None = self
+        while block is not None:
+            if name in block._values:
+                return block._values[name]
+            block = block._around
+        return MISSING
+
+    def call(self, name: str, arguments: Sequence[Any]) -> Any:
+        """Call a function that the expression made. Raises `NotWorkedOut` for none, and for too many calls."""
+        function = self.get(name)
+        self.calls.append(name)
+        if not isinstance(function, _Function) or self.in_call or len(self.calls) > MOST_CALLS:
+            raise NotWorkedOut
+        inner = _Variables(self.fields, function.variables, in_call=True)
+        for parameter, value in zip(function.parameters, arguments, strict=False):
+            inner.set(parameter, value)
+        return function.body(inner)
+
+
+Part = Callable[[_Variables], Any]  # a part of an expression: gives its value
+
+
+@dataclass(frozen=True)
+class _Function:
+    """`function($x) { body }`, and the variables of the place where it stands."""
+
+    parameters: Sequence[str]
+    body: "Part"
+    variables: _Variables
+
+
+def work_out(expression: str, fields: Mapping[str, Any]) -> Any:
+    """The value of an expression, where its plain names are these fields. Raises `NotWorkedOut`."""
+    if len(expression) > MOST_EXPRESSION_CHARACTERS:
+        raise NotWorkedOut
+    try:
+        whole = _Parser(_tokens(expression)).whole()
+        return whole(_Variables(fields))
+    except RecursionError:  # a long chain of signs is nested, too
+        raise NotWorkedOut from None
+
+
+# Taking a text apart.
+
+TOKEN = re.compile(
+    r'\s*(?:(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)|"(?P<text>[^"\\]*)"|\'(?P<other>[^\'\\]*)\''
+    r"|\$(?P<variable>\w+)|(?P<name>[A-Za-z_]\w*)|(?P<sign>:=|!=|<=|>=|[-+*/%&=<>?:;,.()\[\]{}]))"
+)
+Token = tuple[str, str]  # its kind, as the pattern calls it, and what it says
+END: Token = ("end", "")
+
+
+def _tokens(expression: str) -> list[Token]:
+    tokens: list[Token] = []
+    position = 0
+    end = len(expression.rstrip())
+    while position < end:
+        found = TOKEN.match(expression, position)
+        if not found or not found.lastgroup:
+            raise NotWorkedOut
+        kind = found.lastgroup
+        tokens.append(("text" if kind == "other" else kind, found[kind]))
+        position = found.end()
+    return tokens
+
+
+# Reading tokens, by how strongly each sign binds.
+
+BINDING = {
+    ":=": 10,
+    "?": 20,
+    "or": 25,
+    "and": 30,
+    **dict.fromkeys(("in", "=", "!=", "<", "<=", ">", ">="), 40),
+    **dict.fromkeys(("&", "+", "-"), 50),
+    **dict.fromkeys(("*", "/", "%"), 60),
+    ".": 75,
+    "[": 80,
+}
+NEGATIVE = 70  # how strongly the minus of a negative number binds
+CONSTANTS: Mapping[str, Any] = {"true": True, "false": False, "null": None}
+
+
+class _Parser:
+    """Reads tokens into one `Part`, which is called for its value."""
+
+    def __init__(self, tokens: list[Token]) -> None:
+        self._tokens = tokens
+        self._next = 0
+        self._depth = 0
+
+    def whole(self) -> Part:
+        """All tokens as one part."""
+        part = self._part(0)
+        if self._token() != END:
+            raise NotWorkedOut
+        return part
+
+    def _token(self) -> Token:
+        return self._tokens[self._next] if self._next < len(self._tokens) else END
+
+    def _take(self) -> Token:
+        token = self._token()
+        self._next += 1
+        return token
+
+    def _has(self, sign: str) -> bool:
+        """Take a sign, if it comes next. Returns whether it did."""
+        if self._token() != ("sign", sign):
+            return False
+        self._next += 1
+        return True
+
+    def _want(self, sign: str) -> None:
+        if not self._has(sign):
+            raise NotWorkedOut
+
+    def _part(self, binding: int) -> Part:
+        """All that follows, up to a sign that binds no more strongly than this."""
+        self._depth += 1
+        if self._depth > MOST_NESTED:
+            raise NotWorkedOut
+        part = self._first()
+        while True:
+            kind, word = self._token()
+            is_sign = kind == "sign" or (kind == "name" and word in ("or", "and", "in"))
+            if not is_sign or BINDING.get(word, 0) <= binding:
+                break
+            self._next += 1
+            part = self._after(part, word)
+        self._depth -= 1
+        return part
+
+    def _first(self) -> Part:
+        """What can stand where a value begins."""
+        kind, word = self._take()
+        if kind == "number":
+            return _always(float(word))
+        if kind == "text":
+            return _always(word)
+        if kind == "name":
+            if word in CONSTANTS:
+                return _always(CONSTANTS[word])
+            if word == "function":
+                return self._function()
+            return lambda variables: variables.fields.get(word, MISSING)
+        if kind == "variable":
+            return self._variable_or_call(word)
+        if word == "(":
+            return self._block()
+        if word == "{":
+            return self._object()
+        if word == "[":
+            return self._list()
+        if word == "-":
+            negative = self._part(NEGATIVE)
+            return lambda variables: _calculated("-", 0.0, negative(variables))
+        raise NotWorkedOut
+
+    def _variable_or_call(self, name: str) -> Part:
+        """`$name`, `$name := value` or `$name(argument, ...)`."""
+        if self._has(":="):
+            value = self._part(BINDING[":="] - 1)
+            return lambda variables: variables.set(name, value(variables))
+        if not self._has("("):
+            return lambda variables: variables.get(name)
+        arguments = self._several(")")
+        function = FUNCTIONS.get(name)
+        if function is None:
+            return lambda variables: variables.call(name, [argument(variables) for argument in arguments])
+        return lambda variables: _result_of(function, [argument(variables) for argument in arguments])
+
+    def _function(self) -> Part:
+        parameters: list[str] = []
+        self._want("(")
+        while not self._has(")"):
+            if parameters:
+                self._want(",")
+            kind, name = self._take()
+            if kind != "variable":
+                raise NotWorkedOut
+            parameters.append(name)
+        self._want("{")
+        body = self._part(0)
+        self._want("}")
+        return lambda variables: _Function(parameters, body, variables)
+
+    def _several(self, end: str) -> list[Part]:
+        """Parts behind commas, up to a sign that ends them."""
+        parts: list[Part] = []
+        if self._has(end):
+            return parts
+        while True:
+            parts.append(self._part(0))
+            if self._has(end):
+                return parts
+            self._want(",")
+
+    def _block(self) -> Part:
+        """Parts behind semicolons, in parentheses: the value is that of the last one."""
+        parts = [self._part(0)]
+        while not self._has(")"):
+            self._want(";")
+            if self._token() != ("sign", ")"):
+                parts.append(self._part(0))
+
+        def value(variables: _Variables) -> Any:
+            inner = _Variables(variables.fields, variables)
+            return [part(inner) for part in parts][-1]
+
+        return value
+
+    def _list(self) -> Part:
+        parts = self._several("]")
+        return lambda variables: [value for part in parts if (value := part(variables)) is not MISSING]
+
+    def _object(self) -> Part:
+        parts: dict[str, Part] = {}
+        while not self._has("}"):
+            if parts:
+                self._want(",")
+            kind, key = self._take()
+            if kind != "text":
+                raise NotWorkedOut
+            self._want(":")
+            parts[key] = self._part(0)
+        return lambda variables: {key: part(variables) for key, part in parts.items()}
+
+    def _after(self, left: Part, sign: str) -> Part:
+        """What a sign makes of what stands before it and what follows."""
+        if sign == "?":
+            return self._choice(left)
+        if sign == ".":
+            kind, name = self._take()
+            if kind != "name":
+                raise NotWorkedOut
+            return lambda variables: _field(left(variables), name)
+        if sign == "[":
+            place = self._part(0)
+            self._want("]")
+            return lambda variables: _item(left(variables), place(variables))
+        right = self._part(BINDING[sign])
+        if sign == "and":
+            return lambda variables: _is_true(left(variables)) and _is_true(right(variables))
+        if sign == "or":
+            return lambda variables: _is_true(left(variables)) or _is_true(right(variables))
+        operation = OPERATIONS[sign]
+        return lambda variables: operation(left(variables), right(variables))
+
+    def _choice(self, condition: Part) -> Part:
+        """`condition ? one : other`, of which only one is worked out. The `: other` may be missing."""
+        one = self._part(0)
+        other = self._part(0) if self._has(":") else _always(MISSING)
+        return lambda variables: one(variables) if _is_true(condition(variables)) else other(variables)
+
+
+def _always(value: Any) -> Part:
+    return lambda _variables: value
+
+
+# What the signs do.
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_true(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_is_true, value))
+    return bool(value)
+
+
+def _finite_only(value: float) -> float:
+    if not math.isfinite(value):
+        raise NotWorkedOut
+    return value
+
+
+ARITHMETICS: Mapping[str, Callable[[float, float], float]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "%": math.fmod,
+}
+
+
+def _calculated(sign: str, left: Any, right: Any) -> Any:
+    if left is MISSING or right is MISSING:
+        return MISSING
+    if not _is_number(left) or not _is_number(right):
+        raise NotWorkedOut
+    try:
+        return _finite_only(ARITHMETICS[sign](float(left), float(right)))
+    except (ArithmeticError, ValueError):
+        raise NotWorkedOut from None
+
+
+def _same(left: Any, right: Any) -> bool:
+    if isinstance(left, (list, dict)) or isinstance(right, (list, dict)):
+        raise NotWorkedOut
+    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
+
+
+def _equal(left: Any, right: Any) -> bool:
+    return left is not MISSING and right is not MISSING and _same(left, right)
+
+
+def _unequal(left: Any, right: Any) -> bool:
+    return left is not MISSING and right is not MISSING and not _same(left, right)
+
+
+def _among(left: Any, right: Any) -> bool:
+    return any(_equal(left, item) for item in (right if isinstance(right, list) else [right]))
+
+
+COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def _compared(sign: str, left: Any, right: Any) -> Any:
+    if left is MISSING or right is MISSING:
+        return MISSING
+    are_texts = isinstance(left, str) and isinstance(right, str)
+    if not are_texts and not (_is_number(left) and _is_number(right)):
+        raise NotWorkedOut
+    return COMPARISONS[sign](left, right)
+
+
+def _joined(left: Any, right: Any) -> str:
+    text = _jsonata_string(left) + _jsonata_string(right)
+    if len(text) > MOST_TEXT_CHARACTERS:
+        raise NotWorkedOut
+    return text
+
+
+def _field(value: Any, name: str) -> Any:
+    if isinstance(value, list):
+        raise NotWorkedOut
+    return value.get(name, MISSING) if isinstance(value, Mapping) else MISSING
+
+
+def _item(value: Any, place: Any) -> Any:
+    if not _is_number(place):
+        raise NotWorkedOut
+    items = value if isinstance(value, list) else [value]
+    number = math.floor(place)
+    return items[number] if -len(items) <= number < len(items) else MISSING
+
+
+OPERATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    **{sign: functools.partial(_calculated, sign) for sign in ARITHMETICS},
+    **{sign: functools.partial(_compared, sign) for sign in COMPARISONS},
+    "=": _equal,
+    "!=": _unequal,
+    "in": _among,
+    "&": _joined,
+}
+
+
+# The functions.
+
+
+def _result_of(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    try:
+        return function(*arguments)
+    except (TypeError, ValueError, ArithmeticError, AttributeError):  # for values that it is not made for
+        raise NotWorkedOut from None
+
+
+def _text_wanted(value: Any) -> str:
+    return value if isinstance(value, str) else _refuse()
+
+
+def _number_wanted(value: Any) -> float:
+    return float(value) if _is_number(value) else _refuse()
+
+
+def _refuse() -> NoReturn:
+    raise NotWorkedOut
+
+
+def _jsonata_string(value: Any) -> str:
+    if value is MISSING:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{_number_wanted(value):.15g}"
+
+
+def _jsonata_number(value: Any) -> Any:
+    if value is MISSING or _is_number(value):
+        return value
+    return _finite_only(float(value)) if isinstance(value, (str, bool)) else _refuse()
+
+
+def _jsonata_lookup(value: Any, key: Any) -> Any:
+    return MISSING if value is MISSING else _field(value, _text_wanted(key))
+
+
+def _jsonata_contains(text: Any, part: Any) -> Any:
+    return MISSING if text is MISSING else _text_wanted(part) in _text_wanted(text)
+
+
+def _jsonata_substring(text: Any, start: Any, length: Any = None) -> Any:
+    if text is MISSING:
+        return MISSING
+    whole = _text_wanted(text)
+    first = max(int(start) + len(whole), 0) if start < 0 else int(start)
+    return whole[first:] if length is None else whole[first : first + max(int(length), 0)]
+
+
+def _jsonata_substring_before(text: Any, mark: Any) -> Any:
+    return MISSING if text is MISSING else _text_wanted(text).split(_text_wanted(mark), 1)[0]
+
+
+def _jsonata_round(value: Any, digits: Any = 0.0) -> Any:
+    return MISSING if value is MISSING else round(_number_wanted(value), int(min(max(digits, -9), 9)))
+
+
+def _jsonata_floor(value: Any) -> Any:
+    return MISSING if value is MISSING else float(math.floor(_number_wanted(value)))
+
+
+def _jsonata_ceil(value: Any) -> Any:
+    return MISSING if value is MISSING else float(math.ceil(_number_wanted(value)))
+
+
+def _numbers(value: Any) -> list[float]:
+    return list(map(_number_wanted, value if isinstance(value, list) else [value]))
+
+
+def _jsonata_count(value: Any) -> float:
+    return 0.0 if value is MISSING else float(len(value) if isinstance(value, list) else 1)
+
+
+def _jsonata_type(value: Any) -> Any:
+    kinds: tuple[tuple[str, Any], ...] = (
+        ("boolean", bool),
+        ("number", (int, float)),
+        ("string", str),
+        ("array", list),
+        ("object", dict),
+        ("null", type(None)),
+    )
+    return next((name for name, kind in kinds if isinstance(value, kind)), MISSING)
+
+
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "lookup": _jsonata_lookup,
+    "contains": _jsonata_contains,
+    "round": _jsonata_round,
+    "floor": _jsonata_floor,
+    "ceil": _jsonata_ceil,
+    "max": lambda value: max(_numbers(value)),
+    "min": lambda value: min(_numbers(value)),
+    "sum": lambda value: math.fsum(_numbers(value)),
+    "abs": lambda value: abs(_number_wanted(value)),
+    "count": _jsonata_count,
+    "exists": lambda value: value is not MISSING,
+    "type": _jsonata_type,
+    "number": _jsonata_number,
+    "string": _jsonata_string,
+    "lowercase": lambda value: _text_wanted(value).lower(),
+    "uppercase": lambda value: _text_wanted(value).upper(),
+    "substring": _jsonata_substring,
+    "substringBefore": _jsonata_substring_before,
+    "length": lambda value: float(len(_text_wanted(value))),
+    "not": lambda value: not _is_true(value),
+    "boolean": _is_true,
+}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/definitions.py
 #
 # What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
@@ -2369,6 +2912,44 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
+class PriceTag:
+    """What a partner node says of its price: it runs on a company's service, and spends the credits of a Comfy account.
+
+    A badge names the widgets, inputs and groups of inputs that its expression reads (graph/price_expressions works it
+    out):
+
+        {"engine": "jsonata", "expr": "...", "depends_on": {"widgets": [{"name": "mode", "type": "COMBO"}],
+                                                            "inputs": ["image"], "input_groups": ["model.images"]}}
+    """
+
+    expression: str = ""  # "" where the node says nothing
+    widgets: Mapping[str, str] = field(default_factory=dict)  # name -> type
+    inputs: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    keeps_keys: bool = False  # whether the server is new enough to show keys to nobody
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> "PriceTag | None":
+        """Read it from one entry of `/object_info`; None for a node that costs nothing.
+
+        Servers that know of badges at all keep the keys that come with a prompt to themselves. Older ones (0.3.64) show
+        them in their queue.
+        """
+        if not raw.get("api_node"):
+            return None
+        badge = object_of(raw.get("price_badge"))
+        depends = object_of(badge.get("depends_on"))
+        widgets = [object_of(widget) for widget in list_of(depends.get("widgets"))]
+        return cls(
+            expression=text_of(badge.get("expr")) if badge.get("engine") == "jsonata" else "",
+            widgets={text_of(widget.get("name")): text_of(widget.get("type")) for widget in widgets},
+            inputs=tuple(map(str, list_of(depends.get("inputs")))),
+            groups=tuple(map(str, list_of(depends.get("input_groups")))),
+            keeps_keys="price_badge" in raw,
+        )
+
+
+@dataclass(frozen=True)
 class NodeDefinition:
     """A class of nodes as the server describes it."""
 
@@ -2378,6 +2959,8 @@ class NodeDefinition:
     outputs: tuple[str, ...] = ()  # their types
     is_output: bool = False  # runs for its own sake: saves or shows something
     widgets: tuple["Widget", ...] = ()  # in the order of their slots, for graph/ui_values
+    price: PriceTag | None = None  # of a partner node; None for one that costs nothing
+    makes_lists: bool = False  # what comes after it may run several times
 
     @classmethod
     def parse(cls, class_type: str, raw: Mapping[str, Any]) -> "NodeDefinition":
@@ -2389,6 +2972,8 @@ class NodeDefinition:
             outputs=tuple("COMBO" if isinstance(kind, list) else str(kind) for kind in list_of(raw.get("output"))),
             is_output=bool(raw.get("output_node")),
             widgets=parse_widgets(raw.get("input"), raw.get("input_order")),
+            price=PriceTag.parse(raw),
+            makes_lists=any(list_of(raw.get("output_is_list"))),
         )
 
     def spec(self, name: str, held: Mapping[str, Any]) -> InputSpec | None:
@@ -2871,6 +3456,194 @@ def page_only_nodes(graph: Graph) -> set[str]:
         if node_id not in read and (class_type in NOTES or PAGE_ONLY.fullmatch(class_type)):
             idle.add(node_id)
     return idle
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/prices.py
+#
+# What a graph costs: the price of its partner nodes, which run on companies' services for the credits of an account.
+#
+# `price_of` tells it of any graph with the definitions of its nodes, and `Price.words` says it:
+#
+#     None                                   nothing in it costs anything
+#     Price(0.7, 0.7)                        "$0.7"
+#     Price(0.033, 0.6, rough=True)          "about $0.033 to $0.6"
+#     Price(most=None, rate="$0.05/second")  "amount unknown ($0.05/second)"
+#
+# A node's price is what its badge says (graph/price_expressions) for the values that the graph holds, as ComfyUI's own
+# page works it out. It is unknown where the server gives no badge, as 0.3.64 does for all nodes; where the badge tells a
+# rate, such as dollars a second; where a value comes over a link from a node that may hold anything; and where the node
+# may run several times, behind a node that makes a list, or in a graph with loops. One such node makes the price of the
+# whole graph unknown. Facts are those of ComfyUI 0.33.0 and its front end 1.49.6.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_PRICED = 50  # partner nodes of one graph, whose prices are worked out
+MOST_PARTNERS_TOLD = 5
+LOOPS = re.compile(r"(?i)loop|while|for.?each")  # in the class of a node that may run others several times
+PER_RUN = ("", "/run")  # what the amount of a badge is for; anything else is a rate
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a graph, or several, cost in US dollars."""
+
+    least: float = 0.0
+    most: float | None = 0.0  # None where the amount is unknown
+    rough: bool = False  # whether the badges call it approximate
+    rate: str = ""  # what a badge tells instead of an amount
+    partners: tuple[str, ...] = ()  # the nodes that cost something, as messages name them
+    keeps_keys: bool = True  # whether the server keeps the key of an account to itself
+
+    @property
+    def words(self) -> str:
+        """The price as people say it."""
+        if self.most is None:
+            return f"amount unknown ({self.rate})" if self.rate else "amount unknown"
+        words = _dollars(self.most)
+        if _dollars(self.least) != words:
+            words = f"{_dollars(self.least)} to {words}"
+        return f"about {words}" if self.rough else words
+
+
+def price_of_all(prices: Iterable[Price | None]) -> Price | None:
+    """What several graphs cost together; None where none costs anything."""
+    paid = [price for price in prices if price]
+    if not paid:
+        return None
+    amounts = [price.most for price in paid if price.most is not None]
+    return Price(
+        least=math.fsum(price.least for price in paid),
+        most=math.fsum(amounts) if len(amounts) == len(paid) else None,
+        rough=any(price.rough for price in paid),
+        rate=next((price.rate for price in paid if price.rate), ""),
+        partners=tuple(dict.fromkeys(name for price in paid for name in price.partners)),
+        keeps_keys=all(price.keeps_keys for price in paid),
+    )
+
+
+def price_of(graph: Graph, definitions: Definitions) -> Price | None:
+    """What a graph costs each time that it runs; None where none of its nodes costs anything. The work is in proportion
+    to the graph's size; it may take a tenth of a second, so call it in a thread."""
+    nodes = graph_nodes(graph)
+    paid = {node_id: tag for node_id, node in nodes.items() if (tag := _tag_of(node, definitions))}
+    if not paid:
+        return None
+    repeated = _run_repeatedly(nodes, definitions)
+    prices: list[Price] = []
+    for node_id, tag in paid.items():
+        price = Price(most=None)
+        if node_id not in repeated and len(prices) < MOST_PRICED:
+            price = _price_of_node(nodes, node_id, tag, definitions)
+        title = node_title(graph, node_id)
+        prices.append(Price(price.least, price.most, price.rough, price.rate, (title,), tag.keeps_keys))
+    return price_of_all(prices)
+
+
+def _tag_of(node: Any, definitions: Definitions) -> PriceTag | None:
+    definition = definitions.get(node["class_type"])
+    return definition.price if definition else None
+
+
+def _run_repeatedly(nodes: Graph, definitions: Definitions) -> set[str]:
+    """The nodes that may run more than once in a run: all behind a node that makes a list, or all where there are
+    loops."""
+    if any(LOOPS.search(node["class_type"]) for node in nodes.values()):
+        return set(nodes)
+    readers: dict[str, list[str]] = {}
+    for node_id, node in nodes.items():
+        for value in node_inputs(node).values():
+            if is_link(value):
+                readers.setdefault(value[0], []).append(node_id)
+    waiting = [node_id for node_id, node in nodes.items() if _makes_lists(node, definitions)]
+    repeated: set[str] = set()
+    while waiting:
+        new = [reader for reader in readers.get(waiting.pop(), ()) if reader not in repeated]
+        repeated.update(new)
+        waiting += new
+    return repeated
+
+
+def _makes_lists(node: Any, definitions: Definitions) -> bool:
+    definition = definitions.get(node["class_type"])
+    return definition is not None and definition.makes_lists
+
+
+# The price of one node.
+
+
+def _price_of_node(nodes: Graph, node_id: str, tag: PriceTag, definitions: Definitions) -> Price:
+    inputs = node_inputs(nodes[node_id])
+    definition = definitions[nodes[node_id]["class_type"]]
+    linked = [name for name, value in inputs.items() if is_link(value)]
+    try:
+        fields = {
+            "widgets": {
+                name: _value_shown(nodes, definition, inputs, name, kind) for name, kind in tag.widgets.items()
+            },
+            "inputs": {name: {"connected": name in linked} for name in tag.inputs},
+            "inputGroups": {group: float(sum(name.startswith(f"{group}.") for name in linked)) for group in tag.groups},
+        }
+        return _price_told(work_out(tag.expression, fields))
+    except NotWorkedOut:
+        return Price(most=None)
+
+
+def _value_shown(nodes: Graph, definition: NodeDefinition, inputs: Mapping[str, Any], name: str, kind: str) -> Any:
+    """What a widget holds, as ComfyUI's page hands it to an expression: texts in small letters, and null for one that
+    there is not. Raises `NotWorkedOut` where it cannot be told."""
+    value: Any = inputs.get(name)
+    if name not in inputs:
+        spec = definition.spec(name, inputs)
+        value = spec.default if spec else None
+    if is_link(value):
+        value = _value_handed_on(nodes, value[0])
+    if value is None:
+        return None
+    kind = kind.upper()
+    if kind in ("INT", "FLOAT"):
+        return as_number(value)
+    if kind == "BOOLEAN":
+        return {"true": True, "false": False}.get(str(value).strip().lower())
+    if isinstance(value, (list, Mapping)):
+        raise NotWorkedOut
+    if kind == "COMBO" and not isinstance(value, str):
+        return value
+    return str(value).strip().lower()
+
+
+def _value_handed_on(nodes: Graph, node_id: str) -> Any:
+    """The value that a node of ComfyUI's own hands on as it is. Raises `NotWorkedOut` for any other node."""
+    node = nodes.get(node_id)
+    inputs = node_inputs(node)
+    is_plain = text_of(object_of(node).get("class_type")).startswith("Primitive") and set(inputs) == {"value"}
+    if not is_plain or is_link(inputs["value"]):
+        raise NotWorkedOut
+    return inputs["value"]
+
+
+def _price_told(result: Any) -> Price:
+    """What a badge's expression gave: {"type": "usd", "usd": 0.7}, or "range_usd" with "min_usd" and "max_usd"."""
+    result = object_of(result)
+    form = object_of(result.get("format"))
+    suffix = text_of(form.get("suffix"))
+    kind = result.get("type", "usd")
+    low, high = result.get("usd"), result.get("usd")
+    if kind == "range_usd":
+        low, high = result.get("min_usd"), result.get("max_usd")
+    elif kind != "usd":
+        return Price(most=None)
+    if not is_number(low) or not is_number(high) or min(low, high) < 0:
+        return Price(most=None)
+    low, high = sorted((float(low), float(high)))
+    price = Price(low, high, bool(form.get("approximate")))
+    if suffix.strip().lower() in PER_RUN:
+        return price
+    return Price(most=None, rate=f"{price.words}{shortened(suffix, 30)}")
+
+
+def _dollars(amount: float) -> str:
+    return f"${amount:.0f}" if amount >= 100 else f"${amount:.3g}"
 
 
 # ----------------------------------------------------------------------------------------------------------------------

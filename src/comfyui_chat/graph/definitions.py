@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..bounds import MOST_NAMES_IN_LIST
-from ..values import is_number, list_of, object_of
+from ..values import is_number, list_of, object_of, text_of
 
 
 def last_part(name: str) -> str:
@@ -76,6 +76,44 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
+class PriceTag:
+    """What a partner node says of its price: it runs on a company's service, and spends the credits of a Comfy account.
+
+    A badge names the widgets, inputs and groups of inputs that its expression reads (graph/price_expressions works it
+    out):
+
+        {"engine": "jsonata", "expr": "...", "depends_on": {"widgets": [{"name": "mode", "type": "COMBO"}],
+                                                            "inputs": ["image"], "input_groups": ["model.images"]}}
+    """
+
+    expression: str = ""  # "" where the node says nothing
+    widgets: Mapping[str, str] = field(default_factory=dict)  # name -> type
+    inputs: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    keeps_keys: bool = False  # whether the server is new enough to show keys to nobody
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> "PriceTag | None":
+        """Read it from one entry of `/object_info`; None for a node that costs nothing.
+
+        Servers that know of badges at all keep the keys that come with a prompt to themselves. Older ones (0.3.64) show
+        them in their queue.
+        """
+        if not raw.get("api_node"):
+            return None
+        badge = object_of(raw.get("price_badge"))
+        depends = object_of(badge.get("depends_on"))
+        widgets = [object_of(widget) for widget in list_of(depends.get("widgets"))]
+        return cls(
+            expression=text_of(badge.get("expr")) if badge.get("engine") == "jsonata" else "",
+            widgets={text_of(widget.get("name")): text_of(widget.get("type")) for widget in widgets},
+            inputs=tuple(map(str, list_of(depends.get("inputs")))),
+            groups=tuple(map(str, list_of(depends.get("input_groups")))),
+            keeps_keys="price_badge" in raw,
+        )
+
+
+@dataclass(frozen=True)
 class NodeDefinition:
     """A class of nodes as the server describes it."""
 
@@ -85,6 +123,8 @@ class NodeDefinition:
     outputs: tuple[str, ...] = ()  # their types
     is_output: bool = False  # runs for its own sake: saves or shows something
     widgets: tuple["Widget", ...] = ()  # in the order of their slots, for graph/ui_values
+    price: PriceTag | None = None  # of a partner node; None for one that costs nothing
+    makes_lists: bool = False  # what comes after it may run several times
 
     @classmethod
     def parse(cls, class_type: str, raw: Mapping[str, Any]) -> "NodeDefinition":
@@ -96,6 +136,8 @@ class NodeDefinition:
             outputs=tuple("COMBO" if isinstance(kind, list) else str(kind) for kind in list_of(raw.get("output"))),
             is_output=bool(raw.get("output_node")),
             widgets=parse_widgets(raw.get("input"), raw.get("input_order")),
+            price=PriceTag.parse(raw),
+            makes_lists=any(list_of(raw.get("output_is_list"))),
         )
 
     def spec(self, name: str, held: Mapping[str, Any]) -> InputSpec | None:
