@@ -38,7 +38,10 @@ FLOORS = (
         "paths loras pruning mermaid",
     ),
     ("media", "file_bytes parts kinds pictures overwriting metadata running_times delivery"),
-    ("server", "endpoint protocol posting long_answers faults record incoming connection http client cloud pool"),
+    (
+        "server",
+        "auth endpoint protocol posting long_answers faults record incoming connection login http client cloud pool",
+    ),
     (
         "catalogue",
         "task_words secret_inputs entries missing request naming fitted choosing workflow_list model_list listings",

@@ -64,6 +64,7 @@ required_open_webui_version: 0.9.6
 #   media/metadata           Strip files of the texts that tell how they were made, without decoding them.
 #   media/running_times      How long a video, an animation or a sound plays, and how many frames it has, read from …
 #   media/delivery           Hand a finished file over as it is wanted: in which format, with or without metadata.
+#   server/auth              What lets a caller in at a protected ComfyUI, as people paste it into the valve for the …
 #   server/endpoint          The address of a ComfyUI as people write it, with the credential that belongs to it.
 #   server/protocol          What ComfyUI's answers and frames say, as values, and how they are read.
 #   server/posting           What an answer to `POST /prompt` says: that ComfyUI took the prompt, that it refused it, …
@@ -72,6 +73,7 @@ required_open_webui_version: 0.9.6
 #   server/record            What this process has seen of a server: its pace, its faults, its rests.
 #   server/incoming          A file on its way from a server, piece by piece: into memory, and to disk as soon as it …
 #   server/connection        The one websocket to a server, shared by all prompts in flight.
+#   server/login             The form of ComfyUI-Login, filled in for its cookie.
 #   server/http              HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its …
 #   server/client            One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
 #   server/cloud             Everything in which Comfy Cloud differs from a ComfyUI of one's own.
@@ -126,6 +128,7 @@ required_open_webui_version: 0.9.6
 import argparse
 import asyncio
 import base64
+import binascii
 import codecs
 import contextlib
 import contextvars
@@ -166,13 +169,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from http.cookies import Morsel
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import (
     Any, BinaryIO, ClassVar, Literal, NamedTuple, NewType, NoReturn, ParamSpec, Protocol, Self, TypeVar, cast, get_args,
     get_origin,
 )
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urljoin, urlsplit
 
 import aiohttp
 from PIL import Image, ImageChops, ImageOps, ImageStat, PngImagePlugin
@@ -11754,6 +11758,203 @@ def text_product(text: str) -> OutputFile:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/auth.py
+#
+# What lets a caller in at a protected ComfyUI, as people paste it into the valve for the key.
+#
+# ComfyUI has no login of its own. What stands before it wants one of these, and `read_auth` tells them apart:
+#
+#     sk-1234, Bearer sk-1234                  a key, sent as `Authorization: Bearer`; to Comfy Cloud as `X-API-Key`
+#     user:password, Basic dXNlcjpwYXNz...     a user name and a password, sent as `Authorization: Basic`
+#     X-Auth: secret                           a header of any name; several behind semicolons, one a line, or as JSON
+#     token=secret, ?token=secret              a part of every address
+#     login user:password                      the form of ComfyUI-Login, filled in once for its cookie
+#     For direct API calls, use token=$2b$...  the line that ComfyUI-Login prints, sent as `Authorization: Bearer`
+#
+# An `Auth` is the same for HTTP and for the websocket. It belongs to one endpoint, and is in no repr. `Auth.hide` takes
+# it out of what a server sends back. How ComfyUI-Login works was read in its source, at commit 6910925.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+HIDDEN_KEY = b"[API key]"  # what is shown in its place
+CLOUD_HEADER = "X-API-Key"
+# What may stand round something that is pasted.
+ROUND_PASTED = " \t\r\n<>\"'`\u2018\u2019\u201c\u201d"
+
+CONSOLE_LINE = re.compile(r"\buse token=(\S+)")
+SCHEME = re.compile(r"(bearer|basic|login):?\s+(\S.*)", re.IGNORECASE)
+HEADER = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,60}):\s+(\S.*)")
+# Of these names also without a space behind the colon; any other one is a user's name.
+KNOWN_HEADER = re.compile(
+    r"(x-[\w-]{1,60}|cf-[\w-]{1,60}|authorization|cookie|api-key|apikey):\s*(\S.*)", re.IGNORECASE
+)
+QUERY = re.compile(r"[?&]?[\w-]*(?:token|key|auth|secret|password)[\w-]*=[^\s=].*|\?[\w.-]+=\S+", re.IGNORECASE)
+PRINTABLE = re.compile(r"[\x20-\x7e]*")
+# Headers that are the connection's own.
+RESERVED = re.compile(r"connection|upgrade|transfer-encoding|te|trailer|content-.*|sec-websocket-.*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, repr=False)
+class Auth:
+    """What every request to a server carries, and the websocket's handshake."""
+
+    headers: tuple[tuple[str, str], ...] = ()
+    query: tuple[tuple[str, str], ...] = ()  # in every address
+    key: str = ""  # the account's at Comfy Cloud, which goes with prompts as well
+    login: tuple[str, str] | None = None  # user name and password for a form
+
+    def __repr__(self) -> str:
+        return "Auth()" if self else "Auth(nothing)"
+
+    def __bool__(self) -> bool:
+        return bool(self.headers or self.query or self.login)
+
+    def joined(self, other: "Auth") -> "Auth":
+        """Both together. Raises `BadArgument` where both have a header of one name."""
+        names = {name.lower() for name, _ in self.headers}
+        if any(name.lower() in names for name, _ in other.headers):
+            raise BadArgument(
+                "An address contains a user name and password, and the API key that belongs to it takes their place.",
+                "Leave one of them out, or write the key as token=...",
+            )
+        return Auth(
+            (*self.headers, *other.headers),
+            (*self.query, *other.query),
+            self.key or other.key,
+            self.login or other.login,
+        )
+
+    def hide(self, data: bytes, also: Iterable[str] = ()) -> bytes:
+        """What a server sent, without what is secret here, or is in `also`: as it is, as JSON writes it, and as it
+        stands in an address. What has less than `LEAST_KEY_CHARACTERS` is left, since it may be part of any word."""
+        secrets = {secret for secret in (*self._secrets(), *also) if len(secret) >= LEAST_KEY_CHARACTERS}
+        for secret in sorted(secrets, key=len, reverse=True):
+            in_json = json.dumps(secret)[1:-1]
+            for written in {secret, in_json, in_json.replace("/", "\\/"), quote(secret, safe=""), quote(secret)}:
+                data = data.replace(written.encode(), HIDDEN_KEY)
+        return data
+
+    def _secrets(self) -> Iterable[str]:
+        yield self.key
+        for _, value in self.query:
+            yield value
+        if self.login:
+            yield self.login[1]
+        for name, value in self.headers:
+            yield value
+            scheme, _, rest = value.partition(" ")
+            yield rest
+            if scheme.lower() == "basic":
+                yield _decoded(rest).partition(":")[2]
+            if name.lower() == "cookie":
+                yield from (cookie.partition("=")[2] for cookie in value.split("; "))
+
+
+def basic(user_name: str, password: str) -> Auth:
+    """A user name and a password, as a header."""
+    encoded = base64.b64encode(f"{user_name}:{password}".encode()).decode()
+    return Auth((("Authorization", f"Basic {encoded}"),))
+
+
+def in_query(query: str) -> Auth:
+    """What stands behind the question mark of an address."""
+    return Auth(query=tuple(parse_qsl(query.lstrip("?&"), max_num_fields=20)))
+
+
+def read_auth(text: str, is_cloud: bool = False) -> Auth:
+    """What people paste for a key, as the top of this module lists it. Raises `BadArgument`, which does not show it."""
+    text = text.strip(ROUND_PASTED)
+    if not text:
+        return Auth()
+    printed = CONSOLE_LINE.search(text)
+    if printed:
+        return _bearer(printed[1].strip(ROUND_PASTED), is_cloud)
+    if text.startswith("{"):
+        return _headers(_json_headers(text), is_cloud)
+    lines = [line.strip() for line in re.split(r"[;\n]", text) if line.strip()]
+    headers = [HEADER.fullmatch(line) or KNOWN_HEADER.fullmatch(line) for line in lines]
+    scheme = SCHEME.fullmatch(text)
+    if scheme:
+        return _of_scheme(scheme[1].lower(), scheme[2], is_cloud)
+    if all(headers):
+        return _headers([(header[1], header[2]) for header in headers if header], is_cloud)
+    one_header = KNOWN_HEADER.fullmatch(text)  # with semicolons in it, such as a cookie
+    if one_header:
+        return _headers([(one_header[1], one_header[2])], is_cloud)
+    if re.search(r"\s", text):
+        raise _not_sendable()
+    if QUERY.fullmatch(text):
+        return in_query(text)
+    if ":" in text:
+        user_name, _, password = text.partition(":")
+        return basic(user_name, password)
+    return _bearer(text, is_cloud)
+
+
+def _not_sendable() -> BadArgument:
+    return BadArgument(
+        "The API key that belongs to an address contains a space, a line break or the like.", "Enter it again."
+    )
+
+
+def _of_scheme(scheme: str, rest: str, is_cloud: bool) -> Auth:
+    """What follows one of the words "Bearer", "Basic" and "login". Raises `BadArgument`."""
+    user_name, colon, password = rest.partition(":")
+    if scheme == "login":
+        if not colon:
+            raise BadArgument("The API key for a login form is not complete.", "Write it as login user:password.")
+        return Auth(login=(user_name, password))
+    if scheme == "basic":
+        if colon:
+            return basic(user_name, password)
+        return _headers([("Authorization", f"Basic {rest}")], is_cloud)
+    return _bearer(rest, is_cloud)
+
+
+def _bearer(key: str, is_cloud: bool) -> Auth:
+    if re.search(r"[^\x21-\x7e]", key):
+        raise _not_sendable()
+    if is_cloud:
+        return Auth(((CLOUD_HEADER, key),), key=key)
+    return Auth((("Authorization", f"Bearer {key}"),))
+
+
+def _headers(headers: Iterable[tuple[str, str]], is_cloud: bool) -> Auth:
+    """These headers. One that holds Comfy Cloud's key is that. Raises `BadArgument`."""
+    found: dict[str, str] = {}
+    key = ""
+    for name, value in headers:
+        if not PRINTABLE.fullmatch(value) or RESERVED.fullmatch(name):
+            raise _not_sendable()
+        found[name] = value
+        if is_cloud and name.lower() == CLOUD_HEADER.lower():
+            key = value
+    return Auth(tuple(found.items()), key=key)
+
+
+def _json_headers(text: str) -> list[tuple[str, str]]:
+    """The headers in an object of JSON, {"X-Auth": "secret"}. Raises `BadArgument`."""
+    try:
+        headers = read_json_text(JsonText(text.encode()))
+    except (ValueError, RecursionError):
+        raise _not_sendable() from None
+    if not isinstance(headers, Mapping):
+        raise _not_sendable()
+    pairs = [(str(name), str(value)) for name, value in headers.items()]
+    if not all(re.fullmatch(r"[A-Za-z][\w-]{0,60}", name) for name, _ in pairs):
+        raise _not_sendable()
+    return pairs
+
+
+def _decoded(text: str) -> str:
+    """What stands in a header for a user name and a password; "" where that cannot be read."""
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return ""
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/endpoint.py
 #
 # The address of a ComfyUI as people write it, with the credential that belongs to it.
@@ -11764,15 +11965,19 @@ def text_product(text: str) -> OutputFile:
 #     wss://example.org/comfy/ws     https://example.org/comfy
 #     cloud.comfy.org                https://cloud.comfy.org, as Comfy Cloud
 #     cloud+http://proxy:8189        http://proxy:8189, spoken to as if it were Comfy Cloud
+#     http://user:password@host      http://host, and what lets a caller in there
+#     http://host/?token=secret      http://host, the same
+#     https://host/comfy/api/        https://host/comfy/api, below which every ComfyUI has all its routes, too
 #
-# The key stays with its address: it is not part of the repr, and only `Endpoint.headers` hands it out. Endpoints serve as
-# keys of dictionaries; two that differ only in what people call them are the same.
+# What lets a caller in (server/auth.py) stays with its address: it is not part of the repr, of `url` or of `written`.
+# Endpoints serve as keys of dictionaries; two that differ only in what people call them are the same.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 CLOUD_HOST = "cloud.comfy.org"
 ADDRESS_BEGINNING = re.compile(r"\s*(?:[a-zA-Z!+.-]{1,20}://)?[\w.-]{1,60}")
-HIDDEN_KEY = b"[API key]"  # what is shown in its place
+# An address in the line of a console: "To see the GUI go to: http://127.0.0.1:8188".
+IN_LINE = re.compile(r"[A-Za-z][^/@]{0,100}\s(https?://[^\s@]+)")
 CLOUD_PREFIX = "cloud+"  # before the address of anything else that speaks as Comfy Cloud does
 
 
@@ -11781,7 +11986,7 @@ class Endpoint:
     """The address of one ComfyUI and the credential that belongs to it, and to no other address."""
 
     url: str  # without a slash at its end
-    api_key: str = field(default="", repr=False)
+    auth: Auth = field(default=Auth(), repr=False)
     label: str = field(default="", compare=False)  # what people call it
     cloud: bool = False  # Comfy Cloud, or what speaks as it does
     guessed: bool = field(default=False, compare=False)  # one of several places where the one server may be
@@ -11791,32 +11996,37 @@ class Endpoint:
 
     @classmethod
     def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = "") -> "Endpoint":
-        """An address as people write it: the scheme may be missing, and a slash, `/api` or `/ws` may follow. Comfy
-        Cloud is known by its host, and anything that speaks as it does by `cloud+` before the address.
+        """An address as people write it: the scheme may be missing, a slash or `/ws` may follow, quotes stand around
+        it, and it may hold what lets a caller in. Comfy Cloud is known by its host, and anything that speaks as it does
+        by `cloud+` before the address. `api_key` is what stands in the valve beside it.
 
-        Raises `BadArgument` for what is not an http address, for one that holds a user name or a password, and for a
-        key that cannot stand in a header. `name` is what messages call the address, or the valve that holds it.
+        Raises `BadArgument` for what is not an http address, and for a key that cannot be sent. `name` is what messages
+        call the address, or the valve that holds it.
         """
         if len(text) > MOST_ADDRESS_CHARACTERS:
             raise BadArgument(f"{name} is too long: {len(text)} characters.", "It looks like http://host:8188.")
-        address = text.strip()
+        address = text.strip(ROUND_PASTED)
+        in_line = IN_LINE.fullmatch(address)
+        if in_line:
+            address = in_line[1]
         is_cloud = address.lower().startswith(CLOUD_PREFIX)
         if is_cloud:
             address = address[len(CLOUD_PREFIX) :]
         if not re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", address):
             address = f"http://{address}"
-        url, has_login = _read_url(address)
-        if not url:
+        parts = _split(address)
+        url = _read_url(parts) if parts else ""
+        if parts is None or not url:
             refused = BadArgument(f"{name} is not an http address.", "It looks like http://host:8188.")
             raise refused.at(_shown(text))
-        key = api_key.strip()
-        if re.search(r"[^\x21-\x7e]", key):
-            message = "The API key that belongs to an address contains a space, a line break or the like."
-            raise BadArgument(message, "Enter it again.").at(f"It is the key for {url}.")
-        if has_login:
-            raise BadArgument(f"{name} contains a user name or password.", "Put the credential into the API key valve.")
         is_cloud = is_cloud or urlsplit(url).hostname == CLOUD_HOST
-        return cls(url, key, label.strip(), is_cloud, setting=name[:1].lower() + name[1:])
+        if is_cloud:
+            url = url.removesuffix("/api")  # which stands before all its routes anyway
+        try:
+            auth = _auth_in(parts).joined(read_auth(api_key, is_cloud))
+        except BadArgument as refused:
+            raise refused.at(f"It is the key for {url}.") from None
+        return cls(url, auth, label.strip(), is_cloud, setting=name[:1].lower() + name[1:])
 
     @property
     def name(self) -> str:
@@ -11843,24 +12053,6 @@ class Endpoint:
         """The address as `parse` reads it back."""
         return CLOUD_PREFIX + self.url if self.cloud else self.url
 
-    def hide_key(self, data: bytes) -> bytes:
-        """What the server sent, without the key where it repeats it: as it is, and as JSON writes it. A key of less
-        than `LEAST_KEY_CHARACTERS` is left, since it may be part of any word."""
-        if len(self.api_key) < LEAST_KEY_CHARACTERS:
-            return data
-        in_json = json.dumps(self.api_key)[1:-1]
-        for written in {self.api_key, in_json, in_json.replace("/", "\\/")}:
-            data = data.replace(written.encode(), HIDDEN_KEY)
-        return data
-
-    def headers(self) -> dict[str, str]:
-        """What every request and the websocket's handshake carry; nothing without a key."""
-        if not self.api_key:
-            return {}
-        if self.cloud:
-            return {"X-API-Key": self.api_key}
-        return {"Authorization": f"Bearer {self.api_key}"}
-
 
 def _shown(text: str) -> str:
     """The beginning of an address that is refused, for administrators: its scheme and host. What follows them may be a
@@ -11872,32 +12064,46 @@ def _shown(text: str) -> str:
     return f'It begins with "{beginning[0]}{cut}".'
 
 
-def _read_url(address: str) -> tuple[str, bool]:
-    """An address without what may follow the path of ComfyUI, and whether a user name or a password stands in it. It is
-    "" for what is not an http address."""
+def _split(address: str) -> SplitResult | None:
+    """The parts of an address, None for what is none."""
     if re.search(r"\s", address):
-        return "", False
+        return None
     try:
-        parts = urlsplit(address)
+        return urlsplit(address)
+    except ValueError:
+        return None
+
+
+def _auth_in(parts: SplitResult) -> Auth:
+    """What an address holds that lets a caller in: a user name and a password, and what follows its question mark.
+    Raises `BadArgument`."""
+    try:
+        auth = in_query(parts.query)
+    except ValueError:
+        raise BadArgument("What follows the question mark of an address is too much.", "Leave it out.") from None
+    if parts.username is None:
+        return auth
+    return basic(unquote(parts.username), unquote(parts.password or "")).joined(auth)
+
+
+def _read_url(parts: SplitResult) -> str:
+    """An address without what it holds that lets a caller in, and without what may follow the path of ComfyUI. It is ""
+    for what is not an http address."""
+    try:
         # As the request will be sent: in its letters' plain forms, and a dot at its end makes no difference.
         host = unicodedata.normalize("NFKC", parts.hostname or "").lower().rstrip(".")
         port = parts.port
     except ValueError:
-        return "", False
+        return ""
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
     if not host or scheme not in ("http", "https") or not re.fullmatch(r"[\w.:-]+", host):
-        return "", False
+        return ""
     if host == CLOUD_HOST:
         scheme = "https"  # the key must not go there unencrypted
     url = f"{scheme}://[{host}]" if ":" in host else f"{scheme}://{host}"
     if port:
         url += f":{port}"
-    path = parts.path.rstrip("/")
-    for route in ("/api", "/ws"):
-        if path.endswith(route):
-            path = path.removesuffix(route)
-            break
-    return url + path, "@" in parts.netloc
+    return url + parts.path.rstrip("/").removesuffix("/ws").rstrip("/")
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -12826,7 +13032,7 @@ def forbidden(endpoint: Endpoint, status: int) -> AccessRefused:
             "Only a person can settle this.",
         )
     else:
-        sent = "refused the API key" if endpoint.api_key else "needs an API key, and none is set"
+        sent = "refused the API key" if endpoint.auth else "needs an API key, and none is set"
         hint = f"It belongs into {endpoint.key_setting}; only a person can correct it."
         refused = AccessRefused(f"{endpoint.name} {sent} (HTTP {status}).", hint)
     refused.at(endpoint.place)
@@ -13188,6 +13394,9 @@ class Host(Protocol):
     def later(self, chore: Coroutine[Any, Any, None]) -> None:
         """Do something in the background, for as long as the server is open."""
 
+    def hide_key(self, data: bytes) -> bytes:
+        """What it sent, without what lets a caller in."""
+
     def websocket(self, client_id: str) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
         """A new websocket of the client with this id."""
 
@@ -13360,7 +13569,7 @@ class Connection:
 
     async def _decoded(self, text: str) -> Any:
         """The JSON in a frame, without the key, should the server repeat it; of a long one decoded in a thread."""
-        frame = JsonText(self._server.endpoint.hide_key(text.encode()))
+        frame = JsonText(self._server.hide_key(text.encode()))
         if len(text) <= FIRST_PIECE_BYTES:
             return read_json_text(frame)
         return await FILES.run(read_json_text, frame)
@@ -13400,6 +13609,64 @@ def _cut(socket: aiohttp.ClientWebSocketResponse) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/login.py
+#
+# The form of ComfyUI-Login, filled in for its cookie.
+#
+# A browser that logs in at `/login` gets a cookie, which opens all routes and the websocket until the server's key is
+# renewed. `LoginForm` holds that cookie for one server. `enter` gets it before the first request, and again when a
+# request was refused with it; those who need it at the same time share one attempt.
+#
+# ComfyUI-Login answers a form with 302 whether or not the password is right: to "/" with a cookie, or to
+# "/login?wrong_password=1" without one.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_COOKIES = 20
+MOST_COOKIE_CHARACTERS = 8000
+
+
+class LoginForm:
+    """The login of one user name and password at one server."""
+
+    def __init__(self, url: str, user_name: str, password: str) -> None:
+        self._url = url
+        self._fields = {"username": user_name, "password": password}
+        self._cookies: dict[str, str] = {}
+        self._entering = asyncio.Lock()
+
+    @property
+    def header(self) -> str:
+        """The header "Cookie" of every request; "" before the login."""
+        return "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nobody may be shown."""
+        return tuple(self._cookies.values())
+
+    async def enter(self, session: aiohttp.ClientSession, refused: str = "", proxy: str | None = None) -> None:
+        """Log in, unless that is done; with the header that was `refused`, unless another one is there by now. Raises
+        `AccessRefused` when the server does not take the user name and password, and what aiohttp raises."""
+        async with self._entering:
+            if self._cookies and self.header != refused:
+                return
+            self._cookies = {}
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await session.post(f"{self._url}/login", data=self._fields, allow_redirects=False, proxy=proxy)
+                async with answer:
+                    cookies = [*answer.cookies.values()][:MOST_COOKIES]
+            if answer.status >= 400 or not any(map(_is_set, cookies)):
+                raise AccessRefused("The login form of the server does not take the user name and password.")
+            self._cookies = {cookie.key: cookie.value for cookie in cookies if _is_set(cookie)}
+
+
+def _is_set(cookie: "Morsel[str]") -> bool:
+    """Whether a cookie is one to send back, and not one that is taken away."""
+    return bool(cookie.value) and len(cookie.value) <= MOST_COOKIE_CHARACTERS
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/http.py
 #
 # HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its websocket's handshake.
@@ -13407,8 +13674,8 @@ def _cut(socket: aiohttp.ClientWebSocketResponse) -> None:
 # `HttpServer` knows an endpoint and nothing of what its routes mean; `ComfyUIServer` in `client` adds that. All HTTP goes
 # through `call`, which turns what fails into a `ServerError` and hides the key where a server repeats it. `read` and
 # `understand` make a value of an answer's JSON, off the event loop where it is long, `get` and `_json` an object. Within
-# `_reading` an answer of the wrong shape becomes an error. The credential goes to the endpoint's address and nowhere
-# else.
+# `_reading` an answer of the wrong shape becomes an error. What lets a caller in (`_headers`, `_query`) goes to the
+# endpoint's address and nowhere else, alike for HTTP and for the websocket.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -13420,12 +13687,32 @@ REDIRECTS = (301, 302, 303, 307, 308)
 NOTHING_BEHIND = (502, 503, 504, *range(520, 531))
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A request, and how much of its answer is taken; `HttpServer.call` says what each means."""
+
+    method: str
+    path: str | URL
+    body: Any
+    form: Callable[[], aiohttp.FormData] | None
+    params: Mapping[str, str] | None
+    seconds: float
+    first_byte_seconds: float
+    max_bytes: int
+    cut: bool
+    redirects: bool
+    file: IncomingFile | None
+
+
 class HttpServer:
     """What answers at an endpoint, over HTTP."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._session: aiohttp.ClientSession | None = None
+        self._login: LoginForm | None = None
+        if endpoint.auth.login:
+            self._login = LoginForm(endpoint.url, *endpoint.auth.login)
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -13449,11 +13736,18 @@ class HttpServer:
         """A new websocket of the client with this id. A frame of more than `MOST_FRAME_BYTES` closes it. Its pings are
         for the caller to answer: aiohttp would do so without end, and without a pause for others. Raises
         `AccessRefused`, and what aiohttp raises otherwise."""
+        socket = await self._admitted(lambda: self._connect(client_id))
         try:
-            socket = await self.session.ws_connect(
+            yield socket
+        finally:
+            await socket.close()
+
+    async def _connect(self, client_id: str) -> aiohttp.ClientWebSocketResponse:
+        try:
+            return await self.session.ws_connect(
                 f"{self.endpoint.url}/ws",
-                params=self._websocket_query(client_id),
-                headers=self.endpoint.headers(),
+                params={**self._query, **self._websocket_query(client_id)},
+                headers=self._headers,
                 max_msg_size=MOST_FRAME_BYTES,
                 autoping=False,
                 heartbeat=HEARTBEAT_SECONDS,
@@ -13462,16 +13756,56 @@ class HttpServer:
             if error.status in (401, 403, 407):
                 raise forbidden(self.endpoint, error.status) from None
             raise
-        try:
-            yield socket
-        finally:
-            await socket.close()
 
     def _websocket_query(self, client_id: str) -> dict[str, str]:
         return {"clientId": client_id}
 
+    # What lets a caller in.
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        headers = dict(self.endpoint.auth.headers)
+        if self._login and self._login.header:
+            headers["Cookie"] = self._login.header
+        return headers
+
+    @property
+    def _query(self) -> dict[str, str]:
+        return dict(self.endpoint.auth.query)
+
+    def hide_key(self, data: bytes) -> bytes:
+        """What the server sent, without what lets a caller in, where it repeats that."""
+        auth = self.endpoint.auth
+        if self._login:
+            return auth.hide(data, self._login.secrets)
+        return auth.hide(data) if auth else data
+
+    async def _admitted(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What `ask` returns, after the login where the server has a form for that; once more after another login where
+        the first one counts no longer."""
+        if self._login is None:
+            return await ask()
+        await self._log_in(self._login)
+        header = self._login.header
+        try:
+            return await ask()
+        except AccessRefused:
+            await self._log_in(self._login, header)
+            return await ask()
+
+    async def _log_in(self, login: LoginForm, refused: str = "") -> None:
+        """Get the form's cookie. Raises `AccessRefused` and `ServerUnreachable`."""
+        try:
+            await login.enter(self.session, refused)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise no_answer(self.endpoint, error, ANSWER_SECONDS).at(self.endpoint.place) from None
+        except AccessRefused as error:
+            raise error.at(self.endpoint.place) from None
+
     def _address(self, path: str) -> str:
         """Where a route of ComfyUI is."""
+        if self.endpoint.url.endswith("/api"):
+            path = path.removeprefix("/api")
         return self.endpoint.url + path
 
     async def call(
@@ -13480,7 +13814,7 @@ class HttpServer:
         path: str | URL,
         *,
         body: Any = None,
-        form: aiohttp.FormData | None = None,
+        form: Callable[[], aiohttp.FormData] | None = None,
         params: Mapping[str, str] | None = None,
         seconds: float = ANSWER_SECONDS,
         first_byte_seconds: float = math.inf,
@@ -13490,67 +13824,83 @@ class HttpServer:
         file: IncomingFile | None = None,
     ) -> Answer:
         """One HTTP exchange within `seconds`. The answer's first byte has to come within `first_byte_seconds`, and it
-        may have at most `max_bytes`: with `cut`, what is beyond them is left out. `body` is sent as JSON, `form` as it
-        is. A `URL` in place of a path is an address elsewhere: it gets no credential, and what its statuses mean is for
-        the caller to judge. A `file` takes the body of an answer whose status is 200, and bounds it itself.
+        may have at most `max_bytes`: with `cut`, what is beyond them is left out. `body` is sent as JSON, what `form`
+        makes as it is. A `URL` in place of a path is an address elsewhere: it gets no credential, and what its statuses
+        mean is for the caller to judge. A `file` takes the body of an answer whose status is 200, and bounds it itself.
 
         Raises `ServerUnreachable`, `AccessRefused`, `ServerBusy`, and `UnexpectedAnswer` for an answer that is too
         large or, unless the caller takes `redirects`, a redirect. Any other status is for the caller to judge.
         """
+        asked = Asked(method, path, body, form, params, seconds, first_byte_seconds, max_bytes, cut, redirects, file)
+        if isinstance(path, URL):
+            return await self._exchange(asked)
+        return await self._admitted(lambda: self._exchange(asked))
+
+    async def _exchange(self, asked: "Asked") -> Answer:
+        """The same, with what lets a caller in as it stands now."""
+        path = asked.path
+        params = dict(asked.params or {})
+        place = self.endpoint.place
         address: str | URL
         if isinstance(path, str):
-            asked, place = path, self.endpoint.place
             address = self._address(path)
-            headers = self.endpoint.headers()
+            headers = self._headers
+            params |= self._query
         else:
-            asked = "a download"
-            place = f"Its address is {path.origin()}."  # what else stands in it may be a credential, too
             address = path
             headers = {}
-        content = {"data": form} if form else {"json": body}
+            place = f"Its address is {path.origin()}."  # what else stands in it may be a credential, too
+        content = {"data": asked.form()} if asked.form else {"json": asked.body}
         try:
             loop = asyncio.get_running_loop()
-            end = loop.time() + seconds
-            async with asyncio.timeout_at(min(end, loop.time() + first_byte_seconds)) as limit:
+            end = loop.time() + asked.seconds
+            async with asyncio.timeout_at(min(end, loop.time() + asked.first_byte_seconds)) as limit:
                 request = self.session.request(
-                    method, address, params=params, headers=headers, allow_redirects=False, **content
+                    asked.method, address, params=params, headers=headers, allow_redirects=False, **content
                 )
                 async with request as response:
                     if isinstance(path, str):
                         await self._check(response)
-                    location = response.headers.get("Location", "")
-                    if response.status in REDIRECTS and not redirects:
-                        raise sent_on(self.endpoint, location)
-                    if response.status != 200:
-                        file = None
-                    if file:
-                        file.expect(response.content_length or 0)
-                    data = bytearray()
-                    async for chunk in response.content.iter_any():
-                        if file:
-                            await file.write(chunk)
-                        else:
-                            data += chunk
-                        limit.reschedule(min(end, loop.time() + STALL_SECONDS))
-                        if len(data) <= max_bytes:
-                            continue
-                        if cut:
-                            break
-                        raise UnexpectedAnswer(
-                            f"{self.endpoint.name} answers {shortened(asked)} with more than {_amount(max_bytes)}."
-                        ).at(place)
-                    is_whole = len(data) <= max_bytes
-                    del data[max_bytes:]
+                    if response.status in REDIRECTS and not asked.redirects:
+                        raise sent_on(self.endpoint, response.headers.get("Location", ""))
+                    data = await self._body(
+                        asked, response, lambda: limit.reschedule(min(end, loop.time() + STALL_SECONDS))
+                    )
+                    is_whole = len(data) <= asked.max_bytes
+                    del data[asked.max_bytes :]
                     return Answer(
                         status=response.status,
                         content_type=response.content_type,
                         body=self._without_key(data),
                         length=response.content_length,
-                        location=location,
+                        location=response.headers.get("Location", ""),
                         is_whole=is_whole,
                     )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise no_answer(self.endpoint, error, min(seconds, first_byte_seconds)).at(place) from None
+            raise no_answer(self.endpoint, error, min(asked.seconds, asked.first_byte_seconds)).at(place) from None
+
+    async def _body(self, asked: "Asked", response: aiohttp.ClientResponse, goes_on: Callable[[], None]) -> bytearray:
+        """What an answer holds, as far as it is taken; nothing where a file takes it. `goes_on` is told of each piece.
+        Raises `UnexpectedAnswer` for one that is too large, and as `IncomingFile.write` does."""
+        file = asked.file if response.status == 200 else None
+        if file:
+            file.expect(response.content_length or 0)
+        data = bytearray()
+        async for chunk in response.content.iter_any():
+            if file:
+                await file.write(chunk)
+            else:
+                data += chunk
+            goes_on()
+            if len(data) <= asked.max_bytes:
+                continue
+            if asked.cut:
+                break
+            what = shortened(asked.path) if isinstance(asked.path, str) else "a download"
+            raise UnexpectedAnswer(
+                f"{self.endpoint.name} answers {what} with more than {_amount(asked.max_bytes)}."
+            ).at(self.endpoint.place)
+        return data
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise an error for the statuses that mean the same on every route."""
@@ -13570,7 +13920,7 @@ class HttpServer:
         """An answer without the key, should the server repeat it. What is longer than all JSON is a file."""
         if len(data) > MOST_JSON_BYTES:
             return bytes(data)
-        return self.endpoint.hide_key(bytes(data))
+        return self.hide_key(bytes(data))
 
     async def get(
         self, path: str, seconds: float = ANSWER_SECONDS, max_bytes: int = MOST_SHORT_ANSWER_BYTES
@@ -14103,8 +14453,12 @@ class ComfyUIServer(HttpServer):
 
     async def _send(self, file: InputFile, **fields: str) -> str:
         path = "/upload/image"
-        form = aiohttp.FormData(fields)
-        form.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
+
+        def form() -> aiohttp.FormData:
+            data = aiohttp.FormData(fields)
+            data.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
+            return data
+
         answer = await self.call("POST", path, form=form, seconds=UPLOAD_SECONDS)
         self._check_upload(file, answer)
         taken = await self._json(path, answer)
@@ -14132,7 +14486,7 @@ class ComfyUIServer(HttpServer):
         """An output's bytes, which `room` has counted. Raises `UnexpectedAnswer` when the server does not give it out,
         as `IncomingFile.write` does when it is too large, and as `call` does."""
         params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
-        async with IncomingFile(room, self.endpoint.hide_key) as file:
+        async with IncomingFile(room, self.hide_key) as file:
             status = await self._download(params, file)
             if status != 200:
                 raise UnexpectedAnswer(f'ComfyUI does not give out its file "{output.filename}" (HTTP {status}).')
@@ -14233,13 +14587,13 @@ class ComfyCloud(ComfyUIServer):
         return super()._address(path)
 
     def _websocket_query(self, client_id: str) -> dict[str, str]:
-        return {**super()._websocket_query(client_id), "token": self.endpoint.api_key}
+        return {**super()._websocket_query(client_id), "token": self.endpoint.auth.key}
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         if response.status not in (402, 403, 429, 503):
             return await super()._check(response)
         body = await response.content.read(MOST_REFUSAL_BYTES)
-        error_type, message = self._reason_in(self.endpoint.hide_key(body))
+        error_type, message = self._reason_in(self.hide_key(body))
         reason = f" (HTTP {response.status})."
         if message:
             reason = f": {message}"
@@ -14322,8 +14676,8 @@ class ComfyCloud(ComfyUIServer):
         `PaymentRequired`, `ServerBusy`, and as `call` does. After `ServerUnreachable` it may have been taken, unless
         that is `refused`."""
         extra_data = dict(extra_data)
-        if self.endpoint.api_key:
-            extra_data["api_key_comfy_org"] = self.endpoint.api_key
+        if self.endpoint.auth.key:
+            extra_data["api_key_comfy_org"] = self.endpoint.auth.key
         body = {"prompt": graph, "client_id": self.connection.client_id, "extra_data": extra_data}
         try:
             answer = await self.call("POST", "/prompt", body=body, max_bytes=MOST_LIST_BYTES)
@@ -22581,6 +22935,10 @@ def _stored_number(value: Any, default: float) -> float:
 
 # Descriptions that both kinds of valves have, and how a valve is told to hide what is typed.
 SECRET = {"input": {"type": "password"}}
+KEY_FORMS = (
+    "Also `user:password`, a header such as `X-Auth: secret`, several as JSON, `token=secret` for every address, or "
+    "`login user:password` for ComfyUI-Login."
+)
 MODEL_VALVE = "File name of the model to use when none is asked for. Leave empty to have an installed one chosen."
 SIZE_VALVE = 'Used when no size is asked for: "auto", an aspect ratio such as "16:9", or pixels such as "1216x832".'
 NEGATIVE_VALVE = "What to keep out of pictures when the call does not say; used by models that take a negative prompt."
@@ -22609,8 +22967,8 @@ class Valves(Tolerant):
     api_key: str = Field(
         default="",
         title="ComfyUI API key",
-        description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`), and to the administrator's "
-        "addresses only. For several addresses: one for all, or one each behind commas, in their order.",
+        description=f"Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`), and to the administrator's "
+        f"addresses only. {KEY_FORMS} For several addresses: one for all, or one each behind commas, in their order.",
         repr=False,
         json_schema_extra=SECRET,  # type: ignore[arg-type]
     )
@@ -22716,7 +23074,8 @@ class UserValves(Tolerant):
     api_key: str = Field(
         default="",
         title="API key for your address",
-        description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`) to your own address only.",
+        description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`) to your own address only. "
+        f"{KEY_FORMS}",
         repr=False,
         json_schema_extra=SECRET,  # type: ignore[arg-type]
     )
@@ -23359,11 +23718,18 @@ def numbered(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
     ]
 
 
+# A key of several, with what separates it from the next one; an object of JSON is one, with all that is in it.
+ONE_KEY = re.compile(r"((?:\{[^{}]*\}|[^,;\n])*)(?:[,;\n]|$)")
+
+
 def _read_keys(keys: str, count: int) -> list[str]:
     """The keys of so many servers, in their order: "first,,third", or "one" for all. Raises `BadArgument`."""
     if count == 1:
         return [keys.strip()]
-    read = [key.strip() for key in re.split(r"[,;\n]", keys.rstrip())]
+    text = keys.rstrip()
+    read = [key[1].strip() for key in ONE_KEY.finditer(text)]
+    if text and text[-1] not in ",;\n":
+        read.pop()  # the end of the text is found once more
     if len(read) == 1:
         return read * count
     while len(read) > count and not read[-1]:
@@ -24832,7 +25198,7 @@ class OpenWebUI:
     """The REST interface of a running Open WebUI, as far as installing needs it."""
 
     def __init__(self, url: str, token: str, session: aiohttp.ClientSession) -> None:
-        self.url = Endpoint.parse(url, name="The address of Open WebUI").url
+        self.url = Endpoint.parse(url, name="The address of Open WebUI").url.removesuffix("/api")
         self._session = session
         self._headers = {"Authorization": f"Bearer {token}"}
 
@@ -24941,9 +25307,13 @@ async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespa
 
 
 def as_valve(addresses: str) -> str:
-    """Addresses as the valve takes them, tidied. Raises `BadArgument`."""
+    """Addresses as the valve takes them, tidied; those that hold what lets a caller in as they are. Raises
+    `BadArgument`."""
+    endpoints = read_endpoints(addresses, "")
+    if any(endpoint.auth for endpoint in endpoints):
+        return addresses.strip()
     tidied = []
-    for endpoint in read_endpoints(addresses, ""):
+    for endpoint in endpoints:
         label = f"{endpoint.label} = " if endpoint.label else ""
         tidied.append(label + endpoint.written)
     return ", ".join(tidied)

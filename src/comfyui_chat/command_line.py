@@ -333,7 +333,7 @@ class OpenWebUI:
     """The REST interface of a running Open WebUI, as far as installing needs it."""
 
     def __init__(self, url: str, token: str, session: aiohttp.ClientSession) -> None:
-        self.url = Endpoint.parse(url, name="The address of Open WebUI").url
+        self.url = Endpoint.parse(url, name="The address of Open WebUI").url.removesuffix("/api")
         self._session = session
         self._headers = {"Authorization": f"Bearer {token}"}
 
@@ -442,9 +442,13 @@ async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespa
 
 
 def as_valve(addresses: str) -> str:
-    """Addresses as the valve takes them, tidied. Raises `BadArgument`."""
+    """Addresses as the valve takes them, tidied; those that hold what lets a caller in as they are. Raises
+    `BadArgument`."""
+    endpoints = read_endpoints(addresses, "")
+    if any(endpoint.auth for endpoint in endpoints):
+        return addresses.strip()
     tidied = []
-    for endpoint in read_endpoints(addresses, ""):
+    for endpoint in endpoints:
         label = f"{endpoint.label} = " if endpoint.label else ""
         tidied.append(label + endpoint.written)
     return ", ".join(tidied)

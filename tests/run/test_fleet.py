@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 import comfyui_tool as tool
-from tests.support.runs import NOBODY, QUICKER, draw, endpoints, make, record, small_wish
+from tests.support.runs import NOBODY, QUICKER, draw, endpoints, key_of, make, record, small_wish
 from tests.support.serving import serving
 from tests.support.stand_in import OUT_OF_MEMORY, StandIn
 from tests.support.stand_in.files import File
@@ -404,7 +404,7 @@ async def test_a_failure_of_the_workflow_itself_is_not_tried_on_another_server(
 def test_the_valve_takes_several_servers_in_order_each_with_its_name_and_key(
     addresses: str, keys: str, found: list[tuple[str, str, str]]
 ) -> None:
-    assert [(one.url, one.api_key, one.label) for one in tool.read_endpoints(addresses, keys)] == found
+    assert [(one.url, key_of(one), one.label) for one in tool.read_endpoints(addresses, keys)] == found
 
 
 def test_servers_without_a_name_are_called_by_their_place_and_never_by_their_address() -> None:

@@ -153,7 +153,7 @@ async def test_the_websocket_closes_some_time_after_the_last_job(
 async def test_the_key_travels_on_http_and_websocket_alike(release: str) -> None:
     async with StandIn(release=release, api_key="s3cret") as comfy:
         wish = tool.Request("x", size=tool.Argument("64x64", "size"))
-        await make(tool.Endpoint(comfy.url, "s3cret"), wish=wish)
+        await make(tool.Endpoint.parse(comfy.url, "s3cret"), wish=wish)
         assert {request.headers.get("Authorization") for request in comfy.requests} == {"Bearer s3cret"}
         await tool.close_servers()
 
@@ -162,7 +162,7 @@ async def test_the_key_travels_on_http_and_websocket_alike(release: str) -> None
 async def test_refused_credentials_are_named_and_the_key_is_not(key: str, watcher: Watcher) -> None:
     async with StandIn(api_key="s3cret") as comfy:
         with pytest.raises(tool.AccessRefused) as refused:
-            await tool.make(tool.Request("x"), tool.Fleet((tool.Endpoint(comfy.url, key),)), watcher)
+            await tool.make(tool.Request("x"), tool.Fleet((tool.Endpoint.parse(comfy.url, key),)), watcher)
         assert "wrong-key-of-mine" not in str(refused.value.as_result())
         await tool.close_servers()
 
@@ -177,8 +177,8 @@ async def test_a_redirect_is_not_followed_and_its_target_gets_nothing(comfy: Sta
     async with StandIn() as elsewhere:
         comfy.misbehave.redirect_to = elsewhere.url
         with pytest.raises(tool.UnexpectedAnswer, match="sends on to"):
-            await tool.make(tool.Request("x"), tool.Fleet((tool.Endpoint(comfy.url, "s3cret"),)), watcher)
-        async with tool.open_server(tool.Endpoint(comfy.url, "s3cret")) as server:
+            await tool.make(tool.Request("x"), tool.Fleet((tool.Endpoint.parse(comfy.url, "s3cret"),)), watcher)
+        async with tool.open_server(tool.Endpoint.parse(comfy.url, "s3cret")) as server:
             with pytest.raises(tool.UnexpectedAnswer):
                 async with server.websocket("abc"):
                     pass

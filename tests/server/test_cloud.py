@@ -199,7 +199,7 @@ async def test_the_key_goes_with_the_prompt_so_that_nodes_of_partners_can_be_pai
 
 
 async def test_a_comfyui_of_ones_own_gets_no_key_with_the_prompt(comfy: StandIn) -> None:
-    await make(tool.Endpoint(comfy.url, "s3cret"))
+    await make(tool.Endpoint.parse(comfy.url, "s3cret"))
     assert "s3cret" not in json.dumps(comfy.prompts)
 
 
@@ -242,7 +242,7 @@ async def test_definitions_that_led_to_a_refusal_are_asked_for_again(cloud: Clou
 def test_the_service_is_known_by_its_host_and_is_only_spoken_to_by_https() -> None:
     for address in ("cloud.comfy.org", "http://cloud.comfy.org", f"{CLOUD}/api/", "wss://cloud.comfy.org/ws"):
         parsed = tool.Endpoint.parse(address, "k")
-        assert (parsed.url, parsed.cloud, parsed.headers()) == (CLOUD, True, {"X-API-Key": "k"})
+        assert (parsed.url, parsed.cloud, dict(parsed.auth.headers)) == (CLOUD, True, {"X-API-Key": "k"})
     assert not tool.Endpoint.parse("https://cloud.comfy.org.example").cloud
 
 

@@ -58,7 +58,7 @@ async def test_calls_one_after_the_other_use_one_connection() -> None:
 
 async def test_each_credential_has_a_websocket_of_its_own(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 1
-    where = [tool.Endpoint(comfy.url, key) for key in ("one", "two") for _ in range(3)]
+    where = [tool.Endpoint.parse(comfy.url, key) for key in ("one", "two") for _ in range(3)]
     runs = [asyncio.create_task(draw(endpoint, seed=seed)) for seed, endpoint in enumerate(where)]
     await until(lambda: len(comfy.prompts) == 6)
     assert len(comfy.sockets) == 2

@@ -27,7 +27,7 @@ async def answering(body: bytes | str, status: int = 200, key: str = "") -> Asyn
     async def give(request: web.Request) -> web.Response:
         return web.Response(body=data, status=status, content_type="application/json")
 
-    async with serving("/{path:.*}", give) as url, tool.open_server(tool.Endpoint(url, key)) as server:
+    async with serving("/{path:.*}", give) as url, tool.open_server(tool.Endpoint.parse(url, key)) as server:
         yield server
     await tool.close_servers()
 

@@ -52,7 +52,12 @@ def endpoint(server: Server, *, key: str | None = None) -> tool.Endpoint:
         return server
     if isinstance(server, CloudStandIn):
         return tool.Endpoint.parse(f"cloud+{server.url}", server.key if key is None else key)
-    return tool.Endpoint(server if isinstance(server, str) else server.url, key or "")
+    return tool.Endpoint.parse(server if isinstance(server, str) else server.url, key or "")
+
+
+def key_of(endpoint: tool.Endpoint) -> str:
+    """The key that is sent to a server, "" where none is."""
+    return next((value.rpartition(" ")[2] for _, value in endpoint.auth.headers), "")
 
 
 def endpoints(*servers: Server) -> list[tool.Endpoint]:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import comfyui_tool as tool
+from tests.support.runs import key_of
 
 JUNK = st.one_of(
     st.none(),
@@ -27,7 +28,7 @@ def settings(user: dict[str, Any] | None = None, *, own: str = "", role: str = "
 
 
 def addresses(found: tool.Settings) -> list[tuple[str, str]]:
-    return [(endpoint.url, endpoint.api_key) for endpoint in found.endpoints]
+    return [(endpoint.url, key_of(endpoint)) for endpoint in found.endpoints]
 
 
 # --- what is stored never breaks a chat ---
@@ -141,7 +142,12 @@ def test_a_users_key_without_an_address_goes_nowhere() -> None:
         ("host:8188", "http://host:8188"),
         (" https://host/ ", "https://host"),
         ("http://host:8188/ws", "http://host:8188"),
-        ("http://host/comfy/api/", "http://host/comfy"),
+        ("http://host/comfy/api/", "http://host/comfy/api"),  # where a proxy forwards only that
+        ("<http://host:8188>", "http://host:8188"),
+        ('"http://host:8188/"', "http://host:8188"),
+        ("To see the GUI go to: http://0.0.0.0:8188", "http://0.0.0.0:8188"),
+        ("http://me:secret@host/x", "http://host/x"),
+        ("http://host:8188/api/ws", "http://host:8188/api"),
         ("ws://host:1", "http://host:1"),
         ("http://[::1]:8188", "http://[::1]:8188"),
         ("HTTP://Host:8188?x=1#y", "http://host:8188"),
@@ -163,9 +169,7 @@ def test_a_list_that_holds_no_address_is_refused_by_the_valves_name(text: str) -
         settings(endpoint=text)
 
 
-@pytest.mark.parametrize(
-    "text", ["http://me:hunter2@host", "http://me:hun/hunter2@host", "ftp://me:hunter2@host", "http://m:hunter2#s@h:x"]
-)
+@pytest.mark.parametrize("text", ["http://me:hun/hunter2@host", "ftp://me:hunter2@host", "http://m:hunter2#s@h:x"])
 def test_a_password_in_an_address_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(tool.BadArgument) as error:
         settings(endpoint=text)

@@ -118,7 +118,7 @@ async def test_a_server_that_does_not_answer_is_a_line_and_no_error(comfy: Stand
 
 async def test_a_server_that_wants_another_key_is_said_to() -> None:
     async with StandIn(api_key="s3cret") as comfy:
-        (server_status,) = await statuses_of(tool.Endpoint(comfy.url, "wrong-key-of-mine"))
+        (server_status,) = await statuses_of(tool.Endpoint.parse(comfy.url, "wrong-key-of-mine"))
         result, text = tool.status_report([server_status], admin=True)
     assert (server_status.health, text) == ("access refused", "ComfyUI: access refused")
     assert "wrong-key-of-mine" not in json.dumps(result)

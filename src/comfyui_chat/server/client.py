@@ -521,8 +521,12 @@ class ComfyUIServer(HttpServer):
 
     async def _send(self, file: InputFile, **fields: str) -> str:
         path = "/upload/image"
-        form = aiohttp.FormData(fields)
-        form.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
+
+        def form() -> aiohttp.FormData:
+            data = aiohttp.FormData(fields)
+            data.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
+            return data
+
         answer = await self.call("POST", path, form=form, seconds=UPLOAD_SECONDS)
         self._check_upload(file, answer)
         taken = await self._json(path, answer)
@@ -550,7 +554,7 @@ class ComfyUIServer(HttpServer):
         """An output's bytes, which `room` has counted. Raises `UnexpectedAnswer` when the server does not give it out,
         as `IncomingFile.write` does when it is too large, and as `call` does."""
         params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
-        async with IncomingFile(room, self.endpoint.hide_key) as file:
+        async with IncomingFile(room, self.hide_key) as file:
             status = await self._download(params, file)
             if status != 200:
                 raise UnexpectedAnswer(f'ComfyUI does not give out its file "{output.filename}" (HTTP {status}).')

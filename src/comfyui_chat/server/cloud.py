@@ -90,13 +90,13 @@ class ComfyCloud(ComfyUIServer):
         return super()._address(path)
 
     def _websocket_query(self, client_id: str) -> dict[str, str]:
-        return {**super()._websocket_query(client_id), "token": self.endpoint.api_key}
+        return {**super()._websocket_query(client_id), "token": self.endpoint.auth.key}
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         if response.status not in (402, 403, 429, 503):
             return await super()._check(response)
         body = await response.content.read(MOST_REFUSAL_BYTES)
-        error_type, message = self._reason_in(self.endpoint.hide_key(body))
+        error_type, message = self._reason_in(self.hide_key(body))
         reason = f" (HTTP {response.status})."
         if message:
             reason = f": {message}"
@@ -179,8 +179,8 @@ class ComfyCloud(ComfyUIServer):
         `PaymentRequired`, `ServerBusy`, and as `call` does. After `ServerUnreachable` it may have been taken, unless
         that is `refused`."""
         extra_data = dict(extra_data)
-        if self.endpoint.api_key:
-            extra_data["api_key_comfy_org"] = self.endpoint.api_key
+        if self.endpoint.auth.key:
+            extra_data["api_key_comfy_org"] = self.endpoint.auth.key
         body = {"prompt": graph, "client_id": self.connection.client_id, "extra_data": extra_data}
         try:
             answer = await self.call("POST", "/prompt", body=body, max_bytes=MOST_LIST_BYTES)

@@ -129,6 +129,9 @@ class Host(Protocol):
     def later(self, chore: Coroutine[Any, Any, None]) -> None:
         """Do something in the background, for as long as the server is open."""
 
+    def hide_key(self, data: bytes) -> bytes:
+        """What it sent, without what lets a caller in."""
+
     def websocket(self, client_id: str) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
         """A new websocket of the client with this id."""
 
@@ -301,7 +304,7 @@ class Connection:
 
     async def _decoded(self, text: str) -> Any:
         """The JSON in a frame, without the key, should the server repeat it; of a long one decoded in a thread."""
-        frame = JsonText(self._server.endpoint.hide_key(text.encode()))
+        frame = JsonText(self._server.hide_key(text.encode()))
         if len(text) <= FIRST_PIECE_BYTES:
             return read_json_text(frame)
         return await FILES.run(read_json_text, frame)

@@ -142,7 +142,7 @@ def forbidden(endpoint: Endpoint, status: int) -> AccessRefused:
             "Only a person can settle this.",
         )
     else:
-        sent = "refused the API key" if endpoint.api_key else "needs an API key, and none is set"
+        sent = "refused the API key" if endpoint.auth else "needs an API key, and none is set"
         hint = f"It belongs into {endpoint.key_setting}; only a person can correct it."
         refused = AccessRefused(f"{endpoint.name} {sent} (HTTP {status}).", hint)
     refused.at(endpoint.place)

@@ -3,8 +3,8 @@
 `HttpServer` knows an endpoint and nothing of what its routes mean; `ComfyUIServer` in `client` adds that. All HTTP goes
 through `call`, which turns what fails into a `ServerError` and hides the key where a server repeats it. `read` and
 `understand` make a value of an answer's JSON, off the event loop where it is long, `get` and `_json` an object. Within
-`_reading` an answer of the wrong shape becomes an error. The credential goes to the endpoint's address and nowhere
-else.
+`_reading` an answer of the wrong shape becomes an error. What lets a caller in (`_headers`, `_query`) goes to the
+endpoint's address and nowhere else, alike for HTTP and for the websocket.
 """
 
 import asyncio
@@ -12,7 +12,8 @@ import contextlib
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ import aiohttp
 from yarl import URL
 
 from ..bounds import FIRST_PIECE_BYTES, KB, MB, MOST_FRAME_BYTES, MOST_JSON_BYTES, MOST_SHORT_ANSWER_BYTES
-from ..errors import ServerBusy, ServerUnreachable, TookTooLong, UnexpectedAnswer
+from ..errors import AccessRefused, ServerBusy, ServerUnreachable, TookTooLong, UnexpectedAnswer
 from ..json_pieces import JsonText, read_json_text
 from ..names import shortened, shown_value
 from ..tasks import ANSWER_SECONDS, T
@@ -29,6 +30,7 @@ from .connection import CONNECT_SECONDS
 from .endpoint import Endpoint
 from .faults import forbidden, no_answer, sent_on, web_page
 from .incoming import IncomingFile
+from .login import LoginForm
 from .protocol import Answer
 
 STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
@@ -39,12 +41,32 @@ REDIRECTS = (301, 302, 303, 307, 308)
 NOTHING_BEHIND = (502, 503, 504, *range(520, 531))
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A request, and how much of its answer is taken; `HttpServer.call` says what each means."""
+
+    method: str
+    path: str | URL
+    body: Any
+    form: Callable[[], aiohttp.FormData] | None
+    params: Mapping[str, str] | None
+    seconds: float
+    first_byte_seconds: float
+    max_bytes: int
+    cut: bool
+    redirects: bool
+    file: IncomingFile | None
+
+
 class HttpServer:
     """What answers at an endpoint, over HTTP."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._session: aiohttp.ClientSession | None = None
+        self._login: LoginForm | None = None
+        if endpoint.auth.login:
+            self._login = LoginForm(endpoint.url, *endpoint.auth.login)
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -68,11 +90,18 @@ class HttpServer:
         """A new websocket of the client with this id. A frame of more than `MOST_FRAME_BYTES` closes it. Its pings are
         for the caller to answer: aiohttp would do so without end, and without a pause for others. Raises
         `AccessRefused`, and what aiohttp raises otherwise."""
+        socket = await self._admitted(lambda: self._connect(client_id))
         try:
-            socket = await self.session.ws_connect(
+            yield socket
+        finally:
+            await socket.close()
+
+    async def _connect(self, client_id: str) -> aiohttp.ClientWebSocketResponse:
+        try:
+            return await self.session.ws_connect(
                 f"{self.endpoint.url}/ws",
-                params=self._websocket_query(client_id),
-                headers=self.endpoint.headers(),
+                params={**self._query, **self._websocket_query(client_id)},
+                headers=self._headers,
                 max_msg_size=MOST_FRAME_BYTES,
                 autoping=False,
                 heartbeat=HEARTBEAT_SECONDS,
@@ -81,16 +110,56 @@ class HttpServer:
             if error.status in (401, 403, 407):
                 raise forbidden(self.endpoint, error.status) from None
             raise
-        try:
-            yield socket
-        finally:
-            await socket.close()
 
     def _websocket_query(self, client_id: str) -> dict[str, str]:
         return {"clientId": client_id}
 
+    # What lets a caller in.
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        headers = dict(self.endpoint.auth.headers)
+        if self._login and self._login.header:
+            headers["Cookie"] = self._login.header
+        return headers
+
+    @property
+    def _query(self) -> dict[str, str]:
+        return dict(self.endpoint.auth.query)
+
+    def hide_key(self, data: bytes) -> bytes:
+        """What the server sent, without what lets a caller in, where it repeats that."""
+        auth = self.endpoint.auth
+        if self._login:
+            return auth.hide(data, self._login.secrets)
+        return auth.hide(data) if auth else data
+
+    async def _admitted(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What `ask` returns, after the login where the server has a form for that; once more after another login where
+        the first one counts no longer."""
+        if self._login is None:
+            return await ask()
+        await self._log_in(self._login)
+        header = self._login.header
+        try:
+            return await ask()
+        except AccessRefused:
+            await self._log_in(self._login, header)
+            return await ask()
+
+    async def _log_in(self, login: LoginForm, refused: str = "") -> None:
+        """Get the form's cookie. Raises `AccessRefused` and `ServerUnreachable`."""
+        try:
+            await login.enter(self.session, refused)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise no_answer(self.endpoint, error, ANSWER_SECONDS).at(self.endpoint.place) from None
+        except AccessRefused as error:
+            raise error.at(self.endpoint.place) from None
+
     def _address(self, path: str) -> str:
         """Where a route of ComfyUI is."""
+        if self.endpoint.url.endswith("/api"):
+            path = path.removeprefix("/api")
         return self.endpoint.url + path
 
     async def call(
@@ -99,7 +168,7 @@ class HttpServer:
         path: str | URL,
         *,
         body: Any = None,
-        form: aiohttp.FormData | None = None,
+        form: Callable[[], aiohttp.FormData] | None = None,
         params: Mapping[str, str] | None = None,
         seconds: float = ANSWER_SECONDS,
         first_byte_seconds: float = math.inf,
@@ -109,67 +178,83 @@ class HttpServer:
         file: IncomingFile | None = None,
     ) -> Answer:
         """One HTTP exchange within `seconds`. The answer's first byte has to come within `first_byte_seconds`, and it
-        may have at most `max_bytes`: with `cut`, what is beyond them is left out. `body` is sent as JSON, `form` as it
-        is. A `URL` in place of a path is an address elsewhere: it gets no credential, and what its statuses mean is for
-        the caller to judge. A `file` takes the body of an answer whose status is 200, and bounds it itself.
+        may have at most `max_bytes`: with `cut`, what is beyond them is left out. `body` is sent as JSON, what `form`
+        makes as it is. A `URL` in place of a path is an address elsewhere: it gets no credential, and what its statuses
+        mean is for the caller to judge. A `file` takes the body of an answer whose status is 200, and bounds it itself.
 
         Raises `ServerUnreachable`, `AccessRefused`, `ServerBusy`, and `UnexpectedAnswer` for an answer that is too
         large or, unless the caller takes `redirects`, a redirect. Any other status is for the caller to judge.
         """
+        asked = Asked(method, path, body, form, params, seconds, first_byte_seconds, max_bytes, cut, redirects, file)
+        if isinstance(path, URL):
+            return await self._exchange(asked)
+        return await self._admitted(lambda: self._exchange(asked))
+
+    async def _exchange(self, asked: "Asked") -> Answer:
+        """The same, with what lets a caller in as it stands now."""
+        path = asked.path
+        params = dict(asked.params or {})
+        place = self.endpoint.place
         address: str | URL
         if isinstance(path, str):
-            asked, place = path, self.endpoint.place
             address = self._address(path)
-            headers = self.endpoint.headers()
+            headers = self._headers
+            params |= self._query
         else:
-            asked = "a download"
-            place = f"Its address is {path.origin()}."  # what else stands in it may be a credential, too
             address = path
             headers = {}
-        content = {"data": form} if form else {"json": body}
+            place = f"Its address is {path.origin()}."  # what else stands in it may be a credential, too
+        content = {"data": asked.form()} if asked.form else {"json": asked.body}
         try:
             loop = asyncio.get_running_loop()
-            end = loop.time() + seconds
-            async with asyncio.timeout_at(min(end, loop.time() + first_byte_seconds)) as limit:
+            end = loop.time() + asked.seconds
+            async with asyncio.timeout_at(min(end, loop.time() + asked.first_byte_seconds)) as limit:
                 request = self.session.request(
-                    method, address, params=params, headers=headers, allow_redirects=False, **content
+                    asked.method, address, params=params, headers=headers, allow_redirects=False, **content
                 )
                 async with request as response:
                     if isinstance(path, str):
                         await self._check(response)
-                    location = response.headers.get("Location", "")
-                    if response.status in REDIRECTS and not redirects:
-                        raise sent_on(self.endpoint, location)
-                    if response.status != 200:
-                        file = None
-                    if file:
-                        file.expect(response.content_length or 0)
-                    data = bytearray()
-                    async for chunk in response.content.iter_any():
-                        if file:
-                            await file.write(chunk)
-                        else:
-                            data += chunk
-                        limit.reschedule(min(end, loop.time() + STALL_SECONDS))
-                        if len(data) <= max_bytes:
-                            continue
-                        if cut:
-                            break
-                        raise UnexpectedAnswer(
-                            f"{self.endpoint.name} answers {shortened(asked)} with more than {_amount(max_bytes)}."
-                        ).at(place)
-                    is_whole = len(data) <= max_bytes
-                    del data[max_bytes:]
+                    if response.status in REDIRECTS and not asked.redirects:
+                        raise sent_on(self.endpoint, response.headers.get("Location", ""))
+                    data = await self._body(
+                        asked, response, lambda: limit.reschedule(min(end, loop.time() + STALL_SECONDS))
+                    )
+                    is_whole = len(data) <= asked.max_bytes
+                    del data[asked.max_bytes :]
                     return Answer(
                         status=response.status,
                         content_type=response.content_type,
                         body=self._without_key(data),
                         length=response.content_length,
-                        location=location,
+                        location=response.headers.get("Location", ""),
                         is_whole=is_whole,
                     )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise no_answer(self.endpoint, error, min(seconds, first_byte_seconds)).at(place) from None
+            raise no_answer(self.endpoint, error, min(asked.seconds, asked.first_byte_seconds)).at(place) from None
+
+    async def _body(self, asked: "Asked", response: aiohttp.ClientResponse, goes_on: Callable[[], None]) -> bytearray:
+        """What an answer holds, as far as it is taken; nothing where a file takes it. `goes_on` is told of each piece.
+        Raises `UnexpectedAnswer` for one that is too large, and as `IncomingFile.write` does."""
+        file = asked.file if response.status == 200 else None
+        if file:
+            file.expect(response.content_length or 0)
+        data = bytearray()
+        async for chunk in response.content.iter_any():
+            if file:
+                await file.write(chunk)
+            else:
+                data += chunk
+            goes_on()
+            if len(data) <= asked.max_bytes:
+                continue
+            if asked.cut:
+                break
+            what = shortened(asked.path) if isinstance(asked.path, str) else "a download"
+            raise UnexpectedAnswer(
+                f"{self.endpoint.name} answers {what} with more than {_amount(asked.max_bytes)}."
+            ).at(self.endpoint.place)
+        return data
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise an error for the statuses that mean the same on every route."""
@@ -189,7 +274,7 @@ class HttpServer:
         """An answer without the key, should the server repeat it. What is longer than all JSON is a file."""
         if len(data) > MOST_JSON_BYTES:
             return bytes(data)
-        return self.endpoint.hide_key(bytes(data))
+        return self.hide_key(bytes(data))
 
     async def get(
         self, path: str, seconds: float = ANSWER_SECONDS, max_bytes: int = MOST_SHORT_ANSWER_BYTES

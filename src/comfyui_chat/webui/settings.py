@@ -355,11 +355,18 @@ def numbered(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
     ]
 
 
+# A key of several, with what separates it from the next one; an object of JSON is one, with all that is in it.
+ONE_KEY = re.compile(r"((?:\{[^{}]*\}|[^,;\n])*)(?:[,;\n]|$)")
+
+
 def _read_keys(keys: str, count: int) -> list[str]:
     """The keys of so many servers, in their order: "first,,third", or "one" for all. Raises `BadArgument`."""
     if count == 1:
         return [keys.strip()]
-    read = [key.strip() for key in re.split(r"[,;\n]", keys.rstrip())]
+    text = keys.rstrip()
+    read = [key[1].strip() for key in ONE_KEY.finditer(text)]
+    if text and text[-1] not in ",;\n":
+        read.pop()  # the end of the text is found once more
     if len(read) == 1:
         return read * count
     while len(read) > count and not read[-1]:

@@ -79,6 +79,10 @@ def _stored_number(value: Any, default: float) -> float:
 
 # Descriptions that both kinds of valves have, and how a valve is told to hide what is typed.
 SECRET = {"input": {"type": "password"}}
+KEY_FORMS = (
+    "Also `user:password`, a header such as `X-Auth: secret`, several as JSON, `token=secret` for every address, or "
+    "`login user:password` for ComfyUI-Login."
+)
 MODEL_VALVE = "File name of the model to use when none is asked for. Leave empty to have an installed one chosen."
 SIZE_VALVE = 'Used when no size is asked for: "auto", an aspect ratio such as "16:9", or pixels such as "1216x832".'
 NEGATIVE_VALVE = "What to keep out of pictures when the call does not say; used by models that take a negative prompt."
@@ -107,8 +111,8 @@ class Valves(Tolerant):
     api_key: str = Field(
         default="",
         title="ComfyUI API key",
-        description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`), and to the administrator's "
-        "addresses only. For several addresses: one for all, or one each behind commas, in their order.",
+        description=f"Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`), and to the administrator's "
+        f"addresses only. {KEY_FORMS} For several addresses: one for all, or one each behind commas, in their order.",
         repr=False,
         json_schema_extra=SECRET,  # type: ignore[arg-type]
     )
@@ -214,7 +218,8 @@ class UserValves(Tolerant):
     api_key: str = Field(
         default="",
         title="API key for your address",
-        description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`) to your own address only.",
+        description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`) to your own address only. "
+        f"{KEY_FORMS}",
         repr=False,
         json_schema_extra=SECRET,  # type: ignore[arg-type]
     )

@@ -22,6 +22,7 @@ from tests.support.ports import kept_port, listen_at
 
 from .engine import Engine, new_id, now_ms
 from .files import File, Files, Place
+from .gates import Gate
 from .misbehaviour import Misbehaviour
 from .prompts import Definitions, Refused, check
 from .release import MAX_UPLOAD, MEMORY, RELEASES
@@ -99,6 +100,7 @@ class StandIn:
         memory = {f"{prefix}vram_{kind}": MEMORY for prefix in ("", "torch_") for kind in ("total", "free")}
         self.devices: list[dict[str, Any]] = [{"name": "cpu", "type": "cpu", "index": None, **memory}]
         self._api_key = api_key
+        self.gate: Gate | None = None  # what stands before it
         self._step_seconds, self._load_seconds = step_seconds, load_seconds
         self._preview_method = preview_method or self.facts.preview_method
         self._host, self._port = host, port
@@ -336,6 +338,9 @@ class StandIn:
         async def misbehaving(request: web.Request, handler: Handler) -> web.StreamResponse:
             if self.misbehave.redirect_to is not None:
                 return web.Response(status=302, headers={"Location": self.misbehave.redirect_to + str(request.rel_url)})
+            refusal = await self.gate(request) if self.gate else None
+            if refusal:
+                return refusal
             if not self._may_enter(request):
                 return web.Response(status=401, text="401: Unauthorized")
             after = self.misbehave.retry_after

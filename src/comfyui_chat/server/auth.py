@@ -1,0 +1,203 @@
+"""What lets a caller in at a protected ComfyUI, as people paste it into the valve for the key.
+
+ComfyUI has no login of its own. What stands before it wants one of these, and `read_auth` tells them apart:
+
+    sk-1234, Bearer sk-1234                  a key, sent as `Authorization: Bearer`; to Comfy Cloud as `X-API-Key`
+    user:password, Basic dXNlcjpwYXNz...     a user name and a password, sent as `Authorization: Basic`
+    X-Auth: secret                           a header of any name; several behind semicolons, one a line, or as JSON
+    token=secret, ?token=secret              a part of every address
+    login user:password                      the form of ComfyUI-Login, filled in once for its cookie
+    For direct API calls, use token=$2b$...  the line that ComfyUI-Login prints, sent as `Authorization: Bearer`
+
+An `Auth` is the same for HTTP and for the websocket. It belongs to one endpoint, and is in no repr. `Auth.hide` takes
+it out of what a server sends back. How ComfyUI-Login works was read in its source, at commit 6910925.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote
+
+from ..bounds import LEAST_KEY_CHARACTERS
+from ..errors import BadArgument
+from ..json_pieces import JsonText, read_json_text
+
+HIDDEN_KEY = b"[API key]"  # what is shown in its place
+CLOUD_HEADER = "X-API-Key"
+# What may stand round something that is pasted.
+ROUND_PASTED = " \t\r\n<>\"'`\u2018\u2019\u201c\u201d"
+
+CONSOLE_LINE = re.compile(r"\buse token=(\S+)")
+SCHEME = re.compile(r"(bearer|basic|login):?\s+(\S.*)", re.IGNORECASE)
+HEADER = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,60}):\s+(\S.*)")
+# Of these names also without a space behind the colon; any other one is a user's name.
+KNOWN_HEADER = re.compile(
+    r"(x-[\w-]{1,60}|cf-[\w-]{1,60}|authorization|cookie|api-key|apikey):\s*(\S.*)", re.IGNORECASE
+)
+QUERY = re.compile(r"[?&]?[\w-]*(?:token|key|auth|secret|password)[\w-]*=[^\s=].*|\?[\w.-]+=\S+", re.IGNORECASE)
+PRINTABLE = re.compile(r"[\x20-\x7e]*")
+# Headers that are the connection's own.
+RESERVED = re.compile(r"connection|upgrade|transfer-encoding|te|trailer|content-.*|sec-websocket-.*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, repr=False)
+class Auth:
+    """What every request to a server carries, and the websocket's handshake."""
+
+    headers: tuple[tuple[str, str], ...] = ()
+    query: tuple[tuple[str, str], ...] = ()  # in every address
+    key: str = ""  # the account's at Comfy Cloud, which goes with prompts as well
+    login: tuple[str, str] | None = None  # user name and password for a form
+
+    def __repr__(self) -> str:
+        return "Auth()" if self else "Auth(nothing)"
+
+    def __bool__(self) -> bool:
+        return bool(self.headers or self.query or self.login)
+
+    def joined(self, other: "Auth") -> "Auth":
+        """Both together. Raises `BadArgument` where both have a header of one name."""
+        names = {name.lower() for name, _ in self.headers}
+        if any(name.lower() in names for name, _ in other.headers):
+            raise BadArgument(
+                "An address contains a user name and password, and the API key that belongs to it takes their place.",
+                "Leave one of them out, or write the key as token=...",
+            )
+        return Auth(
+            (*self.headers, *other.headers),
+            (*self.query, *other.query),
+            self.key or other.key,
+            self.login or other.login,
+        )
+
+    def hide(self, data: bytes, also: Iterable[str] = ()) -> bytes:
+        """What a server sent, without what is secret here, or is in `also`: as it is, as JSON writes it, and as it
+        stands in an address. What has less than `LEAST_KEY_CHARACTERS` is left, since it may be part of any word."""
+        secrets = {secret for secret in (*self._secrets(), *also) if len(secret) >= LEAST_KEY_CHARACTERS}
+        for secret in sorted(secrets, key=len, reverse=True):
+            in_json = json.dumps(secret)[1:-1]
+            for written in {secret, in_json, in_json.replace("/", "\\/"), quote(secret, safe=""), quote(secret)}:
+                data = data.replace(written.encode(), HIDDEN_KEY)
+        return data
+
+    def _secrets(self) -> Iterable[str]:
+        yield self.key
+        for _, value in self.query:
+            yield value
+        if self.login:
+            yield self.login[1]
+        for name, value in self.headers:
+            yield value
+            scheme, _, rest = value.partition(" ")
+            yield rest
+            if scheme.lower() == "basic":
+                yield _decoded(rest).partition(":")[2]
+            if name.lower() == "cookie":
+                yield from (cookie.partition("=")[2] for cookie in value.split("; "))
+
+
+def basic(user_name: str, password: str) -> Auth:
+    """A user name and a password, as a header."""
+    encoded = base64.b64encode(f"{user_name}:{password}".encode()).decode()
+    return Auth((("Authorization", f"Basic {encoded}"),))
+
+
+def in_query(query: str) -> Auth:
+    """What stands behind the question mark of an address."""
+    return Auth(query=tuple(parse_qsl(query.lstrip("?&"), max_num_fields=20)))
+
+
+def read_auth(text: str, is_cloud: bool = False) -> Auth:
+    """What people paste for a key, as the top of this module lists it. Raises `BadArgument`, which does not show it."""
+    text = text.strip(ROUND_PASTED)
+    if not text:
+        return Auth()
+    printed = CONSOLE_LINE.search(text)
+    if printed:
+        return _bearer(printed[1].strip(ROUND_PASTED), is_cloud)
+    if text.startswith("{"):
+        return _headers(_json_headers(text), is_cloud)
+    lines = [line.strip() for line in re.split(r"[;\n]", text) if line.strip()]
+    headers = [HEADER.fullmatch(line) or KNOWN_HEADER.fullmatch(line) for line in lines]
+    scheme = SCHEME.fullmatch(text)
+    if scheme:
+        return _of_scheme(scheme[1].lower(), scheme[2], is_cloud)
+    if all(headers):
+        return _headers([(header[1], header[2]) for header in headers if header], is_cloud)
+    one_header = KNOWN_HEADER.fullmatch(text)  # with semicolons in it, such as a cookie
+    if one_header:
+        return _headers([(one_header[1], one_header[2])], is_cloud)
+    if re.search(r"\s", text):
+        raise _not_sendable()
+    if QUERY.fullmatch(text):
+        return in_query(text)
+    if ":" in text:
+        user_name, _, password = text.partition(":")
+        return basic(user_name, password)
+    return _bearer(text, is_cloud)
+
+
+def _not_sendable() -> BadArgument:
+    return BadArgument(
+        "The API key that belongs to an address contains a space, a line break or the like.", "Enter it again."
+    )
+
+
+def _of_scheme(scheme: str, rest: str, is_cloud: bool) -> Auth:
+    """What follows one of the words "Bearer", "Basic" and "login". Raises `BadArgument`."""
+    user_name, colon, password = rest.partition(":")
+    if scheme == "login":
+        if not colon:
+            raise BadArgument("The API key for a login form is not complete.", "Write it as login user:password.")
+        return Auth(login=(user_name, password))
+    if scheme == "basic":
+        if colon:
+            return basic(user_name, password)
+        return _headers([("Authorization", f"Basic {rest}")], is_cloud)
+    return _bearer(rest, is_cloud)
+
+
+def _bearer(key: str, is_cloud: bool) -> Auth:
+    if re.search(r"[^\x21-\x7e]", key):
+        raise _not_sendable()
+    if is_cloud:
+        return Auth(((CLOUD_HEADER, key),), key=key)
+    return Auth((("Authorization", f"Bearer {key}"),))
+
+
+def _headers(headers: Iterable[tuple[str, str]], is_cloud: bool) -> Auth:
+    """These headers. One that holds Comfy Cloud's key is that. Raises `BadArgument`."""
+    found: dict[str, str] = {}
+    key = ""
+    for name, value in headers:
+        if not PRINTABLE.fullmatch(value) or RESERVED.fullmatch(name):
+            raise _not_sendable()
+        found[name] = value
+        if is_cloud and name.lower() == CLOUD_HEADER.lower():
+            key = value
+    return Auth(tuple(found.items()), key=key)
+
+
+def _json_headers(text: str) -> list[tuple[str, str]]:
+    """The headers in an object of JSON, {"X-Auth": "secret"}. Raises `BadArgument`."""
+    try:
+        headers = read_json_text(JsonText(text.encode()))
+    except (ValueError, RecursionError):
+        raise _not_sendable() from None
+    if not isinstance(headers, Mapping):
+        raise _not_sendable()
+    pairs = [(str(name), str(value)) for name, value in headers.items()]
+    if not all(re.fullmatch(r"[A-Za-z][\w-]{0,60}", name) for name, _ in pairs):
+        raise _not_sendable()
+    return pairs
+
+
+def _decoded(text: str) -> str:
+    """What stands in a header for a user name and a password; "" where that cannot be read."""
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return ""
