@@ -1368,6 +1368,9 @@ def clamp(value: float, low: float, high: float) -> float:
 #     "16:9", "16対9", "wide", "portrait", "Hochformat", "横長"                 proportions
 #     "2 megapixels", "16:9 2MP"                                              so many millions of pixels
 #     "1080p", "HD", "4k", "720p portrait"                                    pixels of a screen, `named`
+#     "1200 wide", "width 1200", {"width": 1200}                              one `side`; proportions say the other
+#
+# `nearest_choice` finds the choice of a node, "1344x768 (1.75)" or "16:9", that comes next to a size.
 #
 # Words for formats are understood in English, German, French, Spanish, Portuguese, Italian, Japanese, Korean and Chinese.
 # ======================================================================================================================
@@ -1400,6 +1403,17 @@ class AskedSize:
     ratio: Ratio | None = None
     megapixels: float | None = None
     named: bool = False  # whether the pixels are those of a screen, such as "1080p", and not to be met exactly
+    side: tuple[str, int] | None = None  # one side alone: ("width", 1200)
+
+    def pixels_in(self, ratio: Ratio) -> Size | None:
+        """The pixels that are asked for: those of one side alone with another side for these proportions."""
+        if self.side is None:
+            return self.pixels
+        name, length = self.side
+        across, down = ratio
+        if name == "width":
+            return Size(length, max(round(length * down / across), 1))
+        return Size(max(round(length * across / down), 1), length)
 
 
 SMALLEST_SIDE = 64  # in pixels; two smaller numbers are an aspect ratio, as in "16x9"
@@ -1448,7 +1462,7 @@ _FORMATS: tuple[tuple[Ratio, str], ...] = (
         "ワイド 와이드 宽屏 寬屏 宽银幕",
     ),
     (TALL, "tall story reel tiktok phone smartphone handy"),
-    ((210.0, 297.0), "a4"),
+    ((1.0, math.sqrt(2)), "a2 a3 a4 a5 a6"),  # paper
     ((21.0, 9.0), "ultrawide cinematic"),
     ((3.0, 1.0), "banner"),
 )
@@ -1457,8 +1471,8 @@ FORMATS = {word: ratio for ratio, words in _FORMATS for word in words.split()}
 # What may stand beside them and says nothing.
 _FILLERS = (
     "format size resolution aspect ratio mode orientation image picture video px pixel pixels in im a an the of "
-    "about at instagram formato formati größe auflösung seitenverhältnis en au le de résolution taille tamaño tamanho "
-    "proporción proporção proporzioni relación rapporto com con mit und and with or "
+    "about at as like instagram formato formati größe auflösung seitenverhältnis en au le de résolution taille tamaño "
+    "tamanho proporción proporção proporzioni relación rapporto com con mit und and with or "
     "比率 比 の で サイズ 画像 해상도 비율 이미지 尺寸 比例 画面 图片"
 )
 FILLERS = frozenset(_FILLERS.casefold().split())
@@ -1478,10 +1492,14 @@ PART = re.compile(
     rf"|(?P<screen>{_SCREENS})(?![a-z0-9])"
     rf"|{WIDTH} ?[:=]? ?(?P<width>{NUMBER}),? ?{HEIGHT} ?[:=]? ?(?P<height>{NUMBER})"
     rf"|(?P<wide>{NUMBER}) ?{WIDTH},? ?(?P<high>{NUMBER}) ?{HEIGHT}(?![a-z])"
+    rf"|{WIDTH} ?[:=]? ?(?P<only_width>{NUMBER})"
+    rf"|{HEIGHT} ?[:=]? ?(?P<only_height>{NUMBER})"
+    rf"|(?P<wide_alone>{NUMBER}) ?(?:px|pixels?)? ?(?:{WIDTH}|x(?! ?\d))(?![a-z])"
+    rf"|(?:x ?(?P<high_behind>{NUMBER})|(?P<high_alone>{NUMBER}) ?(?:px|pixels?)? ?{HEIGHT}(?![a-z]))"
     rf"|(?P<much>{NUMBER}) ?{BETWEEN_RATIO} ?(?P<to>{NUMBER})"
     rf"|(?P<across>{NUMBER}) ?(?:px)? ?{BETWEEN_SIDES} ?(?P<down>{NUMBER})"
     rf"|(?P<number>{NUMBER})"
-    rf"|(?P<word>a4|{_UNSPACED}|[^\W\d_]+)"
+    rf"|(?P<word>a[2-6](?!\w)|{_UNSPACED}|[^\W\d_]+)"
     r"|(?P<nothing>[\s,;().]+)"
     r"|(?P<strange>.)"
 )
@@ -1523,17 +1541,51 @@ def says_own_size(value: Any) -> bool:
     return bool(NO_SIZE.fullmatch(text)) or (bool(words) and OWN.issuperset(words))
 
 
-def says_same_size(asked: AskedSize, choice: Any) -> bool:
-    """Whether a choice of a node, "16:9" or "1024x1024 (square)", says just the size that is asked for."""
+# How a choice of a node says pixels or proportions, whatever stands around: "1344x768 (1.75)", "16:9 - Wide".
+PIXELS_OF_CHOICE = re.compile(r"(?<![\d.])(\d{2,5}) ?[x×*] ?(\d{2,5})(?![\d.])")
+RATIO_OF_CHOICE = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,3})?) ?[:∶_/] ?(\d{1,3}(?:\.\d{1,3})?)(?![\d.])")
+ALIKE = 0.05  # by how much, as a logarithm, proportions differ that people take for the same
+
+
+def size_of_choice(choice: Any) -> AskedSize:
+    """The size that a choice of a node stands for; nothing for one that is none, such as "custom"."""
+    text = plain_words(choice)
+    pixels, ratio = PIXELS_OF_CHOICE.search(text), RATIO_OF_CHOICE.search(text)
+    if pixels and int(pixels[1]) and int(pixels[2]):
+        return AskedSize(Size(int(pixels[1]), int(pixels[2])))
+    if ratio and float(ratio[1]) and float(ratio[2]):
+        return AskedSize(ratio=(float(ratio[1]), float(ratio[2])))
     try:
-        other = read_size(Argument(choice, ""))
+        return read_size(Argument(choice, ""))
     except BadArgument:
-        return False
-    if asked.pixels or other.pixels:
-        return asked.pixels == other.pixels
-    if asked.ratio is None or other.ratio is None:
-        return False
-    return abs(asked.ratio[0] / asked.ratio[1] - other.ratio[0] / other.ratio[1]) < 0.01
+        return AskedSize()
+
+
+def nearest_choice(asked: AskedSize, choices: Iterable[Any]) -> tuple[Any, float] | None:
+    """The one of a node's choices whose size is nearest to what is asked for, and how far it is from that, 0 for just
+    that; None where none of them is a size. Proportions count before pixels."""
+    found: list[tuple[tuple[float, float], int, Any]] = []
+    for number, choice in enumerate(choices):
+        difference = _difference(asked, size_of_choice(choice))
+        if difference:
+            found.append((difference, number, choice))
+    if not found:
+        return None
+    (shape, area), _, choice = min(found)
+    return choice, shape + area
+
+
+def _difference(asked: AskedSize, other: AskedSize) -> tuple[float, float] | None:
+    """How far two sizes are apart in their proportions, in steps of `ALIKE`, and in all; None where one says none."""
+    ratios = [size.ratio or (size.pixels and (size.pixels.width, size.pixels.height)) for size in (asked, other)]
+    areas = [size.megapixels or (size.pixels and size.pixels.megapixels) for size in (asked, other)]
+    area = abs(math.log(areas[0] / areas[1])) if areas[0] and areas[1] else None
+    if not ratios[0] or not ratios[1]:
+        return None
+    shape = abs(math.log(ratios[0][0] / ratios[0][1] * ratios[1][1] / ratios[1][0]))
+    if asked.pixels and not asked.named and asked.pixels != other.pixels:
+        shape += ALIKE  # also where pixels are asked for and proportions are to be chosen
+    return float(round(shape / ALIKE)), (area or 0.0) + shape
 
 
 def says_pixels(value: Any) -> bool:
@@ -1542,7 +1594,7 @@ def says_pixels(value: Any) -> bool:
         asked = read_size(Argument(value, ""))
     except BadArgument:
         return False
-    return asked.pixels is not None or asked.megapixels is not None
+    return asked.pixels is not None or asked.megapixels is not None or asked.side is not None
 
 
 def _no_size(wanted: Argument) -> BadArgument:
@@ -1567,8 +1619,8 @@ def _as_one_text(wanted: Argument, value: Any) -> str:
 
 
 def _parts_of(value: Any) -> tuple[list[Any], str]:
-    """What says a size in a value of any shape, and what belongs between: [1024, 768] and " x ". Nothing says it where
-    an object has one side alone."""
+    """What says a size in a value of any shape, and what belongs between: [1024, 768] and " x "."""
+    value = unwrapped(value)
     if isinstance(value, list):
         has_words = any(isinstance(part, str) and not part.strip().isdigit() for part in value)
         return value, " " if has_words else " x "
@@ -1576,8 +1628,10 @@ def _parts_of(value: Any) -> tuple[list[Any], str]:
         return [value], " "
     keys = {str(key).lower(): part for key, part in value.items() if part}
     sides = [keys[key] for names in SIDE_KEYS for key in names if key in keys]
+    if len(sides) == 2:
+        return sides, " x "
     if sides:
-        return (sides if len(sides) == 2 else []), " x "
+        return ["width" if any(key in keys for key in SIDE_KEYS[0]) else "height", *sides], " "
     parts = [keys[key] for key in OTHER_KEYS if key in keys]
     parts += [f"{part} mp" for key, part in keys.items() if key == "megapixels"]
     return parts, " "
@@ -1608,18 +1662,30 @@ class _Said:
     formats: set[Ratio] = field(default_factory=set)  # of words
     megapixels: set[float] = field(default_factory=set)
     screens: set[Size] = field(default_factory=set)
+    sides: set[tuple[str, int]] = field(default_factory=set)
+
+
+# The groups of `PART` that hold one side alone.
+ALONE = {
+    **dict.fromkeys(("only_width", "wide_alone"), "width"),
+    **dict.fromkeys(("only_height", "high_alone", "high_behind"), "height"),
+}
+DECIMAL_COMMA_IN_RATIO = re.compile(r"(?<![\d,])(\d{1,2}),(\d{1,2})(?= ?[:∶])")
 
 
 def _read_text(text: str) -> AskedSize | None:
     """What one text in `plain_words` says, or None where some of it is not understood or two parts disagree."""
     said = _Said()
-    for part in PART.finditer(text):
+    for part in PART.finditer(DECIMAL_COMMA_IN_RATIO.sub(r"\1.\2", text)):
         kind = str(part.lastgroup)
         if kind in PAIRS:
             understood = _take_pair(said, float(part[PAIRS[kind]]), float(part[kind]))
         elif kind == "to":
             said.ratios.add((float(part["much"]), float(part["to"])))
             understood = all(map(all, said.ratios))
+        elif kind in ALONE:
+            said.sides.add((ALONE[kind], int(float(part[kind]))))
+            understood = float(part[kind]) >= SMALLEST_SIDE
         elif kind == "number":
             understood = _take_number(said, float(part["number"]))
         elif kind == "word":
@@ -1670,14 +1736,21 @@ def _take_word(said: _Said, word: str) -> bool:
 
 def _settled(said: _Said) -> AskedSize | None:
     """What the parts of a text say together; None where two disagree, or nothing is said."""
-    parts = (said.pixels, said.ratios, said.formats, said.megapixels, said.screens)
+    if {name for name, _ in said.sides} == {"width", "height"}:
+        said.pixels.add(Size(**dict(said.sides)))
+        said.sides.clear()
+    parts = (said.pixels, said.ratios, said.formats, said.megapixels, said.screens, said.sides)
     if any(len(part) > 1 for part in parts):
         return None
-    pixels, screen = _only(said.pixels), _only(said.screens)
+    pixels, screen, side = _only(said.pixels), _only(said.screens), _only(said.sides)
     ratio, form, megapixels = _only(said.ratios), _only(said.formats), _only(said.megapixels)
     if ratio and form and _leans(*ratio) != _leans(*form):
-        return None
+        if form not in (PORTRAIT, LANDSCAPE) or not _leans(*ratio):
+            return None
+        ratio = ratio[1], ratio[0]  # "4:3 portrait"
     ratio = ratio or form
+    if side:
+        return None if pixels or screen or megapixels else AskedSize(ratio=ratio, side=side)
     if pixels is None and screen is None:
         return AskedSize(None, ratio, megapixels) if ratio or megapixels else None
     if pixels is None and screen:
@@ -18780,9 +18853,6 @@ class Sizing:
     def _scale(self) -> float:
         """How many times as wide and high the picture becomes."""
         wanted = self._request.scale or Argument(USUAL_SCALE, "scale")
-        if isinstance(wanted.value, str):  # "4x"
-            times = wanted.value.strip().lower()
-            wanted = replace(wanted, value=times.strip("x×"))
         factor, note = fit_number(wanted, SCALE)
         if note:
             self.notes.append(note)
@@ -18794,7 +18864,7 @@ class Sizing:
         """The size of an enlarged picture of which a size is asked for: its own proportions, as large as fits. Raises
         `BadArgument` for a size that would not enlarge it."""
         asked = read_size(wanted)
-        if asked.pixels is None and asked.megapixels is None:
+        if asked.pixels is None and asked.megapixels is None and asked.side is None:
             raise BadArgument(
                 f'{wanted.name} is "{shortened(wanted.value)}", and a picture that is enlarged keeps its proportions.',
                 'Give pixels such as "3840x2160", "4k", or a scale; edit_image extends a picture.',
@@ -18858,7 +18928,7 @@ class Sizing:
         more pixels than allowed, but only where just so many were asked for."""
         choice, wanted = self._choice, self._request.size
         if not self._has_sides:
-            chosen = self._of_choices(wanted) if wanted else {}
+            chosen = self._chosen(wanted) if wanted else {}
             if wanted and not chosen:
                 self.notes.append(f"{self._title} has no size of its own; size was left out")
             return chosen
@@ -18876,16 +18946,41 @@ class Sizing:
             size = self._usual_size()
         return _as_values(size)
 
-    def _of_choices(self, wanted: Argument) -> dict[str, Any]:
-        """The choice of an input for proportions, or for a resolution, that is just what is asked for: of "16:9" it is
-        {"aspect_ratio": "16:9"}. Empty where the workflow has no such choice. Raises `BadArgument`."""
-        asked = read_size(wanted)
-        for name in ("aspect_ratio", "size", "resolution"):
-            choices = self._spec(name).choices if name in self._workflow.parameters else ()
-            for choice in choices:
-                if says_same_size(asked, choice):
-                    return {name: choice}
-        return {}
+    def _chosen(self, wanted: Argument) -> dict[str, Any]:
+        """The choice of an input for proportions, or for a resolution, that is nearest to what is asked for: of "16:9"
+        it is {"aspect_ratio": "16:9"}. Empty where the workflow has no such choice. Raises as `nearest` does."""
+        found: list[tuple[float, str, Any]] = []
+        for name in PRESETS:
+            near = self._near(name, wanted) if name in self._workflow.parameters else None
+            if near:
+                found.append((near[1], name, near[0]))
+        if not found:
+            return {}
+        difference, name, choice = min(found, key=lambda item: item[0])
+        self._note_nearest(wanted, choice, difference)
+        return {name: choice}
+
+    def nearest(self, name: str, wanted: Argument) -> Any:
+        """The choice of an input that is nearest to a size that is asked for; None for an input without such choices.
+        Raises `BadArgument` for what is not a size, and `LimitExceeded`."""
+        near = self._near(name, wanted)
+        if near is None:
+            return None
+        self._note_nearest(wanted, *near)
+        return near[0]
+
+    def _near(self, name: str, wanted: Argument) -> tuple[Any, float] | None:
+        asked, allowed = read_size(wanted), self._limits.megapixels
+        megapixels = asked.megapixels or (asked.pixels.megapixels if asked.pixels else 0.0)
+        if megapixels > allowed:
+            raise over_limit(wanted, asked.pixels or f"{megapixels:g} megapixels", f"at most {allowed:g} megapixels")
+        choices = [choice for choice in self._spec(name).choices if _pixels_of(choice) <= allowed]
+        return nearest_choice(asked, choices)
+
+    def _note_nearest(self, wanted: Argument, choice: Any, difference: float) -> None:
+        if difference > 0.01:
+            given = shortened(wanted.value, 40)
+            self.notes.append(f'size {given} was changed to "{choice}", the nearest that {self._title} has')
 
     def _own_size(self) -> Size:
         """The size that the workflow was saved with."""
@@ -18906,7 +19001,8 @@ class Sizing:
         """The size that is asked for. Raises `BadArgument` and `LimitExceeded`."""
         asked = read_size(wanted)
         allowed = self._limits.megapixels
-        pixels = asked.pixels
+        ratio = asked.ratio or self._usual_ratio()
+        pixels = asked.pixels_in(ratio)
         megapixels = asked.megapixels or (pixels.megapixels if pixels else 0.0)
         if megapixels > allowed:
             value = pixels or f"{megapixels:g} megapixels"
@@ -18918,7 +19014,6 @@ class Sizing:
             if size != pixels:
                 self.notes.append(f"size {pixels} was changed to {size}, which the node takes")
             return size
-        ratio = asked.ratio or self._usual_ratio()
         megapixels = megapixels or self._usual_megapixels()
         return self._within_limit(self._fit_size(ratio, megapixels), ratio, megapixels)
 
@@ -18955,6 +19050,12 @@ class Sizing:
         return size
 
 
+def _pixels_of(choice: Any) -> float:
+    """The megapixels of a node's choice; 0 for one that does not tell them."""
+    pixels = size_of_choice(choice).pixels
+    return pixels.megapixels if pixels else 0.0
+
+
 def names_of(workflow: Workflow, parameter: str, names: Iterable[str]) -> list[str]:
     """Those of these names that mean the parameter: "positive" and "Positive.text" for "prompt"."""
     targets = workflow.parameters[parameter]
@@ -18968,6 +19069,9 @@ def scaled(picture: Size, factor: float) -> Size:
 
 def _enlargement(picture: Size, asked: AskedSize) -> float:
     """How many times as wide and high a picture has to become for the size that is asked for."""
+    if asked.side:
+        side, length = asked.side
+        return float(length / getattr(picture, side))
     pixels = asked.pixels
     if pixels is None:
         return math.sqrt((asked.megapixels or 0.0) / picture.megapixels)
@@ -19034,7 +19138,7 @@ LORA_STRENGTHS = ("strength_model", "strength", "lora_strength")  # inputs besid
 MOST_LORAS_TOLD = 8
 SAVED_PROMPT = "ran with its saved prompt "
 PROMPT_TOLD = 200  # characters of a saved prompt
-PIXELS_TOLD = re.compile(r"\d{1,6}x\d{1,6}")
+SIZE_TOLD = re.compile(r"[\d.]{1,8}[x:][\d.]{1,8}")
 USED_NUMBERS = ("steps", "guidance", "strength", "seconds", "frames")
 
 
@@ -19050,9 +19154,24 @@ def used_values(workflow: Workflow, touched: set[Target], *, paints_over: bool) 
     width, height = (workflow.value(side) for side in SIDES)
     if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
         values["size"] = f"{width}x{height}"
+    else:
+        values["size"] = _chosen_size(workflow)
     values |= _length_of(workflow)
     values["loras"] = _loras_in(workflow)
     return {name: value for name, value in values.items() if value not in (None, "", [])}
+
+
+def _chosen_size(workflow: Workflow) -> str:
+    """The size of a graph that chooses it out of a list, "1344x768" or "16:9"; "" for none."""
+    for name in PRESETS:
+        if name not in workflow.parameters or not workflow.spec(name).choices:
+            continue
+        size = size_of_choice(workflow.value(name))
+        if size.pixels:
+            return str(size.pixels)
+        if size.ratio:
+            return "{:g}:{:g}".format(*size.ratio)
+    return ""
 
 
 def _length_of(workflow: Workflow) -> dict[str, float]:
@@ -19113,7 +19232,7 @@ def read_used(marked: Any) -> dict[str, Any]:
     prompt = values.get("prompt")
     if isinstance(prompt, str) and prompt.startswith(SAVED_PROMPT):
         told["prompt"] = shortened(prompt, PROMPT_TOLD + len(SAVED_PROMPT))
-    if PIXELS_TOLD.fullmatch(str(values.get("size"))):
+    if SIZE_TOLD.fullmatch(str(values.get("size"))):
         told["size"] = values["size"]
     loras = [shortened(lora) for lora in list_of(values.get("loras"))[:MOST_LORAS_TOLD] if isinstance(lora, str)]
     if loras:
@@ -19837,9 +19956,9 @@ class _Binding:
         except LimitExceeded as error:
             self.exceeded.append(error)
             self.size_exceeded = True
-        self.notes += self._sizing.notes
         values |= self._arguments()
         values |= self._named_inputs()
+        self.notes = [*self._sizing.notes, *self.notes]
         needs_prompt = "prompt" in parameters
         if choice.saved:
             needs_prompt = "prompt" in workflow.open
@@ -19920,8 +20039,23 @@ class _Binding:
                     f"{wanted.name} is a file on the server, which cannot be chosen by name.",
                     "Leave it out: the workflow uses the file that it was saved with.",
                 )
-            values[name] = self._fit(wanted, self._spec(name))
+            values[name] = self._fit_named(name, wanted)
         return values
+
+    def _fit_named(self, name: str, wanted: Argument) -> Any:
+        """The value of an input that is asked for by name. Of several sizes the nearest is taken. Raises as
+        `fit_value` and `Sizing.nearest` do."""
+        spec = self._spec(name)
+        if parameter_name(name) not in PRESETS or not spec.choices:
+            return self._fit(wanted, spec)
+        try:
+            return self._fit(wanted, spec)
+        except ValueOutOfRange:
+            with contextlib.suppress(BadArgument):
+                nearest = self._sizing.nearest(name, wanted)
+                if nearest is not None:
+                    return nearest
+            raise
 
     # How many pictures, and with which seeds and LoRAs.
 
@@ -23471,12 +23605,14 @@ class Settings:
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as "4k" or 3840, is a
-        size."""
+        size, and a size such as "2x" or "double" is a scale."""
         said = read_arguments(arguments)
         wanted: dict[str, Any] = dict(said.values)
-        scale = wanted.get("scale")
-        if scale and "size" not in wanted and says_pixels(scale.value):
+        scale, size = wanted.get("scale"), wanted.get("size")
+        if scale and size is None and says_pixels(scale.value):
             wanted["size"] = wanted.pop("scale")
+        elif size and scale is None and not says_pixels(size.value) and read_number(size.value) is not None:
+            wanted["scale"] = wanted.pop("size")
         return Request(tasks=("upscale",), files=(picture,), notes=said.notes, **wanted)
 
     def order(

@@ -1,5 +1,6 @@
 """Sizes as people and models write them, before anything is known of the workflow that takes them."""
 
+import math
 from typing import Any
 
 import pytest
@@ -76,6 +77,26 @@ def test_a_screen_names_pixels_that_a_picture_may_have_in_its_own_proportions(va
 
 
 @pytest.mark.parametrize(
+    ("value", "pixels"),
+    [
+        ("1200 wide", "1200x800"),
+        ("1200px wide", "1200x800"),
+        ("width 1200", "1200x800"),
+        ("1200w", "1200x800"),
+        ("1200x", "1200x800"),
+        ({"width": 1200}, "1200x800"),
+        ("Breite 1200 px", "1200x800"),
+        ("800 px high", "1200x800"),
+        ("x800", "1200x800"),
+        ({"height": "800"}, "1200x800"),
+        ("height 800, width 640", "640x800"),
+    ],
+)
+def test_of_one_side_alone_the_proportions_say_the_other(value: Any, pixels: str) -> None:
+    assert str(read(value).pixels_in((3.0, 2.0))) == pixels
+
+
+@pytest.mark.parametrize(
     ("value", "ratio", "megapixels"),
     [
         ("16:9", (16, 9), None),
@@ -92,6 +113,10 @@ def test_a_screen_names_pixels_that_a_picture_may_have_in_its_own_proportions(va
         ({"aspect_ratio": "16:9"}, (16, 9), None),
         ("aspect ratio 16:9", (16, 9), None),
         ("portrait 3:4", (3, 4), None),
+        ("4:3 portrait", (3, 4), None),
+        ("portrait 16:9", (9, 16), None),
+        ("1,91:1", (1.91, 1), None),
+        (["16:9"], (16, 9), None),
         ("2 megapixels", None, 2),
         ("2MP", None, 2),
         ("0,5 MP", None, 0.5),
@@ -123,7 +148,7 @@ def test_proportions_and_megapixels_go_alone_or_together(
         (["wide", "widescreen", "Breitbild", "panorámico", "ワイド", "와이드", "宽屏"], (16, 9)),
         (["tall", "phone", "Instagram story"], (9, 16)),
         (["wallpaper", "Größe 16:9"], (16, 9)),
-        (["A4", "a4 format"], (210, 297)),
+        (["A4", "a4 format", "A5"], (1, math.sqrt(2))),
     ],
 )
 def test_words_for_formats_are_known_in_nine_languages(words: list[str], ratio: tuple[float, float]) -> None:
@@ -139,9 +164,9 @@ def test_what_leaves_it_open_says_nothing(value: Any) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *("big", "12:", "0:5", "0x0", "0", "1", "1:100", "x512", "-5x5", "1024x", "16:9:4", "large landscape"),
-        *("1:1 1920x1080", "portrait 16:9", "4k 1080p", "2MP 4096x4096", "0 MP", "9999 megapixels"),
-        *(True, [], {}, {"a": 1}, {"width": 512}, [1, 2, 3], [[512, 512]], [None, 512], {"width": [1], "height": 2}),
+        *("big", "12:", "0:5", "0x0", "0", "1", "1:100", "x5", "-5x5", "4x", "16:9:4", "large landscape"),
+        *("1:1 1920x1080", "portrait 1:1", "4k 1080p", "2MP 4096x4096", "0 MP", "9999 megapixels", "512 wide 2MP"),
+        *(True, [], {}, {"a": 1}, {"width": 5}, [1, 2, 3], [[512, 512], 512], [None, 512], {"width": [1], "height": 2}),
     ],
     ids=str,
 )
@@ -152,24 +177,44 @@ def test_what_is_not_a_size_is_refused_with_what_would_do(value: Any) -> None:
     assert ":" in error.value.hint
 
 
+PIXELS = ["704x1408 (0.5)", "832x1216 (0.68)", "1024x1024 (1.0)", "1344x768 (1.75)", "1536x640 (2.4)", "custom"]
+RATIOS = ["1:1", "16:9 - Wide", "9:16", "4:3 (Golden)", "auto"]
+
+
 @pytest.mark.parametrize(
-    ("asked", "choice", "same"),
+    ("asked", "choices", "nearest", "is_just_that"),
     [
-        ("16:9", "16:9", True),
-        ("wide", "16:9", True),
-        ("16:9", "16:9 (landscape)", True),
-        ("square", "1:1", True),
-        ("16:9", "9:16", False),
-        ("16:9", "auto", False),
-        ("720p", "720p", True),
-        ("720p", "1280x720", True),
-        ("1080p", "720p", False),
-        ("16:9", "1280x720", False),
-        ("16:9", 7, False),
+        ("16:9", RATIOS, "16:9 - Wide", True),
+        ("wide", RATIOS, "16:9 - Wide", True),
+        ("square", RATIOS, "1:1", True),
+        ("portrait", RATIOS, "9:16", False),
+        ("21:9", RATIOS, "16:9 - Wide", False),
+        ("1344x768", RATIOS, "16:9 - Wide", False),
+        ("1080p", RATIOS, "16:9 - Wide", True),
+        ("1344x768", PIXELS, "1344x768 (1.75)", True),
+        ("1340 x 770", PIXELS, "1344x768 (1.75)", False),
+        ("16:9", PIXELS, "1344x768 (1.75)", False),
+        ("1:1", PIXELS, "1024x1024 (1.0)", True),
+        ("9:16", PIXELS, "704x1408 (0.5)", False),
+        ("720p", ["480p", "720p", "1080p"], "720p", True),
+        ("720p", ["1280x720", "1920x1080"], "1280x720", True),
+        ("1300x700", ["1920x1080", "1280x720"], "1280x720", False),
+        ("4k", ["1K", "2K", "4K"], "4K", True),
+        ("16:9", ["square_hd", "landscape_16_9"], "landscape_16_9", True),
     ],
 )
-def test_a_nodes_choice_may_say_the_same_size(asked: str, choice: Any, same: bool) -> None:
-    assert tool.says_same_size(read(asked), choice) == same
+def test_the_choice_of_a_node_nearest_to_a_size_is_found(
+    asked: str, choices: list[str], nearest: str, is_just_that: bool
+) -> None:
+    found = tool.nearest_choice(read(asked), choices)
+    assert found
+    assert (found[0], found[1] < 0.01) == (nearest, is_just_that)
+
+
+def test_choices_that_are_no_sizes_are_none() -> None:
+    assert tool.nearest_choice(read("16:9"), ["auto", "custom", "small", 7, None, True]) is None
+    assert tool.nearest_choice(tool.AskedSize(), RATIOS) is None
+    assert tool.nearest_choice(read("2 megapixels"), PIXELS) is None  # of which proportions?
 
 
 JSON = st.recursive(

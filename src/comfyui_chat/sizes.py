@@ -7,12 +7,16 @@ workflow and its picture are known (run/sizing.py):
     "16:9", "16対9", "wide", "portrait", "Hochformat", "横長"                 proportions
     "2 megapixels", "16:9 2MP"                                              so many millions of pixels
     "1080p", "HD", "4k", "720p portrait"                                    pixels of a screen, `named`
+    "1200 wide", "width 1200", {"width": 1200}                              one `side`; proportions say the other
+
+`nearest_choice` finds the choice of a node, "1344x768 (1.75)" or "16:9", that comes next to a size.
 
 Words for formats are understood in English, German, French, Spanish, Portuguese, Italian, Japanese, Korean and Chinese.
 """
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -20,7 +24,7 @@ from .bounds import MOST_WORD_CHARACTERS
 from .errors import BadArgument
 from .names import shortened
 from .spelling import parsed_json, plain_words
-from .values import NOT_GIVEN, Argument
+from .values import NOT_GIVEN, Argument, unwrapped
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,17 @@ class AskedSize:
     ratio: Ratio | None = None
     megapixels: float | None = None
     named: bool = False  # whether the pixels are those of a screen, such as "1080p", and not to be met exactly
+    side: tuple[str, int] | None = None  # one side alone: ("width", 1200)
+
+    def pixels_in(self, ratio: Ratio) -> Size | None:
+        """The pixels that are asked for: those of one side alone with another side for these proportions."""
+        if self.side is None:
+            return self.pixels
+        name, length = self.side
+        across, down = ratio
+        if name == "width":
+            return Size(length, max(round(length * down / across), 1))
+        return Size(max(round(length * across / down), 1), length)
 
 
 SMALLEST_SIDE = 64  # in pixels; two smaller numbers are an aspect ratio, as in "16x9"
@@ -98,7 +113,7 @@ _FORMATS: tuple[tuple[Ratio, str], ...] = (
         "ワイド 와이드 宽屏 寬屏 宽银幕",
     ),
     (TALL, "tall story reel tiktok phone smartphone handy"),
-    ((210.0, 297.0), "a4"),
+    ((1.0, math.sqrt(2)), "a2 a3 a4 a5 a6"),  # paper
     ((21.0, 9.0), "ultrawide cinematic"),
     ((3.0, 1.0), "banner"),
 )
@@ -107,8 +122,8 @@ FORMATS = {word: ratio for ratio, words in _FORMATS for word in words.split()}
 # What may stand beside them and says nothing.
 _FILLERS = (
     "format size resolution aspect ratio mode orientation image picture video px pixel pixels in im a an the of "
-    "about at instagram formato formati größe auflösung seitenverhältnis en au le de résolution taille tamaño tamanho "
-    "proporción proporção proporzioni relación rapporto com con mit und and with or "
+    "about at as like instagram formato formati größe auflösung seitenverhältnis en au le de résolution taille tamaño "
+    "tamanho proporción proporção proporzioni relación rapporto com con mit und and with or "
     "比率 比 の で サイズ 画像 해상도 비율 이미지 尺寸 比例 画面 图片"
 )
 FILLERS = frozenset(_FILLERS.casefold().split())
@@ -128,10 +143,14 @@ PART = re.compile(
     rf"|(?P<screen>{_SCREENS})(?![a-z0-9])"
     rf"|{WIDTH} ?[:=]? ?(?P<width>{NUMBER}),? ?{HEIGHT} ?[:=]? ?(?P<height>{NUMBER})"
     rf"|(?P<wide>{NUMBER}) ?{WIDTH},? ?(?P<high>{NUMBER}) ?{HEIGHT}(?![a-z])"
+    rf"|{WIDTH} ?[:=]? ?(?P<only_width>{NUMBER})"
+    rf"|{HEIGHT} ?[:=]? ?(?P<only_height>{NUMBER})"
+    rf"|(?P<wide_alone>{NUMBER}) ?(?:px|pixels?)? ?(?:{WIDTH}|x(?! ?\d))(?![a-z])"
+    rf"|(?:x ?(?P<high_behind>{NUMBER})|(?P<high_alone>{NUMBER}) ?(?:px|pixels?)? ?{HEIGHT}(?![a-z]))"
     rf"|(?P<much>{NUMBER}) ?{BETWEEN_RATIO} ?(?P<to>{NUMBER})"
     rf"|(?P<across>{NUMBER}) ?(?:px)? ?{BETWEEN_SIDES} ?(?P<down>{NUMBER})"
     rf"|(?P<number>{NUMBER})"
-    rf"|(?P<word>a4|{_UNSPACED}|[^\W\d_]+)"
+    rf"|(?P<word>a[2-6](?!\w)|{_UNSPACED}|[^\W\d_]+)"
     r"|(?P<nothing>[\s,;().]+)"
     r"|(?P<strange>.)"
 )
@@ -173,17 +192,51 @@ def says_own_size(value: Any) -> bool:
     return bool(NO_SIZE.fullmatch(text)) or (bool(words) and OWN.issuperset(words))
 
 
-def says_same_size(asked: AskedSize, choice: Any) -> bool:
-    """Whether a choice of a node, "16:9" or "1024x1024 (square)", says just the size that is asked for."""
+# How a choice of a node says pixels or proportions, whatever stands around: "1344x768 (1.75)", "16:9 - Wide".
+PIXELS_OF_CHOICE = re.compile(r"(?<![\d.])(\d{2,5}) ?[x×*] ?(\d{2,5})(?![\d.])")
+RATIO_OF_CHOICE = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,3})?) ?[:∶_/] ?(\d{1,3}(?:\.\d{1,3})?)(?![\d.])")
+ALIKE = 0.05  # by how much, as a logarithm, proportions differ that people take for the same
+
+
+def size_of_choice(choice: Any) -> AskedSize:
+    """The size that a choice of a node stands for; nothing for one that is none, such as "custom"."""
+    text = plain_words(choice)
+    pixels, ratio = PIXELS_OF_CHOICE.search(text), RATIO_OF_CHOICE.search(text)
+    if pixels and int(pixels[1]) and int(pixels[2]):
+        return AskedSize(Size(int(pixels[1]), int(pixels[2])))
+    if ratio and float(ratio[1]) and float(ratio[2]):
+        return AskedSize(ratio=(float(ratio[1]), float(ratio[2])))
     try:
-        other = read_size(Argument(choice, ""))
+        return read_size(Argument(choice, ""))
     except BadArgument:
-        return False
-    if asked.pixels or other.pixels:
-        return asked.pixels == other.pixels
-    if asked.ratio is None or other.ratio is None:
-        return False
-    return abs(asked.ratio[0] / asked.ratio[1] - other.ratio[0] / other.ratio[1]) < 0.01
+        return AskedSize()
+
+
+def nearest_choice(asked: AskedSize, choices: Iterable[Any]) -> tuple[Any, float] | None:
+    """The one of a node's choices whose size is nearest to what is asked for, and how far it is from that, 0 for just
+    that; None where none of them is a size. Proportions count before pixels."""
+    found: list[tuple[tuple[float, float], int, Any]] = []
+    for number, choice in enumerate(choices):
+        difference = _difference(asked, size_of_choice(choice))
+        if difference:
+            found.append((difference, number, choice))
+    if not found:
+        return None
+    (shape, area), _, choice = min(found)
+    return choice, shape + area
+
+
+def _difference(asked: AskedSize, other: AskedSize) -> tuple[float, float] | None:
+    """How far two sizes are apart in their proportions, in steps of `ALIKE`, and in all; None where one says none."""
+    ratios = [size.ratio or (size.pixels and (size.pixels.width, size.pixels.height)) for size in (asked, other)]
+    areas = [size.megapixels or (size.pixels and size.pixels.megapixels) for size in (asked, other)]
+    area = abs(math.log(areas[0] / areas[1])) if areas[0] and areas[1] else None
+    if not ratios[0] or not ratios[1]:
+        return None
+    shape = abs(math.log(ratios[0][0] / ratios[0][1] * ratios[1][1] / ratios[1][0]))
+    if asked.pixels and not asked.named and asked.pixels != other.pixels:
+        shape += ALIKE  # also where pixels are asked for and proportions are to be chosen
+    return float(round(shape / ALIKE)), (area or 0.0) + shape
 
 
 def says_pixels(value: Any) -> bool:
@@ -192,7 +245,7 @@ def says_pixels(value: Any) -> bool:
         asked = read_size(Argument(value, ""))
     except BadArgument:
         return False
-    return asked.pixels is not None or asked.megapixels is not None
+    return asked.pixels is not None or asked.megapixels is not None or asked.side is not None
 
 
 def _no_size(wanted: Argument) -> BadArgument:
@@ -217,8 +270,8 @@ def _as_one_text(wanted: Argument, value: Any) -> str:
 
 
 def _parts_of(value: Any) -> tuple[list[Any], str]:
-    """What says a size in a value of any shape, and what belongs between: [1024, 768] and " x ". Nothing says it where
-    an object has one side alone."""
+    """What says a size in a value of any shape, and what belongs between: [1024, 768] and " x "."""
+    value = unwrapped(value)
     if isinstance(value, list):
         has_words = any(isinstance(part, str) and not part.strip().isdigit() for part in value)
         return value, " " if has_words else " x "
@@ -226,8 +279,10 @@ def _parts_of(value: Any) -> tuple[list[Any], str]:
         return [value], " "
     keys = {str(key).lower(): part for key, part in value.items() if part}
     sides = [keys[key] for names in SIDE_KEYS for key in names if key in keys]
+    if len(sides) == 2:
+        return sides, " x "
     if sides:
-        return (sides if len(sides) == 2 else []), " x "
+        return ["width" if any(key in keys for key in SIDE_KEYS[0]) else "height", *sides], " "
     parts = [keys[key] for key in OTHER_KEYS if key in keys]
     parts += [f"{part} mp" for key, part in keys.items() if key == "megapixels"]
     return parts, " "
@@ -258,18 +313,30 @@ class _Said:
     formats: set[Ratio] = field(default_factory=set)  # of words
     megapixels: set[float] = field(default_factory=set)
     screens: set[Size] = field(default_factory=set)
+    sides: set[tuple[str, int]] = field(default_factory=set)
+
+
+# The groups of `PART` that hold one side alone.
+ALONE = {
+    **dict.fromkeys(("only_width", "wide_alone"), "width"),
+    **dict.fromkeys(("only_height", "high_alone", "high_behind"), "height"),
+}
+DECIMAL_COMMA_IN_RATIO = re.compile(r"(?<![\d,])(\d{1,2}),(\d{1,2})(?= ?[:∶])")
 
 
 def _read_text(text: str) -> AskedSize | None:
     """What one text in `plain_words` says, or None where some of it is not understood or two parts disagree."""
     said = _Said()
-    for part in PART.finditer(text):
+    for part in PART.finditer(DECIMAL_COMMA_IN_RATIO.sub(r"\1.\2", text)):
         kind = str(part.lastgroup)
         if kind in PAIRS:
             understood = _take_pair(said, float(part[PAIRS[kind]]), float(part[kind]))
         elif kind == "to":
             said.ratios.add((float(part["much"]), float(part["to"])))
             understood = all(map(all, said.ratios))
+        elif kind in ALONE:
+            said.sides.add((ALONE[kind], int(float(part[kind]))))
+            understood = float(part[kind]) >= SMALLEST_SIDE
         elif kind == "number":
             understood = _take_number(said, float(part["number"]))
         elif kind == "word":
@@ -320,14 +387,21 @@ def _take_word(said: _Said, word: str) -> bool:
 
 def _settled(said: _Said) -> AskedSize | None:
     """What the parts of a text say together; None where two disagree, or nothing is said."""
-    parts = (said.pixels, said.ratios, said.formats, said.megapixels, said.screens)
+    if {name for name, _ in said.sides} == {"width", "height"}:
+        said.pixels.add(Size(**dict(said.sides)))
+        said.sides.clear()
+    parts = (said.pixels, said.ratios, said.formats, said.megapixels, said.screens, said.sides)
     if any(len(part) > 1 for part in parts):
         return None
-    pixels, screen = _only(said.pixels), _only(said.screens)
+    pixels, screen, side = _only(said.pixels), _only(said.screens), _only(said.sides)
     ratio, form, megapixels = _only(said.ratios), _only(said.formats), _only(said.megapixels)
     if ratio and form and _leans(*ratio) != _leans(*form):
-        return None
+        if form not in (PORTRAIT, LANDSCAPE) or not _leans(*ratio):
+            return None
+        ratio = ratio[1], ratio[0]  # "4:3 portrait"
     ratio = ratio or form
+    if side:
+        return None if pixels or screen or megapixels else AskedSize(ratio=ratio, side=side)
     if pixels is None and screen is None:
         return AskedSize(None, ratio, megapixels) if ratio or megapixels else None
     if pixels is None and screen:

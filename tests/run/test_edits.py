@@ -628,7 +628,7 @@ async def test_a_size_to_which_a_picture_cannot_be_enlarged_is_refused(size: str
             await make(comfy, wish=enlarge(picture(RED, (100, 200)), size=size))
 
 
-@pytest.mark.parametrize("scale", ["large", "x", [2], True, {"by": 2}])
+@pytest.mark.parametrize("scale", ["large", "x", [2, 3], True, {"by": 2}])
 async def test_a_scale_that_is_no_number_is_refused(scale: Any) -> None:
     async with server_with(models=UPSCALERS) as comfy:
         with pytest.raises(tool.BadArgument, match="The argument scale is"):

@@ -117,10 +117,21 @@ def test_a_size_is_chosen_where_a_node_offers_proportions_and_no_pixels() -> Non
     }
     definitions = defined(Painter={"input": {"required": widgets}, "output": ["IMAGE"]})
     choice = tool.FittedWorkflow(tool.Workflow.parse("api", graph, definitions), tool.AS_SAVED, "")
-    for size, chosen, notes in (("16:9", "16:9", 0), ("tall", "9:16", 0), ("4:3", "1:1", 1), ("512x512", "1:1", 1)):
+    for size, chosen, note in (
+        ("16:9", "16:9", ()),
+        ("tall", "9:16", ()),
+        ("portrait", "9:16", ('size portrait was changed to "9:16", the nearest that the workflow "api" has',)),
+        ("512x512", "1:1", ('size 512x512 was changed to "1:1", the nearest that the workflow "api" has',)),
+    ):
         bound = tool.prepare(choice, settings().request("x", size=size), tool.Limits(), 1, NOW)
-        assert bound.workflows[0].value("aspect_ratio") == chosen
-        assert len(bound.notes) == notes
+        assert (bound.workflows[0].value("aspect_ratio"), bound.used["size"]) == (chosen, chosen)
+        assert bound.notes == note
+        named = tool.prepare(choice, settings().order("api", {"aspect_ratio": size}), tool.Limits(), 1, NOW)
+        assert (named.workflows[0].value("aspect_ratio"), named.notes) == (chosen, note)
+    with pytest.raises(tool.LimitExceeded):
+        tool.prepare(choice, settings().request("x", size="4k"), tool.Limits(megapixels=4), 1, NOW)
+    with pytest.raises(tool.ValueOutOfRange, match="cubic"):
+        tool.prepare(choice, settings().order("api", {"aspect_ratio": "cubic"}), tool.Limits(), 1, NOW)
 
 
 async def test_a_list_of_texts_is_one_negative_prompt_and_anything_else_is_refused() -> None:

@@ -12,6 +12,7 @@ limit: `check_limits` (run/limits.py) reads it off the finished graph, whoever p
 Nothing here does any I/O: the node definitions come with the `FittedWorkflow`, the seed and the time as arguments.
 """
 
+import contextlib
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -22,10 +23,12 @@ from typing import Any
 from ..catalogue.missing import absent_named
 from ..catalogue.naming import several_meant
 from ..catalogue.request import FittedWorkflow, Request
-from ..errors import BadArgument, LimitExceeded, ModelNotInstalled, NodeNotInstalled
+from ..errors import BadArgument, LimitExceeded, ModelNotInstalled, NodeNotInstalled, ValueOutOfRange
 from ..graph.definitions import InputSpec
+from ..graph.discovery import parameter_name
 from ..graph.facts import file_inputs, outputs
 from ..graph.fitting import fit_number, fit_value
+from ..graph.input_names import PRESETS
 from ..graph.loras import LORA_LOADERS, Lora, read_loras, with_loras
 from ..graph.nodes import Target
 from ..graph.paths import check_paths, lists_users_files
@@ -162,9 +165,9 @@ class _Binding:
         except LimitExceeded as error:
             self.exceeded.append(error)
             self.size_exceeded = True
-        self.notes += self._sizing.notes
         values |= self._arguments()
         values |= self._named_inputs()
+        self.notes = [*self._sizing.notes, *self.notes]
         needs_prompt = "prompt" in parameters
         if choice.saved:
             needs_prompt = "prompt" in workflow.open
@@ -245,8 +248,23 @@ class _Binding:
                     f"{wanted.name} is a file on the server, which cannot be chosen by name.",
                     "Leave it out: the workflow uses the file that it was saved with.",
                 )
-            values[name] = self._fit(wanted, self._spec(name))
+            values[name] = self._fit_named(name, wanted)
         return values
+
+    def _fit_named(self, name: str, wanted: Argument) -> Any:
+        """The value of an input that is asked for by name. Of several sizes the nearest is taken. Raises as
+        `fit_value` and `Sizing.nearest` do."""
+        spec = self._spec(name)
+        if parameter_name(name) not in PRESETS or not spec.choices:
+            return self._fit(wanted, spec)
+        try:
+            return self._fit(wanted, spec)
+        except ValueOutOfRange:
+            with contextlib.suppress(BadArgument):
+                nearest = self._sizing.nearest(name, wanted)
+                if nearest is not None:
+                    return nearest
+            raise
 
     # How many pictures, and with which seeds and LoRAs.
 

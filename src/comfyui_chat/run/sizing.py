@@ -14,16 +14,16 @@ side is to be.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from ..catalogue.request import FittedWorkflow, Request
 from ..errors import BadArgument, LimitExceeded
 from ..graph.definitions import InputSpec
 from ..graph.fitting import fit_number, fit_size, on_step
+from ..graph.input_names import PRESETS
 from ..graph.workflow import Workflow
 from ..names import shortened
-from ..sizes import AskedSize, Ratio, Size, read_size, says_same_size
+from ..sizes import AskedSize, Ratio, Size, nearest_choice, read_size, size_of_choice
 from ..values import Argument
 from .fleet import Limits
 from .limits import SIDES
@@ -85,9 +85,6 @@ class Sizing:
     def _scale(self) -> float:
         """How many times as wide and high the picture becomes."""
         wanted = self._request.scale or Argument(USUAL_SCALE, "scale")
-        if isinstance(wanted.value, str):  # "4x"
-            times = wanted.value.strip().lower()
-            wanted = replace(wanted, value=times.strip("x×"))
         factor, note = fit_number(wanted, SCALE)
         if note:
             self.notes.append(note)
@@ -99,7 +96,7 @@ class Sizing:
         """The size of an enlarged picture of which a size is asked for: its own proportions, as large as fits. Raises
         `BadArgument` for a size that would not enlarge it."""
         asked = read_size(wanted)
-        if asked.pixels is None and asked.megapixels is None:
+        if asked.pixels is None and asked.megapixels is None and asked.side is None:
             raise BadArgument(
                 f'{wanted.name} is "{shortened(wanted.value)}", and a picture that is enlarged keeps its proportions.',
                 'Give pixels such as "3840x2160", "4k", or a scale; edit_image extends a picture.',
@@ -163,7 +160,7 @@ class Sizing:
         more pixels than allowed, but only where just so many were asked for."""
         choice, wanted = self._choice, self._request.size
         if not self._has_sides:
-            chosen = self._of_choices(wanted) if wanted else {}
+            chosen = self._chosen(wanted) if wanted else {}
             if wanted and not chosen:
                 self.notes.append(f"{self._title} has no size of its own; size was left out")
             return chosen
@@ -181,16 +178,41 @@ class Sizing:
             size = self._usual_size()
         return _as_values(size)
 
-    def _of_choices(self, wanted: Argument) -> dict[str, Any]:
-        """The choice of an input for proportions, or for a resolution, that is just what is asked for: of "16:9" it is
-        {"aspect_ratio": "16:9"}. Empty where the workflow has no such choice. Raises `BadArgument`."""
-        asked = read_size(wanted)
-        for name in ("aspect_ratio", "size", "resolution"):
-            choices = self._spec(name).choices if name in self._workflow.parameters else ()
-            for choice in choices:
-                if says_same_size(asked, choice):
-                    return {name: choice}
-        return {}
+    def _chosen(self, wanted: Argument) -> dict[str, Any]:
+        """The choice of an input for proportions, or for a resolution, that is nearest to what is asked for: of "16:9"
+        it is {"aspect_ratio": "16:9"}. Empty where the workflow has no such choice. Raises as `nearest` does."""
+        found: list[tuple[float, str, Any]] = []
+        for name in PRESETS:
+            near = self._near(name, wanted) if name in self._workflow.parameters else None
+            if near:
+                found.append((near[1], name, near[0]))
+        if not found:
+            return {}
+        difference, name, choice = min(found, key=lambda item: item[0])
+        self._note_nearest(wanted, choice, difference)
+        return {name: choice}
+
+    def nearest(self, name: str, wanted: Argument) -> Any:
+        """The choice of an input that is nearest to a size that is asked for; None for an input without such choices.
+        Raises `BadArgument` for what is not a size, and `LimitExceeded`."""
+        near = self._near(name, wanted)
+        if near is None:
+            return None
+        self._note_nearest(wanted, *near)
+        return near[0]
+
+    def _near(self, name: str, wanted: Argument) -> tuple[Any, float] | None:
+        asked, allowed = read_size(wanted), self._limits.megapixels
+        megapixels = asked.megapixels or (asked.pixels.megapixels if asked.pixels else 0.0)
+        if megapixels > allowed:
+            raise over_limit(wanted, asked.pixels or f"{megapixels:g} megapixels", f"at most {allowed:g} megapixels")
+        choices = [choice for choice in self._spec(name).choices if _pixels_of(choice) <= allowed]
+        return nearest_choice(asked, choices)
+
+    def _note_nearest(self, wanted: Argument, choice: Any, difference: float) -> None:
+        if difference > 0.01:
+            given = shortened(wanted.value, 40)
+            self.notes.append(f'size {given} was changed to "{choice}", the nearest that {self._title} has')
 
     def _own_size(self) -> Size:
         """The size that the workflow was saved with."""
@@ -211,7 +233,8 @@ class Sizing:
         """The size that is asked for. Raises `BadArgument` and `LimitExceeded`."""
         asked = read_size(wanted)
         allowed = self._limits.megapixels
-        pixels = asked.pixels
+        ratio = asked.ratio or self._usual_ratio()
+        pixels = asked.pixels_in(ratio)
         megapixels = asked.megapixels or (pixels.megapixels if pixels else 0.0)
         if megapixels > allowed:
             value = pixels or f"{megapixels:g} megapixels"
@@ -223,7 +246,6 @@ class Sizing:
             if size != pixels:
                 self.notes.append(f"size {pixels} was changed to {size}, which the node takes")
             return size
-        ratio = asked.ratio or self._usual_ratio()
         megapixels = megapixels or self._usual_megapixels()
         return self._within_limit(self._fit_size(ratio, megapixels), ratio, megapixels)
 
@@ -260,6 +282,12 @@ class Sizing:
         return size
 
 
+def _pixels_of(choice: Any) -> float:
+    """The megapixels of a node's choice; 0 for one that does not tell them."""
+    pixels = size_of_choice(choice).pixels
+    return pixels.megapixels if pixels else 0.0
+
+
 def names_of(workflow: Workflow, parameter: str, names: Iterable[str]) -> list[str]:
     """Those of these names that mean the parameter: "positive" and "Positive.text" for "prompt"."""
     targets = workflow.parameters[parameter]
@@ -273,6 +301,9 @@ def scaled(picture: Size, factor: float) -> Size:
 
 def _enlargement(picture: Size, asked: AskedSize) -> float:
     """How many times as wide and high a picture has to become for the size that is asked for."""
+    if asked.side:
+        side, length = asked.side
+        return float(length / getattr(picture, side))
     pixels = asked.pixels
     if pixels is None:
         return math.sqrt((asked.megapixels or 0.0) / picture.megapixels)

@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..graph.facts import model_files
+from ..graph.input_names import PRESETS
 from ..graph.nodes import Target, node_inputs
 from ..graph.workflow import Workflow
 from ..names import shortened
+from ..sizes import size_of_choice
 from ..values import as_number, list_of, object_of
 from .limits import SIDES
 
@@ -24,7 +26,7 @@ LORA_STRENGTHS = ("strength_model", "strength", "lora_strength")  # inputs besid
 MOST_LORAS_TOLD = 8
 SAVED_PROMPT = "ran with its saved prompt "
 PROMPT_TOLD = 200  # characters of a saved prompt
-PIXELS_TOLD = re.compile(r"\d{1,6}x\d{1,6}")
+SIZE_TOLD = re.compile(r"[\d.]{1,8}[x:][\d.]{1,8}")
 USED_NUMBERS = ("steps", "guidance", "strength", "seconds", "frames")
 
 
@@ -40,9 +42,24 @@ def used_values(workflow: Workflow, touched: set[Target], *, paints_over: bool) 
     width, height = (workflow.value(side) for side in SIDES)
     if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
         values["size"] = f"{width}x{height}"
+    else:
+        values["size"] = _chosen_size(workflow)
     values |= _length_of(workflow)
     values["loras"] = _loras_in(workflow)
     return {name: value for name, value in values.items() if value not in (None, "", [])}
+
+
+def _chosen_size(workflow: Workflow) -> str:
+    """The size of a graph that chooses it out of a list, "1344x768" or "16:9"; "" for none."""
+    for name in PRESETS:
+        if name not in workflow.parameters or not workflow.spec(name).choices:
+            continue
+        size = size_of_choice(workflow.value(name))
+        if size.pixels:
+            return str(size.pixels)
+        if size.ratio:
+            return "{:g}:{:g}".format(*size.ratio)
+    return ""
 
 
 def _length_of(workflow: Workflow) -> dict[str, float]:
@@ -103,7 +120,7 @@ def read_used(marked: Any) -> dict[str, Any]:
     prompt = values.get("prompt")
     if isinstance(prompt, str) and prompt.startswith(SAVED_PROMPT):
         told["prompt"] = shortened(prompt, PROMPT_TOLD + len(SAVED_PROMPT))
-    if PIXELS_TOLD.fullmatch(str(values.get("size"))):
+    if SIZE_TOLD.fullmatch(str(values.get("size"))):
         told["size"] = values["size"]
     loras = [shortened(lora) for lora in list_of(values.get("loras"))[:MOST_LORAS_TOLD] if isinstance(lora, str)]
     if loras:

@@ -26,6 +26,7 @@ from pydantic import BaseModel
 from ..catalogue.entries import Catalogue, read_pasted
 from ..catalogue.request import CHANGING, VARYING, Offer, Request
 from ..catalogue.task_words import task_named
+from ..counts import read_number
 from ..errors import BadArgument, EndpointRefused, UnknownWorkflow
 from ..graph.discovery import parameter_name
 from ..media.delivery import Format
@@ -108,12 +109,14 @@ class Settings:
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as "4k" or 3840, is a
-        size."""
+        size, and a size such as "2x" or "double" is a scale."""
         said = read_arguments(arguments)
         wanted: dict[str, Any] = dict(said.values)
-        scale = wanted.get("scale")
-        if scale and "size" not in wanted and says_pixels(scale.value):
+        scale, size = wanted.get("scale"), wanted.get("size")
+        if scale and size is None and says_pixels(scale.value):
             wanted["size"] = wanted.pop("scale")
+        elif size and scale is None and not says_pixels(size.value) and read_number(size.value) is not None:
+            wanted["scale"] = wanted.pop("size")
         return Request(tasks=("upscale",), files=(picture,), notes=said.notes, **wanted)
 
     def order(
