@@ -510,6 +510,11 @@ class UnexpectedAnswer(ServerError):
     code = "unexpected_answer"
     default_hint = "The address may belong to something else, or a proxy stands before ComfyUI; a person has to look."
 
+    def __init__(self, message: str, hint: str = "", status: int = 0) -> None:
+        """`status` is the one with which a file was withheld, 0 for everything else."""
+        super().__init__(message, hint)
+        self.status = status
+
 
 class PaymentRequired(ServerError):
     """The account at Comfy Cloud lacks credits, or a plan that includes this."""
@@ -10118,6 +10123,29 @@ def _type_by_beginning(data: Buffer) -> str:
     return ""
 
 
+# Endings of names whose files begin as one of `BEGINNINGS`, whatever program writes them.
+KNOWN_BY_BEGINNING = (
+    *("png", "apng", "jpg", "jpeg", "webp", "gif", "avif", "heic", "tif", "tiff", "glb"),
+    *("mp4", "m4v", "mov", "m4a", "webm", "mkv", "avi", "flac", "wav", "ogg", "oga", "ogv", "opus"),
+)
+PAGE_ENDINGS = ("html", "htm", "xhtml", "shtml")
+PAGE_TYPES = ("text/html", "application/xhtml+xml")
+
+
+def is_another_file(name: str, content_type: str, start: bytes) -> bool:
+    """Whether something else was given in the place of a file of this name, such as a page on which to log in: by the
+    content type that it was given with, and by its first bytes."""
+    _, _, ending = name.lower().rpartition(".")
+    if content_type in PAGE_TYPES and ending not in PAGE_ENDINGS:
+        return True
+    if ending in KNOWN_BY_BEGINNING:
+        return bool(start) and not _type_by_beginning(start) and start[:2] != b"BM"
+    guess, _ = mimetypes.guess_type(f"x.{ending}")
+    is_text = content_type.startswith("text/") or start.lstrip()[:1] in (b"<", b"{")
+    is_binary = str(guess).startswith(("image/", "video/", "audio/")) and "+" not in str(guess)
+    return is_text and is_binary
+
+
 def open_picture(data: Buffer, formats: Iterable[str] = ()) -> Image.Image:
     """A picture of which only the head is decoded, in one of Pillow's `formats`, or in any that is read when there are
     none. May raise any exception, and raises `TooManyParts`."""
@@ -12757,7 +12785,7 @@ def _memory_in(value: Any) -> int | None:
 # What an answer to `POST /prompt` says: that ComfyUI took the prompt, that it refused it, or nothing of the kind.
 #
 # A proxy may answer in ComfyUI's place, with whatever status and text, after ComfyUI took the prompt. So only what
-# ComfyUI alone says is believed, by its shape: `is_acceptance`, `is_refusal`. After any other answer the prompt is looked
+# ComfyUI alone says is believed, by its shape (`read_said`). After any other answer the prompt is looked
 # up before anything else is done, and `Accepted.doubt` is what the answer means where it is not found.
 #
 # Nothing here does any I/O. The shapes are those recorded from ComfyUI 0.3.64 and 0.33.0.
@@ -12778,6 +12806,20 @@ class Accepted:
     notes: tuple[str, ...] = ()
     certain: bool = True
     doubt: ComfyUIError | None = None
+
+
+def read_said(
+    text: JsonText, status: int, graph: Graph, definitions: Definitions
+) -> Mapping[str, Any] | WorkflowRefused | None:
+    """What ComfyUI itself says of a prompt of this graph: its acceptance, or its refusal as an error. None for any
+    other answer of JSON."""
+    said = read_json_text(text)
+    if status == 400 and is_refusal(said):
+        return parse_refusal(said, graph, definitions)
+    if status == 200 and is_acceptance(said):
+        accepted: Mapping[str, Any] = said
+        return accepted
+    return None
 
 
 def is_acceptance(said: Any) -> bool:
@@ -13282,6 +13324,7 @@ class Record:
 
 
 PIECE_BYTES = MB  # that are written to disk at once
+STARTING_BYTES = 512  # by which it is told what a file is
 
 
 class IncomingFile:
@@ -13289,6 +13332,7 @@ class IncomingFile:
     takes a key out of a file that is small enough for that."""
 
     def __init__(self, room: Room, clean: Callable[[bytes], bytes] = bytes) -> None:
+        self.start = b""  # the first bytes, at most `STARTING_BYTES`
         self._room = room
         self._clean = clean
         self._size = 0
@@ -13327,6 +13371,7 @@ class IncomingFile:
         self._room.take(len(piece))
         self._size += len(piece)
         self._pieces += piece
+        self.start += piece[: STARTING_BYTES - len(self.start)]
         stays_small = not self._on_disk and self._size <= MOST_FILE_BYTES_IN_MEMORY
         if stays_small and MEMORY.take(len(piece)):
             self._in_memory += len(piece)
@@ -14400,22 +14445,15 @@ class ComfyUIServer(HttpServer):
     async def _said_of_post(self, graph: Graph, answer: Answer) -> Mapping[str, Any] | WorkflowRefused:
         """ComfyUI's own answer to a post: its acceptance, or its refusal as an error. Raises, for whatever else may
         have come, what that means where the prompt was not taken: `WorkflowRefused` or `UnexpectedAnswer`."""
-
-        def take(text: JsonText) -> Mapping[str, Any] | WorkflowRefused | None:
-            said = read_json_text(text)
-            if answer.status == 400:
-                return parse_refusal(said, graph, self.definitions) if is_refusal(said) else None
-            return said if is_acceptance(said) else None
-
         if answer.status == 500 and FAILED_WHILE_READING in answer.body:
             raise WorkflowRefused("ComfyUI failed while it read the workflow; its log says why.")
-        if answer.status in (200, 400):
-            said = await self._taken("/prompt", answer.body, take)
-            if isinstance(said, WorkflowRefused):
-                self._asked.clear()  # it refuses what our definitions allow, so they are out of date
-            if said is not None:
-                return said
-        raise self._strange_answer("/prompt", f"HTTP {answer.status}, {shortened(answer.content_type)}")
+        take = functools.partial(read_said, status=answer.status, graph=graph, definitions=self.definitions)
+        said = await self._taken("/prompt", answer.body, take) if answer.status in (200, 400) else None
+        if said is None:
+            raise self._strange_answer("/prompt", f"HTTP {answer.status}, {shortened(answer.content_type)}")
+        if isinstance(said, WorkflowRefused):
+            self._asked.clear()  # it refuses what our definitions allow, so they are out of date
+        return said
 
     async def queue(self, since: float) -> Queue:
         """The queue as it was at `since` (of `time.monotonic`) or later. All who ask at about the same time share one
@@ -14557,20 +14595,22 @@ class ComfyUIServer(HttpServer):
 
     async def view(self, output: Output, room: Room) -> FileBytes:
         """An output's bytes, which `room` has counted. Raises `UnexpectedAnswer` when the server does not give it out,
-        as `IncomingFile.write` does when it is too large, and as `call` does."""
+        or something else in its place, as `IncomingFile.write` does when it is too large, and as `call` does."""
         params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
         async with IncomingFile(room, self.hide_key) as file:
-            status = await self._download(params, file)
-            if status != 200:
-                raise UnexpectedAnswer(f'ComfyUI does not give out its file "{output.filename}" (HTTP {status}).')
+            answer = await self._download(params, file)
+            if answer.status != 200:
+                withheld = f'ComfyUI does not give out its file "{output.filename}" (HTTP {answer.status}).'
+                raise UnexpectedAnswer(withheld, status=answer.status)
+            if is_another_file(output.filename, answer.content_type, file.start):
+                raise UnexpectedAnswer(f'In place of ComfyUI\'s file "{output.filename}" something else came.')
             return await file.finish()
 
-    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> int:
-        """Ask for a file; returns the status of the answer."""
-        answer = await self.call(
+    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> Answer:
+        """Ask for a file; returns the answer without its body."""
+        return await self.call(
             "GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, file=file
         )
-        return answer.status
 
     # ComfyUI's memory.
 
@@ -14851,21 +14891,20 @@ class ComfyCloud(ComfyUIServer):
             raise LimitExceeded(f"Comfy Cloud did not accept the file: {reason}", "Give a smaller one.")
         super()._check_upload(file, answer)
 
-    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> int:
+    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> Answer:
         download = functools.partial(
             self.call, "GET", seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, file=file
         )
         answer = await download("/view", params=params, redirects=True)
         if answer.status not in REDIRECTS:
-            return answer.status
+            return answer
         with self._reading("/view"):
             asked = URL(self._address("/view"))
             signed = asked.join(URL(answer.location, encoded=True))
             is_safe = signed.scheme in ("https", URL(self.endpoint.url).scheme)
             if not is_safe or not signed.host:
                 raise sent_on(self.endpoint, answer.location)
-        answer = await download(signed)
-        return answer.status
+        return await download(signed)
 
 
 def _without_extension(file: str) -> str:
@@ -20192,11 +20231,12 @@ def _no_such_lora(wanted: Argument, name: str, choices: Sequence[str]) -> ModelN
 # stored already; `later_note` tells of it.
 #
 # Bounded are (bounds.py) the number of files of a call and of a run, the bytes of a file and of a call, and the seconds.
-# `fetch` asks again and again for one file while its server does not answer. Files are held as media/file_bytes.py says,
-# and `RunResult.close` lets go of them.
+# `fetch` asks again for one file while its server does not answer, and where a proxy answers in its place. Files are held
+# as media/file_bytes.py says, and `RunResult.close` lets go of them.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+REFUSALS_BORNE = 3  # of a file; then it is left out
 PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
 
 
@@ -20341,7 +20381,7 @@ class Collecting:
             slow = ServerGone(f"The files did not come within {seconds}.", "They are in ComfyUI's output folder.")
             return Missing(name, slow, later=is_on_server)
         except ComfyUIError as error:
-            self._was_patient = self._was_patient or isinstance(error, ServerGone)
+            self._was_patient = self._was_patient or isinstance(error, ServerError)
             return Missing(name, error, later=is_on_server and not isinstance(error, LimitExceeded))
         except Exception as error:
             log.exception("a mistake in the ComfyUI tool")
@@ -20436,8 +20476,13 @@ def _nothing_made(job: Job, graph: Graph) -> NothingMade | PictureMissed:
 
 async def fetch(server: ComfyUIServer, output: Output, timing: Timing, room: Room) -> FileBytes:
     """A file's bytes, asked for again and again while the server does not answer: the file has outlived its run, and
-    outlives a restart. Raises `ServerGone` after `timing.gone` seconds of that, and as `ComfyUIServer.view` does."""
+    outlives a restart. Where something else comes, it is asked for again `REFUSALS_BORNE` times, since a proxy may have
+    answered in ComfyUI's place.
+
+    Raises `ServerGone` after `timing.gone` seconds without an answer, and as `ComfyUIServer.view` does.
+    """
     pause = timing.settle
+    refusals_borne = REFUSALS_BORNE if timing.gone else 0
     failed_since = refused_since = math.inf  # when it began to fail, and when to find no connection
     while True:
         try:
@@ -20457,6 +20502,12 @@ async def fetch(server: ComfyUIServer, output: Output, timing: Timing, room: Roo
                     f'"{output.filename}" is in ComfyUI\'s output folder.',
                     error.refused,
                 ) from None
+        except (AccessRefused, ServerBusy, UnexpectedAnswer) as error:
+            if not refusals_borne:
+                raise
+            refusals_borne -= 1
+            if isinstance(error, ServerBusy) and error.seconds is not None:
+                pause = max(pause, min(error.seconds, timing.gone))
         await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # nosec B311 # not all jobs at the same moment
         pause = min(pause * 2, timing.longest)
 
@@ -20802,8 +20853,8 @@ class RunProgress:
             collected = await collect(server, job, graph, self.options.format, self.fleet.timing, (), self.allowance)
         except BaseException as error:
             JOBS.leave(job.prompt_id)
-            if isinstance(error, ServerGone):
-                error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
+            if isinstance(error, ServerError):
+                error.add_note(f"The run itself went well: check_job may bring its files later, job_id {job_id}.")
             raise
         self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *later_note(collected.left, job_id)]
         if job.cached >= set(graph):

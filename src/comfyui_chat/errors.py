@@ -180,6 +180,11 @@ class UnexpectedAnswer(ServerError):
     code = "unexpected_answer"
     default_hint = "The address may belong to something else, or a proxy stands before ComfyUI; a person has to look."
 
+    def __init__(self, message: str, hint: str = "", status: int = 0) -> None:
+        """`status` is the one with which a file was withheld, 0 for everything else."""
+        super().__init__(message, hint)
+        self.status = status
+
 
 class PaymentRequired(ServerError):
     """The account at Comfy Cloud lacks credits, or a plan that includes this."""

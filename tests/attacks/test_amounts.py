@@ -205,7 +205,10 @@ async def test_what_open_webui_does_not_store_is_not_held_either(home: House, se
     assert answer["code"] == "storage_refused"
 
 
-async def test_one_file_that_is_missing_is_named_and_the_others_come(home: House, server: HostileServer) -> None:
+async def test_one_file_that_is_missing_is_named_and_the_others_come(
+    home: House, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool, "REFUSALS_BORNE", 0)
     server.files |= {"a.png": png(), "b.png": status(404), "c.png": png()}
     makes(server, "a.png", "b.png", "c.png")
     answer = await home.call("run_workflow", workflow="w", valves=valves(server))

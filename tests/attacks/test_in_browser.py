@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Error
 
+import comfyui_tool as tool
 from tests.attacks.hostile import HostileServer
 from tests.attacks.house import valves
 from tests.attacks.test_outputs import RUNS, SCRIPT
@@ -55,7 +56,8 @@ async def opened(webui: OpenWebUI, file_id: str, browser: Browser) -> None:
 
 async def test_no_file_of_a_server_runs_in_an_administrators_browser(webui: OpenWebUI, model: ModelServer) -> None:
     turn = await ask(webui, model, ToolCall("run_workflow", {"workflow": "w"}))
-    assert len(turn.files) == len(RUNS)
+    brought = [row for row in RUNS.values() if not tool.is_another_file(row[0], "", row[1])]
+    assert len(turn.files) == len(brought) >= 20
     async with Browser(webui.url, (await webui.admin()).token) as browser:
         for file in turn.files:
             await opened(webui, file["id"], browser)

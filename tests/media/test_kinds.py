@@ -5,9 +5,43 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
-from tests.support.samples import KINDS
+from tests.support.pictures import png
+from tests.support.samples import KINDS, recorded
 
 
 @pytest.mark.parametrize(("data", "name", "kind"), KINDS, ids=[f"{name} {kind[0]}" for _, name, kind in KINDS])
 def test_a_file_is_what_its_bytes_say_and_then_its_name(data: bytes, name: str, kind: Any) -> None:
     assert tool.content_type_of(data, name) == kind
+
+
+PAGE = b"\n<!DOCTYPE html><html>Please log in</html>"
+JSON = b'{"error": "unauthorized"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "start", "is_another"),
+    [
+        ("w.png", "text/html", PAGE, True),
+        ("w.png", "image/png", PAGE, True),  # a proxy that goes by the name
+        ("w.png", "application/json", JSON, True),
+        ("w.png", "application/octet-stream", png(), False),
+        ("w.png", "image/png", b"\xff\xd8\xff\xe0", False),  # some nodes name their files so
+        ("w.bmp", "image/bmp", b"BM\0\0", False),
+        ("w.bmp", "image/bmp", JSON, True),
+        ("w.mp4", "video/mp4", PAGE, True),
+        ("w.mp4", "video/mp4", recorded("clip.mp4"), False),
+        ("w.mp3", "text/plain", b"Unauthorized", True),
+        ("w.mp3", "audio/mpeg", b"\0\0\0", False),
+        ("w.glb", "application/octet-stream", PAGE, True),
+        ("w.svg", "image/svg+xml", b"<svg/>", False),
+        ("w.json", "application/json", JSON, False),
+        ("w.txt", "text/plain", b"<a note>", False),
+        ("w.txt", "text/html", PAGE, True),
+        ("w.html", "text/html", PAGE, False),
+        ("w", "application/octet-stream", PAGE, False),
+    ],
+)
+def test_something_else_in_the_place_of_a_file_is_known(
+    name: str, content_type: str, start: bytes, is_another: bool
+) -> None:
+    assert tool.is_another_file(name, content_type, start) is is_another

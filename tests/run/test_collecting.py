@@ -12,7 +12,9 @@ from aiohttp import web
 
 import comfyui_tool as tool
 from tests.support.pictures import png
+from tests.support.runs import draw, make
 from tests.support.serving import serving
+from tests.support.stand_in import StandIn
 
 PICTURE = png()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -107,3 +109,19 @@ async def test_a_server_that_dies_while_many_files_are_fetched_is_waited_for_onc
     made, seconds = await collected([dying] * 100)
     assert (len(made.products), made.left) == (5, 95)
     assert seconds < 2 * tool.Timing().gone
+
+
+async def test_where_nothing_comes_the_error_says_what_brings_it_later(quick_comfy: StandIn) -> None:
+    quick_comfy.misbehave.view_missing = lambda name: True
+    with pytest.raises(tool.UnexpectedAnswer) as error:
+        await draw(quick_comfy)
+    (job_id,) = quick_comfy.history
+    assert f"check_job may bring its files later, job_id {job_id}" in error.value.as_result()["hint"]
+
+
+async def test_a_file_is_asked_for_again_when_a_proxy_says_so(quick_comfy: StandIn) -> None:
+    too_many = (429, "text/html", "")
+    quick_comfy.misbehave.view_answers, quick_comfy.misbehave.retry_after = [too_many], "30"
+    begun = time.monotonic()
+    assert (await make(quick_comfy, timing=tool.Timing())).products
+    assert 24 <= time.monotonic() - begun < 40

@@ -30,6 +30,7 @@ from tests.support.watching import Watcher, until
 #   again       its picture; posted once more                   gone       server_gone
 #   stopped     run_interrupted                                 lost       job_lost
 #   running     still_running with its id, and it goes on       cancelled  the call is, and the job, too
+#   strange     unexpected_answer
 
 ALONE = """
                                         connecting posting   queued    running   ended     download  storing
@@ -51,6 +52,16 @@ the POST is answered 302                -          outputs   -         -        
 the POST is answered with a page        -          outputs   -         -         -         -         -
 the POST is answered with other JSON    -          outputs   -         -         -         -         -
 the POST is refused in other JSON       -          outputs   -         -         -         -         -
+the file is answered 520                -          -         -         outputs   -         -         -
+the file is answered 500                -          -         -         outputs   -         -         -
+the file is answered 429                -          -         -         outputs   -         -         -
+the file is answered 404                -          -         -         outputs   -         -         -
+the file is answered 403                -          -         -         outputs   -         -         -
+the file is answered 401                -          -         -         outputs   -         -         -
+the file is answered 302                -          -         -         outputs   -         -         -
+the file is answered with a page        -          -         -         outputs   -         -         -
+the file is answered with other JSON    -          -         -         outputs   -         -         -
+the file is answered so for ever        -          -         -         strange   -         -         -
 every connection breaks off once        outputs    outputs   outputs   outputs   outputs   outputs   outputs
 every download breaks off               -          -         -         -         -         gone      -
 the server is away for a moment         nobody     outputs   outputs   outputs   outputs   outputs   outputs
@@ -97,6 +108,7 @@ CODES = {
     "job_lost": "lost",
     "run_interrupted": "stopped",
     "still_running": "running",
+    "unexpected_answer": "strange",
 }
 PROMPT, SEED = "a lighthouse at dusk", 7
 
@@ -270,22 +282,37 @@ async def _(world: World) -> None:
     world.first.misbehave.lose_post_answer = True
 
 
-PAGE, OTHER_JSON = ("text/html", "<html>Something went wrong</html>"), ("application/json", '{"error": "try again"}')
-STRANGE_ANSWERS = {  # of a proxy, though ComfyUI took the prompt
-    **{f"the POST is answered {status}": (status, *PAGE) for status in (520, 530, 500, 429, 413, 404, 403, 401, 400)},
-    "the POST is answered 302": (302, *PAGE),
-    "the POST is answered with a page": (200, *PAGE),
-    "the POST is answered with other JSON": (200, *OTHER_JSON),
-    "the POST is refused in other JSON": (400, *OTHER_JSON),
+Strange = tuple[int, str, str]  # an answer that is not ComfyUI's: its status, type and text
+PAGE = ("text/html", "<html>Something went wrong</html>")
+OTHER_JSON = ("application/json", '{"error": "try again"}')
+STRANGE: dict[str, Strange] = {
+    **{str(status): (status, *PAGE) for status in (520, 530, 500, 429, 413, 404, 403, 401, 400, 302)},
+    "with a page": (200, *PAGE),
+    "with other JSON": (200, *OTHER_JSON),
 }
 
 
-async def answer_strangely(world: World, answer: tuple[int, str, str]) -> None:
-    world.first.misbehave.post_answer = answer
+async def answer_post(world: World, strange: Strange) -> None:
+    world.first.misbehave.post_answer = strange
 
 
-for name, answer in STRANGE_ANSWERS.items():
-    FAULTS[name] = functools.partial(answer_strangely, answer=answer)
+async def answer_file(world: World, strange: Strange) -> None:
+    world.first.misbehave.view_answers = [strange]
+
+
+for how, strange in STRANGE.items():
+    FAULTS[f"the POST is answered {how}"] = functools.partial(answer_post, strange=strange)
+    FAULTS[f"the file is answered {how}"] = functools.partial(answer_file, strange=strange)
+
+
+@fault("the POST is refused in other JSON")
+async def _(world: World) -> None:
+    await answer_post(world, (400, *OTHER_JSON))
+
+
+@fault("the file is answered so for ever")
+async def _(world: World) -> None:
+    world.first.misbehave.view_answers = [*STRANGE.values()] * 10
 
 
 @fault("every connection breaks off once")

@@ -133,6 +133,29 @@ def _type_by_beginning(data: Buffer) -> str:
     return ""
 
 
+# Endings of names whose files begin as one of `BEGINNINGS`, whatever program writes them.
+KNOWN_BY_BEGINNING = (
+    *("png", "apng", "jpg", "jpeg", "webp", "gif", "avif", "heic", "tif", "tiff", "glb"),
+    *("mp4", "m4v", "mov", "m4a", "webm", "mkv", "avi", "flac", "wav", "ogg", "oga", "ogv", "opus"),
+)
+PAGE_ENDINGS = ("html", "htm", "xhtml", "shtml")
+PAGE_TYPES = ("text/html", "application/xhtml+xml")
+
+
+def is_another_file(name: str, content_type: str, start: bytes) -> bool:
+    """Whether something else was given in the place of a file of this name, such as a page on which to log in: by the
+    content type that it was given with, and by its first bytes."""
+    _, _, ending = name.lower().rpartition(".")
+    if content_type in PAGE_TYPES and ending not in PAGE_ENDINGS:
+        return True
+    if ending in KNOWN_BY_BEGINNING:
+        return bool(start) and not _type_by_beginning(start) and start[:2] != b"BM"
+    guess, _ = mimetypes.guess_type(f"x.{ending}")
+    is_text = content_type.startswith("text/") or start.lstrip()[:1] in (b"<", b"{")
+    is_binary = str(guess).startswith(("image/", "video/", "audio/")) and "+" not in str(guess)
+    return is_text and is_binary
+
+
 def open_picture(data: Buffer, formats: Iterable[str] = ()) -> Image.Image:
     """A picture of which only the head is decoded, in one of Pillow's `formats`, or in any that is read when there are
     none. May raise any exception, and raises `TooManyParts`."""

@@ -6,8 +6,8 @@ and why. `Collected.left` counts those of them that a later call may bring, by c
 stored already; `later_note` tells of it.
 
 Bounded are (bounds.py) the number of files of a call and of a run, the bytes of a file and of a call, and the seconds.
-`fetch` asks again and again for one file while its server does not answer. Files are held as media/file_bytes.py says,
-and `RunResult.close` lets go of them.
+`fetch` asks again for one file while its server does not answer, and where a proxy answers in its place. Files are held
+as media/file_bytes.py says, and `RunResult.close` lets go of them.
 """
 
 import asyncio
@@ -27,11 +27,14 @@ from ..bounds import (
     MOST_NAMES_IN_NOTE,
 )
 from ..errors import (
+    AccessRefused,
     ComfyUIError,
     InternalError,
     LimitExceeded,
     NothingMade,
     PictureMissed,
+    ServerBusy,
+    ServerError,
     ServerGone,
     ServerUnreachable,
     StorageRefused,
@@ -50,6 +53,7 @@ from ..threads import FILES, PICTURES
 from .fleet import Timing
 from .job import Job
 
+REFUSALS_BORNE = 3  # of a file; then it is left out
 PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
 
 
@@ -194,7 +198,7 @@ class Collecting:
             slow = ServerGone(f"The files did not come within {seconds}.", "They are in ComfyUI's output folder.")
             return Missing(name, slow, later=is_on_server)
         except ComfyUIError as error:
-            self._was_patient = self._was_patient or isinstance(error, ServerGone)
+            self._was_patient = self._was_patient or isinstance(error, ServerError)
             return Missing(name, error, later=is_on_server and not isinstance(error, LimitExceeded))
         except Exception as error:
             log.exception("a mistake in the ComfyUI tool")
@@ -289,8 +293,13 @@ def _nothing_made(job: Job, graph: Graph) -> NothingMade | PictureMissed:
 
 async def fetch(server: ComfyUIServer, output: Output, timing: Timing, room: Room) -> FileBytes:
     """A file's bytes, asked for again and again while the server does not answer: the file has outlived its run, and
-    outlives a restart. Raises `ServerGone` after `timing.gone` seconds of that, and as `ComfyUIServer.view` does."""
+    outlives a restart. Where something else comes, it is asked for again `REFUSALS_BORNE` times, since a proxy may have
+    answered in ComfyUI's place.
+
+    Raises `ServerGone` after `timing.gone` seconds without an answer, and as `ComfyUIServer.view` does.
+    """
     pause = timing.settle
+    refusals_borne = REFUSALS_BORNE if timing.gone else 0
     failed_since = refused_since = math.inf  # when it began to fail, and when to find no connection
     while True:
         try:
@@ -310,5 +319,11 @@ async def fetch(server: ComfyUIServer, output: Output, timing: Timing, room: Roo
                     f'"{output.filename}" is in ComfyUI\'s output folder.',
                     error.refused,
                 ) from None
+        except (AccessRefused, ServerBusy, UnexpectedAnswer) as error:
+            if not refusals_borne:
+                raise
+            refusals_borne -= 1
+            if isinstance(error, ServerBusy) and error.seconds is not None:
+                pause = max(pause, min(error.seconds, timing.gone))
         await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # nosec B311 # not all jobs at the same moment
         pause = min(pause * 2, timing.longest)

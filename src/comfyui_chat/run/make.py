@@ -376,8 +376,8 @@ class RunProgress:
             collected = await collect(server, job, graph, self.options.format, self.fleet.timing, (), self.allowance)
         except BaseException as error:
             JOBS.leave(job.prompt_id)
-            if isinstance(error, ServerGone):
-                error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
+            if isinstance(error, ServerError):
+                error.add_note(f"The run itself went well: check_job may bring its files later, job_id {job_id}.")
             raise
         self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *later_note(collected.left, job_id)]
         if job.cached >= set(graph):

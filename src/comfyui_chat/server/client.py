@@ -47,9 +47,10 @@ from ..errors import (
 from ..graph.definitions import Definitions, NodeDefinition
 from ..graph.nodes import Graph
 from ..graph.reading import read_workflow_file
-from ..json_pieces import JsonText, read_json_members, read_json_text
+from ..json_pieces import read_json_members
 from ..logs import log
 from ..media.file_bytes import FileBytes, Room
+from ..media.kinds import is_another_file
 from ..media.pictures import InputFile
 from ..names import shortened
 from ..tasks import CLEAN_UP_SECONDS, T, gather
@@ -70,7 +71,7 @@ from .long_answers import (
     read_record,
     workflows_among,
 )
-from .posting import FAILED_WHILE_READING, Accepted, is_acceptance, is_refusal
+from .posting import FAILED_WHILE_READING, Accepted, read_said
 from .protocol import (
     Absent,
     Answer,
@@ -81,7 +82,6 @@ from .protocol import (
     Recent,
     Stats,
     Waiting,
-    parse_refusal,
     parse_stats,
 )
 from .record import Record
@@ -395,22 +395,15 @@ class ComfyUIServer(HttpServer):
     async def _said_of_post(self, graph: Graph, answer: Answer) -> Mapping[str, Any] | WorkflowRefused:
         """ComfyUI's own answer to a post: its acceptance, or its refusal as an error. Raises, for whatever else may
         have come, what that means where the prompt was not taken: `WorkflowRefused` or `UnexpectedAnswer`."""
-
-        def take(text: JsonText) -> Mapping[str, Any] | WorkflowRefused | None:
-            said = read_json_text(text)
-            if answer.status == 400:
-                return parse_refusal(said, graph, self.definitions) if is_refusal(said) else None
-            return said if is_acceptance(said) else None
-
         if answer.status == 500 and FAILED_WHILE_READING in answer.body:
             raise WorkflowRefused("ComfyUI failed while it read the workflow; its log says why.")
-        if answer.status in (200, 400):
-            said = await self._taken("/prompt", answer.body, take)
-            if isinstance(said, WorkflowRefused):
-                self._asked.clear()  # it refuses what our definitions allow, so they are out of date
-            if said is not None:
-                return said
-        raise self._strange_answer("/prompt", f"HTTP {answer.status}, {shortened(answer.content_type)}")
+        take = functools.partial(read_said, status=answer.status, graph=graph, definitions=self.definitions)
+        said = await self._taken("/prompt", answer.body, take) if answer.status in (200, 400) else None
+        if said is None:
+            raise self._strange_answer("/prompt", f"HTTP {answer.status}, {shortened(answer.content_type)}")
+        if isinstance(said, WorkflowRefused):
+            self._asked.clear()  # it refuses what our definitions allow, so they are out of date
+        return said
 
     async def queue(self, since: float) -> Queue:
         """The queue as it was at `since` (of `time.monotonic`) or later. All who ask at about the same time share one
@@ -552,20 +545,22 @@ class ComfyUIServer(HttpServer):
 
     async def view(self, output: Output, room: Room) -> FileBytes:
         """An output's bytes, which `room` has counted. Raises `UnexpectedAnswer` when the server does not give it out,
-        as `IncomingFile.write` does when it is too large, and as `call` does."""
+        or something else in its place, as `IncomingFile.write` does when it is too large, and as `call` does."""
         params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
         async with IncomingFile(room, self.hide_key) as file:
-            status = await self._download(params, file)
-            if status != 200:
-                raise UnexpectedAnswer(f'ComfyUI does not give out its file "{output.filename}" (HTTP {status}).')
+            answer = await self._download(params, file)
+            if answer.status != 200:
+                withheld = f'ComfyUI does not give out its file "{output.filename}" (HTTP {answer.status}).'
+                raise UnexpectedAnswer(withheld, status=answer.status)
+            if is_another_file(output.filename, answer.content_type, file.start):
+                raise UnexpectedAnswer(f'In place of ComfyUI\'s file "{output.filename}" something else came.')
             return await file.finish()
 
-    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> int:
-        """Ask for a file; returns the status of the answer."""
-        answer = await self.call(
+    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> Answer:
+        """Ask for a file; returns the answer without its body."""
+        return await self.call(
             "GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, file=file
         )
-        return answer.status
 
     # ComfyUI's memory.
 

@@ -281,21 +281,20 @@ class ComfyCloud(ComfyUIServer):
             raise LimitExceeded(f"Comfy Cloud did not accept the file: {reason}", "Give a smaller one.")
         super()._check_upload(file, answer)
 
-    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> int:
+    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> Answer:
         download = functools.partial(
             self.call, "GET", seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, file=file
         )
         answer = await download("/view", params=params, redirects=True)
         if answer.status not in REDIRECTS:
-            return answer.status
+            return answer
         with self._reading("/view"):
             asked = URL(self._address("/view"))
             signed = asked.join(URL(answer.location, encoded=True))
             is_safe = signed.scheme in ("https", URL(self.endpoint.url).scheme)
             if not is_safe or not signed.host:
                 raise sent_on(self.endpoint, answer.location)
-        answer = await download(signed)
-        return answer.status
+        return await download(signed)
 
 
 def _without_extension(file: str) -> str:

@@ -18,6 +18,7 @@ from ..media.file_bytes import DISK, MEMORY, FileBytes, Room, TemporaryFile, no_
 from ..threads import FILES
 
 PIECE_BYTES = MB  # that are written to disk at once
+STARTING_BYTES = 512  # by which it is told what a file is
 
 
 class IncomingFile:
@@ -25,6 +26,7 @@ class IncomingFile:
     takes a key out of a file that is small enough for that."""
 
     def __init__(self, room: Room, clean: Callable[[bytes], bytes] = bytes) -> None:
+        self.start = b""  # the first bytes, at most `STARTING_BYTES`
         self._room = room
         self._clean = clean
         self._size = 0
@@ -63,6 +65,7 @@ class IncomingFile:
         self._room.take(len(piece))
         self._size += len(piece)
         self._pieces += piece
+        self.start += piece[: STARTING_BYTES - len(self.start)]
         stays_small = not self._on_disk and self._size <= MOST_FILE_BYTES_IN_MEMORY
         if stays_small and MEMORY.take(len(piece)):
             self._in_memory += len(piece)

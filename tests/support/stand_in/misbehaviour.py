@@ -29,6 +29,7 @@ class Misbehaviour:
     status_for: dict[str, int] = field(default_factory=dict)  # path prefix -> HTTP status
     retry_after: str | None = None  # what such answers say about when to come back
     view_delay: float = 0.0  # seconds before each answer of /view
+    view_answers: list[tuple[int, str, str]] = field(default_factory=list)  # in place of the next files: as above
     view_missing: Collection[str] | Callable[[str], bool] = ()  # names of files that /view does not find
     object_info_delay: float = 0.0
     truncate_view: bool = False  # /view breaks off in the middle

@@ -313,6 +313,11 @@ class Routes:
         comfy = self.comfy
         if request.method == "HEAD":
             return await self._viewed(request)
+        if comfy.misbehave.view_answers:
+            status, kind, text = comfy.misbehave.view_answers.pop(0)
+            after = comfy.misbehave.retry_after
+            headers = None if after is None else {"Retry-After": after}
+            return web.Response(status=status, content_type=kind, text=text, headers=headers)
         comfy.views += 1
         comfy.most_views_at_once = max(comfy.most_views_at_once, comfy.views)
         try:
