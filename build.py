@@ -40,11 +40,13 @@ FLOORS = (
     ("media", "file_bytes parts kinds pictures overwriting metadata running_times delivery"),
     (
         "server",
-        "auth endpoint protocol posting long_answers faults record incoming connection login http client cloud pool",
+        "auth endpoint protocol posting long_answers faults record incoming connection login http templates client "
+        "cloud pool",
     ),
     (
         "catalogue",
-        "task_words secret_inputs entries missing request naming fitted choosing workflow_list model_list listings",
+        "task_words secret_inputs entries missing request naming fitted model_list gallery choosing workflow_list "
+        "listings",
     ),
     ("run", "owner job fleet follow limits sizing used duration asked_inputs inputs planning collecting make earlier"),
     (

@@ -75,6 +75,7 @@ required_open_webui_version: 0.9.6
 #   server/connection        The one websocket to a server, shared by all prompts in flight.
 #   server/login             The form of ComfyUI-Login, filled in for its cookie.
 #   server/http              HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its …
+#   server/templates         The workflows that come with a ComfyUI: its gallery of official templates, and the …
 #   server/client            One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
 #   server/cloud             Everything in which Comfy Cloud differs from a ComfyUI of one's own.
 #   server/pool              The servers of an event loop: opened on demand, shared by all, closed when idle.
@@ -85,9 +86,10 @@ required_open_webui_version: 0.9.6
 #   catalogue/request        What somebody wants, and the workflow that was found for it: `Request` and …
 #   catalogue/naming         Which installed model, or which bundled workflow, somebody means who says "SDXL", "flux" …
 #   catalogue/fitted         A workflow made to fit a server: which of its installed files it runs with.
+#   catalogue/model_list     What list_models answers: which models are installed, by their kinds.
+#   catalogue/gallery        Which of the templates that came with a ComfyUI can run there.
 #   catalogue/choosing       From what somebody wants to a workflow and model files that this server has.
 #   catalogue/workflow_list  What list_workflows answers: which workflows there are, what each is for, and which tasks …
-#   catalogue/model_list     What list_models answers: which models are installed, by their kinds.
 #   catalogue/listings       What describe_workflow answers: everything that a caller has to know about one workflow.
 #   run/owner                Whose jobs they are, and what this process remembers of jobs.
 #   run/job                  One prompt's life from post to end: a `Job`, and what each event makes of it.
@@ -177,6 +179,7 @@ from typing import (
     get_origin,
 )
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urljoin, urlsplit
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from PIL import Image, ImageChops, ImageOps, ImageStat, PngImagePlugin
@@ -208,6 +211,7 @@ MOST_DEFINITION_BYTES = 16 * MB  # of one node class; one that lists 20,000 mode
 MOST_SHORT_ANSWER_BYTES = 4 * MB  # of an answer to a post; a refusal may list every model
 MOST_STATUS_BYTES = 256 * KB  # of what a server tells of itself
 MOST_WORKFLOW_BYTES = 16 * MB  # of a workflow as JSON, from wherever; with pictures inside, some reach 10 MB
+MOST_INDEX_BYTES = 8 * MB  # of a list of templates; one of 506 has 0.6 MB
 MOST_HAND_WRITTEN_CHARACTERS = MB  # of a workflow in which what people write by hand is put right
 MOST_NODES = 20_000  # of a workflow, with those in its subgraphs; 1,000 are many
 MOST_NODE_INPUTS = 2000  # of one node
@@ -263,6 +267,7 @@ MOST_ROW_BYTES_KEPT = 32 * MB  # of the workflows in the queue's rows; of later 
 MOST_DEVICES = 64  # that a server computes on
 MOST_NOTES = 20  # on outputs that a server left out of a prompt
 MOST_NAMES_IN_LIST = 60_000  # models of a kind, saved workflows
+MOST_TEMPLATES = 5000  # official ones and examples of custom nodes
 MOST_OUTPUTS_READ = 20_000  # files that one history entry or frame names
 MOST_MESSAGE_CHARACTERS = 20_000  # of an error's text, or of any other that a server means for people
 MOST_NAME_CHARACTERS = 1000  # of a node's id, or of a name that stands in a message
@@ -14120,13 +14125,205 @@ def read_retry_after(text: str | None) -> float | None:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/templates.py
+#
+# The workflows that come with a ComfyUI: its gallery of official templates, and the examples of custom nodes.
+#
+#     /templates/index.json    [{"title": "Image", "templates": [{"name": "image_z_image_turbo", "title": "Z-Image-Turbo",
+#                              "description": "...", "tags": ["Text to Image"], "models": ["Z-Image-Turbo"],
+#                              "size": 20830591386, "usage": 14514, "openSource": true, "io": {"inputs": [...]}}]}]
+#     /workflow_templates      {"ComfyUI-Foo": ["upscale"]}
+#
+# The graphs themselves are files beside them, each read when it is needed (`Templates.read`). An older index counts sizes
+# in gigabytes, tells no usage, and has what costs money in groups of the category "CLOSED SOURCE MODELS". A server has
+# neither route, or one: what is not there (404) is an empty list. All of it is written by strangers: texts are cut, and
+# what does not have the shape of a name is left out.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+INDEX, EXAMPLES = "/templates/index.json", "/workflow_templates"
+INDEX_SECONDS = 600.0  # that a list is believed: it changes when ComfyUI or a package is updated
+MOST_TEMPLATE_NAME, MOST_TEMPLATE_TITLE, MOST_TEMPLATE_TEXT, MOST_LABEL = 150, 120, 400, 60  # characters
+MOST_LABELS = 20  # tags of one template, models, files that it takes
+LARGEST_GIGABYTES = 10_000  # a larger number is one of bytes
+PAID_CATEGORY, PAID_TAG = "CLOSED SOURCE MODELS", "API"
+
+
+@dataclass(frozen=True)
+class Template:
+    """One of the workflows that come with a ComfyUI, as its list tells of it."""
+
+    name: str  # of an example with its package: "ComfyUI-Foo/upscale"
+    path: str  # of the file on the server
+    title: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()  # what people call them, not files: "Wan2.2"
+    takes: tuple[str, ...] = ()  # kinds of the files that it is given: "image"
+    bytes: int | None = None  # of its model files; None where nothing tells
+    usage: int = 0
+    is_paid: bool = False  # its nodes call a service that costs money
+
+
+class TemplateHost(Protocol):
+    """What is needed of the server; `ComfyUIServer` has it."""
+
+    async def call(self, method: str, path: str, *, max_bytes: int) -> Answer:
+        """One HTTP exchange."""
+
+    async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
+        """What `take` makes of the JSON in an answer."""
+
+    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """One answer for all who ask the same at the same time."""
+
+
+@dataclass
+class Templates:
+    """The workflows that come with one ComfyUI, remembered for `INDEX_SECONDS`."""
+
+    host: TemplateHost
+    exist: bool = True  # False for a service that has no such routes
+    bytes_kept: int = 0  # how much the server sent of what is remembered, about
+    _known: tuple[Template, ...] = ()
+    _asked: float | None = field(default=None)  # of `time.monotonic`
+
+    async def all(self, believe: float = INDEX_SECONDS) -> tuple[Template, ...]:
+        """Official ones, the most used first, then the examples of custom nodes. Raises as `call` does, and
+        `UnexpectedAnswer`."""
+        if self.exist and (self._asked is None or time.monotonic() - self._asked >= believe):
+            await self.host.together("templates", self._ask)
+        return self._known
+
+    def forget(self) -> None:
+        """Forget what can be asked for again."""
+        self._known = ()
+        self._asked = None
+        self.bytes_kept = 0
+
+    async def _ask(self) -> None:
+        official, index_bytes = await self._list(INDEX, read_index)
+        examples, example_bytes = await self._list(EXAMPLES, read_examples)
+        by_name = {template.name: template for template in reversed([*official, *examples][:MOST_TEMPLATES])}
+        self._known = tuple(reversed(by_name.values()))
+        self._asked = time.monotonic()
+        self.bytes_kept = index_bytes + example_bytes
+
+    async def _list(self, path: str, take: Callable[[JsonText], list[Template]]) -> tuple[list[Template], int]:
+        answer = await self.host.call("GET", path, max_bytes=MOST_INDEX_BYTES)
+        if answer.status == 404:
+            return [], 0
+        return await self.host.understand(path, answer, take), len(answer.body)
+
+    async def read(self, template: Template) -> Graph:
+        """A template's graph, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not there, and
+        `WorkflowRefused` for a file that is not a workflow."""
+        answer = await self.host.call("GET", template.path, max_bytes=MOST_WORKFLOW_BYTES)
+        if answer.status != 200:
+            raise UnknownWorkflow(
+                f'The ComfyUI server lists the template "{template.name}" and does not have its file.'
+            )
+        return await FILES.run(read_workflow_file, answer.body)
+
+
+def read_index(text: JsonText) -> list[Template]:
+    """The official templates, the most used first."""
+    found: list[Template] = []
+    for group in text.each_item():
+        found += _of_group(object_of(group))
+        if len(found) > MOST_TEMPLATES:
+            break
+    return sorted(found[:MOST_TEMPLATES], key=lambda template: -template.usage)
+
+
+def _of_group(group: Mapping[str, Any]) -> Iterator[Template]:
+    """The templates of one group of the index, without those whose names are none."""
+    is_paid = group.get("category") == PAID_CATEGORY
+    for item in list_of(group.get("templates")):
+        about = object_of(item)
+        name = text_of(about.get("name"))
+        if not is_file_name(name):
+            continue
+        tags = _labels(about.get("tags"))
+        is_open = about.get("openSource", about.get("OpenSource"))
+        yield Template(
+            name=name,
+            path=f"/templates/{quote(name, safe='')}.json",
+            title=printable(about.get("title"), MOST_TEMPLATE_TITLE),
+            description=printable(about.get("description"), MOST_TEMPLATE_TEXT),
+            tags=tags,
+            models=_labels(about.get("models")),
+            takes=_kinds(object_of(about.get("io")).get("inputs")),
+            bytes=_bytes(about.get("size")),
+            usage=_uses(about.get("usage")),
+            is_paid=is_paid or is_open is False or PAID_TAG in tags,
+        )
+
+
+def read_examples(text: JsonText) -> list[Template]:
+    """The examples of custom nodes, by package and name."""
+    found: dict[str, Template] = {}
+    for package in text.each_key():
+        names = list_of(text.value())
+        if not is_file_name(package):
+            continue
+        for name in names[:MOST_TEMPLATES]:
+            if not is_file_name(name):
+                continue
+            path = f"/api{EXAMPLES}/{quote(package, safe='')}/{quote(name, safe='')}.json"
+            found[f"{package}/{name}"] = Template(f"{package}/{name}", path, tags=("Example",))
+        if len(found) > MOST_TEMPLATES:
+            break
+    return sorted(found.values(), key=lambda template: template.name.lower())[:MOST_TEMPLATES]
+
+
+def is_file_name(name: Any) -> bool:
+    """Whether this can be the name of a file in one folder, that may stand in an address and in a message."""
+    if not isinstance(name, str) or not 0 < len(name) <= MOST_TEMPLATE_NAME or not name.isprintable():
+        return False
+    return name == name.strip() and not name.startswith(".") and not any(mark in name for mark in '/\\"')
+
+
+def printable(value: Any, length: int) -> str:
+    """A stranger's text on one line, without characters that nobody sees."""
+    beginning = text_of(value)[: 4 * length]
+    seen = "".join(character if character.isprintable() else " " for character in beginning)
+    return shortened(seen, length)
+
+
+def _labels(value: Any) -> tuple[str, ...]:
+    """Tags, or names of models; "None" is none."""
+    labels = [printable(item, MOST_LABEL) for item in list_of(value)[:MOST_LABELS]]
+    return tuple(label for label in labels if label not in ("", "None"))
+
+
+def _kinds(value: Any) -> tuple[str, ...]:
+    """Kinds of the files that a template is given."""
+    items = [object_of(item) for item in list_of(value)[:MOST_LABELS]]
+    return _labels([item.get("mediaType") for item in items])
+
+
+def _bytes(size: Any) -> int | None:
+    """The size of model files, which an older index counts in gigabytes."""
+    if isinstance(size, bool) or not isinstance(size, (int, float)) or not 0 <= size < 1e18:
+        return None
+    return round(size * 10**9 if size < LARGEST_GIGABYTES else size)
+
+
+def _uses(value: Any) -> int:
+    """A whole number; 0 for anything else."""
+    return value if isinstance(value, int) and 0 <= value < 10**12 else 0
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/client.py
 #
 # One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
 #
 # `ComfyUIServer` is what `open_server` gives out. It stands on `HttpServer`, and has, in the order of the class: what the
 # server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_kind`), a prompt's life (`submit`, `queue`,
-# `look_up`, `find`, `recent`, `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket.
+# `look_up`, `find`, `recent`, `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket,
+# `templates` the workflows that come with it.
 #
 # What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
 # ask the same at the same time share one request (`together`).
@@ -14170,6 +14367,7 @@ class ComfyUIServer(HttpServer):
         self._first_seen = BoundedDict[str, float](REMEMBERED_PROMPTS)  # prompt id -> since when it is known to be here
         self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
         self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
+        self.templates = Templates(self)
         self.record = Record()
         self.free_at: float | None = None  # when ComfyUI's memory is due to be freed
         self._free_again = 0.0  # how many seconds later that is tried again
@@ -14324,13 +14522,14 @@ class ComfyUIServer(HttpServer):
     @property
     def bytes_kept(self) -> int:
         """How much the server sent of what is remembered of it, about."""
-        return sum(self._definition_bytes.values())
+        return sum(self._definition_bytes.values()) + self.templates.bytes_kept
 
     def forget(self) -> None:
         """Forget what can be asked for again."""
         self.definitions = {}
         self._definition_bytes = {}
         self._asked = {}
+        self.templates.forget()
         self.forget_lists()
 
     def forget_lists(self) -> None:
@@ -14684,12 +14883,14 @@ class ComfyCloud(ComfyUIServer):
     - Files are kept by their content, under names that the service chooses. So before an upload nobody asks whether the
       file is there; the name of one sent within the last hour is remembered. A download is a redirect to a signed
       address elsewhere. It is followed without the key, and to http only where the service itself is spoken to by http.
-    - Definitions come only all at once, and are believed for an hour. Model files say nothing of themselves.
+    - Definitions come only all at once, and are believed for an hour. Model files say nothing of themselves, and it is
+      not asked for templates.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
         self.connection = CloudConnection(self)
+        self.templates = Templates(self, exist=False)
         self._texts: dict[str, bytes] = {}  # class -> {class: its definition} as JSON: parsed, they take much memory
         # Our name of a file -> when it was sent, and its name there.
         self._uploads = BoundedDict[str, tuple[float, str]](REMEMBERED_UPLOADS)
@@ -15119,8 +15320,8 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
 # Words that say nothing about a workflow.
 _STOP_WORDS = (
     "a an the make create generate produce run do does use show list find get give me my i want need please with for "
-    "of to from by into and or in on at is are it workflow workflows any which what how can could you explain "
-    "something some new installed available"
+    "of to from by into and or in on at is are it this that workflow workflows any which what how can could you "
+    "explain something some new installed available"
 )
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 EVERYTHING = frozenset({"all", "*", "everything", "any", "alles", "todo", "tout"})
@@ -15187,6 +15388,36 @@ def means(word: str, text: str, task: str) -> bool:
     return task in tasks or not same.isdisjoint(re.split(r"[\W_]+", text))
 
 
+# What ComfyUI's gallery calls the tasks of its templates. Tags are looked for in this order: those that say most come
+# first.
+_TAGS_OF_TASKS = (
+    ("upscale", "image upscale"),
+    ("inpaint", "inpainting|outpainting"),
+    ("video_to_video", "video to video|video edit|video upscale|video extension|frame interpolation"),
+    ("image_to_video", "image to video|flf2v|reference to video"),
+    ("text_to_video", "text to video"),
+    ("image_to_3d", "image to 3d|image to model"),
+    ("text_to_audio", "text to audio|text to music|text to speech"),
+    ("image_edit", "image edit|style reference|style transfer|character reference|relight|virtual try-on"),
+    ("text_to_image", "text to image"),
+    ("text", "text generation|speech to text"),
+)
+
+
+def task_of_tags(tags: Sequence[str], takes: Sequence[str]) -> str:
+    """The task of a template with these tags that is given files of these kinds; "" where they do not tell."""
+    plain = {tag.lower() for tag in tags}
+    named = [task for task, names in _TAGS_OF_TASKS if not plain.isdisjoint(names.split("|"))]
+    task = named[0] if named else ""
+    if "video" in takes and task not in ("text", "image_to_3d", "text_to_audio"):
+        return "video_to_video"
+    if task == "text_to_image" and "image" in takes:
+        return "image_edit"
+    if task == "text_to_video" and "image" in takes:
+        return "image_to_video"
+    return task
+
+
 # What people call a task where a workflow is to be named, in one word without spaces.
 _TASK_NAMES = {
     "text_to_image": "text2image texttoimage txt2img t2i imagegeneration image picture photo drawing painting",
@@ -15197,9 +15428,10 @@ _TASK_NAMES = {
     "text_to_video": "text2video texttovideo txt2vid t2v videogeneration",
     "image_to_video": "image2video imagetovideo img2vid i2v animate animateimage animatephoto imageanimation",
     "text_to_audio": "text2audio texttoaudio t2a texttomusic text2music musicgeneration",
+    "image_to_3d": "imageto3d image23d imagetomodel 3d 3dmodel model3d 3dmesh mesh 3dobject",
 }
 TASK_NAMES = {word: task for task, words in _TASK_NAMES.items() for word in words.split()}
-_AROUND_TASK = "a an the make create generate run do workflow task please some me"
+_AROUND_TASK = "a an the make create generate run do workflow task please some me of from out into this that it my"
 AROUND_TASK = frozenset(_AROUND_TASK.split())
 
 
@@ -15276,8 +15508,9 @@ def _holds_credential(text: str) -> bool:
 # The workflows that can be asked for by name, from all the places where they may be.
 #
 # An `Entry` is one of them. They come from the chat (an attached file), from valves (`read_pasted`), from what is saved
-# on the server, and from the manifest (`bundled_entries`). A `Catalogue` holds the first two, and with a server in hand
-# puts all of them into one `Listing`; `Catalogue.find` looks a name up in it.
+# on the server, from the templates that came with it (`template_entry`), and from the manifest (`bundled_entries`). A
+# `Catalogue` holds the first two, and with a server in hand puts all of them into one `Listing`; `Catalogue.find` looks a
+# name up in it.
 #
 # Bundled entries know more than a graph tells: each `ModelNeed` says by regular expressions which installed files will
 # do, and each `Family` how models of a kind are best run. Their data is the manifest's:
@@ -15290,7 +15523,15 @@ def _holds_credential(text: str) -> bool:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-SOURCES = ("attached", "user", "administrator", "server", "bundled")  # in the order in which they are searched
+TEMPLATE = "template"  # the source of what came with a server
+SOURCES = (
+    "attached",
+    "user",
+    "administrator",
+    "server",
+    TEMPLATE,
+    "bundled",
+)  # in the order in which they are searched
 ATTACHED = "attached"  # the name, and the source, of the workflow in a file that is attached to the chat
 
 
@@ -15353,7 +15594,7 @@ class Entry:
     """One workflow of the catalogue, in either of ComfyUI's formats.
 
     Bundled ones say which models they run with; the first need is the main model, the one that `model` names. Where
-    `graph` is None, the workflow is still to be fetched from the server, by its `path`.
+    `graph` is None, the workflow is still to be fetched from the server, by its `path` or as its `template`.
     """
 
     name: str
@@ -15363,6 +15604,7 @@ class Entry:
     description: str = ""
     tags: str = ""  # words by which it is found as well
     path: str = ""  # of one that is saved on the server, below its folder for workflows
+    template: Template | None = None  # what the server tells of one that came with it
     families: tuple[Family, ...] = ()
     needs: tuple[ModelNeed, ...] = ()
 
@@ -15370,6 +15612,11 @@ class Entry:
     def bundled(self) -> bool:
         """Whether it is one of the tool's own."""
         return self.source == "bundled"
+
+    @property
+    def own(self) -> bool:
+        """Whether somebody here made it, or chose it."""
+        return not self.bundled and self.template is None
 
     @functools.cached_property
     def workflow(self) -> Workflow:
@@ -15508,11 +15755,11 @@ def without_json(name: str) -> str:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Where workflows are looked for by name: those attached and pasted, then those saved on the server, then the
-    bundled ones."""
+    """Where workflows are looked for by name: those attached and pasted, then those saved on the server, those that
+    came with it, and the bundled ones (`Listing.find`)."""
 
     given: tuple[Entry, ...] = ()  # attached and pasted
-    saved: bool = True  # whether those on the ComfyUI server may be used
+    saved: bool = True  # whether those on the ComfyUI server may be used: saved there, or come with it
     problems: tuple[str, ...] = ()  # why some that were pasted are not there
 
     async def entries(self, server: ComfyUIServer, believe: float = DOUBT_SECONDS) -> "Listing":
@@ -15520,6 +15767,7 @@ class Catalogue:
         in its name: "portrait (server)". The list of what is saved on the server is at most `believe` seconds old.
         Raises `ServerUnreachable` and `ServerGone`; any other failure to list that becomes a problem of the listing."""
         paths: list[str] = []
+        templates: tuple[Template, ...] = ()
         problems = list(self.problems)
         if self.saved:
             try:
@@ -15528,7 +15776,13 @@ class Catalogue:
                 raise
             except ServerError as error:  # a proxy that lets only the other routes through, or a server of many users
                 problems.append(f"What is saved on the ComfyUI server cannot be listed. {error.message}")
-        entries = await FILES.run(_all_entries, self.given, paths)
+            try:
+                templates = await server.templates.all()
+            except (ServerUnreachable, ServerGone):
+                raise
+            except ServerError as error:
+                problems.append(f"The templates of the ComfyUI server cannot be listed. {error.message}")
+        entries = await FILES.run(_all_entries, self.given, paths, templates)
         return Listing(entries, tuple(problems))
 
     async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
@@ -15543,10 +15797,18 @@ class Catalogue:
         raise UnknownWorkflow(message, " ".join(listing.problems), name)
 
 
-def _all_entries(given: Iterable[Entry], paths: Iterable[str]) -> tuple[Entry, ...]:
-    """Those given, those saved on the server at these paths, and the bundled ones. Blocks."""
+def _all_entries(given: Iterable[Entry], paths: Iterable[str], templates: Iterable[Template]) -> tuple[Entry, ...]:
+    """Those given, those saved on the server at these paths, those that came with it, and the bundled ones. Blocks."""
     saved = [Entry(without_json(path), "server", path=path) for path in paths]
-    return _with_different_names([*given, *saved, *bundled_entries()])
+    return _with_different_names([*given, *saved, *map(template_entry, templates), *bundled_entries()])
+
+
+def template_entry(template: Template) -> Entry:
+    """The entry of a template: what its list tells of it, as far as that goes."""
+    about = ": ".join(text for text in (template.title, template.description) if text)
+    tags = " ".join([*template.tags, *template.models])
+    task = task_of_tags(template.tags, template.takes)
+    return Entry(template.name, TEMPLATE, task=task, description=about, tags=tags, template=template)
 
 
 def _with_different_names(found: Iterable[Entry]) -> tuple[Entry, ...]:
@@ -15576,14 +15838,30 @@ class Listing:
 
     def find(self, name: str) -> Entry | None:
         """The workflow of that name from the first source that has one, or None; in each source an exact match comes
-        before one without regard to case, folder or extension."""
+        before one without regard to case, folder or extension. A template that is not exactly of that name, or has it
+        as its title, comes after all others: nobody here chose what it is called."""
         for source in SOURCES:
             entries = {entry.name: entry for entry in self.entries if entry.source == source}
-            names = list(entries)
-            full_name = find_name(name, names) or find_name(without_json(name), names)
+            if source == TEMPLATE:
+                full_name = next((each for each in (name, without_json(name)) if each in entries), None)
+            else:
+                full_name = _find_entry_name(name, list(entries))
             if full_name is not None:
                 return entries[full_name]
+        templates = [entry for entry in self.entries if entry.template]
+        for named in (
+            {entry.name: entry for entry in templates},
+            {entry.template.title: entry for entry in reversed(templates) if entry.template},
+        ):
+            full_name = _find_entry_name(name, list(named))
+            if full_name:
+                return named[full_name]
         return None
+
+
+def _find_entry_name(name: str, names: Sequence[str]) -> str | None:
+    """The one of these names of workflows that somebody means by `name`, or None."""
+    return find_name(name, names) or find_name(without_json(name), names)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -16163,7 +16441,9 @@ async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool =
     """
     try:
         raw = entry.graph
-        if raw is None:
+        if raw is None and entry.template:
+            raw = await server.templates.read(entry.template)
+        elif raw is None:
             raw = await server.saved_workflow(entry.path)
         if is_ui_format(raw):
             return await _read_page(server, entry.name, raw, to_describe)
@@ -16258,6 +16538,408 @@ def _other_files(
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/model_list.py
+#
+# What list_models answers: which models are installed, by their kinds.
+#
+# `list_models` lists them on one server, and `one_list` (catalogue/listings.py) merges servers. Then `told_models` makes
+# it short enough for a model to read:
+#
+#     {"installed": {"checkpoints": 3, "loras": 300}, "checkpoints": ["a.safetensors", ...], "loras": ["anime", ...],
+#      "more": {"loras": 260}}
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_MODEL_CHARACTERS = 2400  # of an answer: less than 900 tokens, since names have few characters a token
+NAMES_OF_KIND = (60, 45, 30, 20, 12, 8, 5, 3, 2, 1)  # the first number with which the answer is short enough
+
+# What people call a kind of model -> ComfyUI's folder for it, or one of `SAMPLING_KINDS`.
+MODEL_KINDS: Mapping[str, str] = {
+    "checkpoint": "checkpoints",
+    "unet": "diffusion_models",
+    "diffusion_model": "diffusion_models",
+    "lora": "loras",
+    "clip": "text_encoders",
+    "text_encoder": "text_encoders",
+    "upscaler": "upscale_models",
+    "upscale_model": "upscale_models",
+    "controlnets": "controlnet",
+    "vaes": "vae",
+    "embedding": "embeddings",
+    "sampler": "samplers",
+    "scheduler": "schedulers",
+}
+USUAL_KINDS = ("checkpoints", "diffusion_models", "loras", "vae", "text_encoders", "upscale_models", "controlnet")
+OVERVIEW_KINDS = (*USUAL_KINDS[:3], "upscale_models", "controlnet", "embeddings")  # named where no kind is
+ALL_KINDS = ("model", "models", "allmodels", "none")
+KIND_WORDS = frozenset({"model", "models", "lora", "loras", "checkpoint", "checkpoints", "file", "files"})
+SAMPLING_KINDS = {"samplers": "sampler_name", "schedulers": "scheduler"}  # the input of KSampler that lists them
+
+
+async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str, Any]:
+    """The installed models of a kind whose names hold all words of `search`. Without a kind: of all kinds, and how many
+    there are of each. Raises `BadArgument` for a kind that does not exist."""
+    kinds = await _model_kinds(server)
+    words = [word for word in search_words(search) if word not in KIND_WORDS]
+    asked_kind = _read_kind(kind, kinds)
+    if asked_kind:
+        return _models_of_one_kind(asked_kind, await _models_of(server, asked_kind), words)
+    models = {each_kind: await _models_of(server, each_kind) for each_kind in kinds}
+    counts = {each_kind: len(names) for each_kind, names in models.items() if names}
+    if not words:
+        return {"installed": counts, **{each: models[each] for each in OVERVIEW_KINDS if models.get(each)}}
+    found = {each_kind: _with_words(names, words) for each_kind, names in models.items()}
+    found = {each_kind: names for each_kind, names in found.items() if names}
+    if found:
+        return found
+    every = [name for names in models.values() for name in names]
+    return {"found": 0, "closest": close_names(" ".join(words), every, 5), "installed": counts}
+
+
+def _models_of_one_kind(kind: str, names: Sequence[str], words: Sequence[str]) -> dict[str, Any]:
+    """The answer that names the models of one kind; if none holds all words of the search, those with names like
+    it."""
+    found = _with_words(names, words)
+    if names and not found:
+        closest = close_names(" ".join(words), names, 5)
+        return {"kind": kind, "found": 0, "closest": closest, "installed": len(names)}
+    return {kind: found}
+
+
+def _with_words(names: Sequence[str], words: Sequence[str]) -> list[str]:
+    """The names that hold all of these words, which are in lower case."""
+    return [name for name in names if all(word in name.lower() for word in words)]
+
+
+async def _model_kinds(server: ComfyUIServer) -> list[str]:
+    """All kinds that can be asked for: ComfyUI's usual ones, then the other folders of this server."""
+    folders = await server.names("/models") or USUAL_KINDS
+    kinds = dict.fromkeys([*USUAL_KINDS, "embeddings", *SAMPLING_KINDS, *folders[:MOST_FOLDERS]])
+    return [kind for kind in kinds if kind not in ("configs", "custom_nodes")]
+
+
+def _read_kind(kind: str, kinds: Sequence[str]) -> str:
+    """The one of `kinds` that somebody means by "LoRA" or "text-encoder"; "" for all. Raises `BadArgument`."""
+    if asks_for_everything(kind) or _plain_kind(kind) in ALL_KINDS:
+        return ""
+    known = {_plain_kind(name): name for name in [*MODEL_KINDS, *kinds]}
+    name = known.get(_plain_kind(kind), kind.strip())
+    name = MODEL_KINDS.get(name, name)
+    if name and name not in kinds:
+        message = f'There is no kind of model "{shortened(kind)}".'
+        raise BadArgument(message, f"There are: {quoted(shortened(kind, 60) for kind in kinds)}.")
+    return name
+
+
+def _plain_kind(kind: str) -> str:
+    """A kind for comparing, without case, spaces, dashes and underscores."""
+    return simplified(kind.replace("-", "_"))
+
+
+async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
+    """All names of a kind; none where the server does not have the kind."""
+    if kind in SAMPLING_KINDS:
+        sampler = await server.define("KSampler")
+        name = SAMPLING_KINDS[kind]
+        if sampler is None or name not in sampler.inputs:
+            return []
+        return [str(choice) for choice in sampler.inputs[name].choices]
+    if kind == "embeddings":
+        return await server.names("/embeddings") or []
+    folder = quote(kind, safe="")
+    return await server.names(f"/models/{folder}") or []
+
+
+async def installed_files(server: ComfyUIServer) -> list[str] | None:
+    """The names of all model files of this server; None where it does not list them."""
+    if await server.names("/models") is None:
+        return None
+    kinds = [kind for kind in await _model_kinds(server) if kind not in SAMPLING_KINDS]
+    lists = await gather(8, [functools.partial(_models_of, server, kind) for kind in kinds])
+    return [name for names in lists for name in names]
+
+
+def told_models(answer: Mapping[str, Any], search: str) -> dict[str, Any]:
+    """What a model is told of the models of all servers, in about `MOST_MODEL_CHARACTERS`: the first names of each
+    kind, and how many more there are. Never nothing: what was not found is said."""
+    names = {kind: value for kind, value in answer.items() if isinstance(value, list) and kind != "closest"}
+    told = {key: value for key, value in answer.items() if key not in names}
+    if not any(names.values()):
+        told["note"] = _nothing_found(list(names), search, told)
+    cut: dict[str, Any] = {}
+    for most in NAMES_OF_KIND:
+        cut = _first_models(names, most)
+        if len(json.dumps({**told, **cut}, ensure_ascii=False)) <= MOST_MODEL_CHARACTERS:
+            break
+    return {**told, **cut}
+
+
+def _nothing_found(kinds: Sequence[str], search: str, told: Mapping[str, Any]) -> str:
+    """What is said where no name is listed."""
+    if told.get("found") == 0:
+        return f'No installed name holds "{shortened(search)}".'
+    if kinds:
+        return f"None of the kind {quoted(kinds)} is installed."
+    return "No models are installed."
+
+
+def _first_models(models: Mapping[str, list[str]], most: int) -> dict[str, Any]:
+    """The answer that names models by their kinds, so many of each; "more" tells how many were cut off."""
+    answer: dict[str, Any] = {}
+    cut: dict[str, int] = {}
+    for kind, names in models.items():
+        answer[kind] = names[:most]
+        more = len(names) - most
+        if more > 0:
+            cut[kind] = more
+    if cut:
+        answer["more"] = cut
+    return answer
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/gallery.py
+#
+# Which of the templates that came with a ComfyUI can run there.
+#
+# There may be hundreds, so no file of one is read to list them. Their list says what people call the models, and
+# `outlooks` compares that with the names of what is installed: a template whose models nobody has is known at a glance,
+# one whose family is there may still lack a file. What is searched for, described or chosen is read, and `Needs` are what
+# is remembered of it: whether it can run is then told by `lacking`, without reading it again.
+#
+# Where one is chosen, those come first that are known to run, then those that seem to, the most used first; what costs
+# money is chosen by nobody but who names it.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_TEMPLATES_READ = 24  # in one call
+READ_SECONDS = 3600.0  # that what was read of a template is believed
+SEEMS_TO_RUN, NOBODY_KNOWS, SEEMS_TO_LACK = range(3)  # how it looks before it is read, the best first
+
+
+@dataclass(frozen=True)
+class ModelPlace:
+    """A model file that a template loads, and the widget that names it."""
+
+    class_type: str
+    widget: str
+    folder: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What is remembered of a template that was read."""
+
+    read_at: float  # of `time.monotonic`
+    refusal: str = ""  # why it cannot be used at all
+    task: str = ""
+    class_types: frozenset[str] = frozenset()
+    files: tuple[ModelPlace, ...] = ()
+
+    @property
+    def is_believed(self) -> bool:
+        """Whether it need not be read again."""
+        return time.monotonic() - self.read_at < (DEFINITION_SECONDS if self.refusal else READ_SECONDS)
+
+
+_READ: WeakKeyDictionary[ComfyUIServer, BoundedDict[str, Needs]] = WeakKeyDictionary()
+
+
+def read_before(server: ComfyUIServer) -> dict[str, Needs]:
+    """What is remembered of the templates of a server, by their names."""
+    return {name: needs for name, needs in _READ.get(server, {}).items() if needs.is_believed}
+
+
+async def fit_template(server: ComfyUIServer, entry: Entry) -> FittedWorkflow:
+    """A template as its author made it, as far as this server has what it needs, which is remembered. Raises as
+    `fit_saved` does."""
+    remembered = _READ.setdefault(server, BoundedDict(MOST_TEMPLATES))
+    remembered.pop(entry.name, None)  # so that it is the newest
+    try:
+        fitted = await fit_saved(server, entry, None)
+    except (ServerUnreachable, ServerGone):
+        raise
+    except ComfyUIError as error:
+        remembered[entry.name] = Needs(time.monotonic(), refusal=error.message)
+        raise
+    remembered[entry.name] = await FILES.run(_needs_of, fitted)
+    return fitted
+
+
+def _needs_of(fitted: FittedWorkflow) -> Needs:
+    """What a template needs. Blocks."""
+    workflow = fitted.workflow
+    graph = workflow.graph
+    needed = workflow.flow.needed()
+    places = [
+        ModelPlace(graph[file.target.node_id]["class_type"], file.target.input, file.folder, file.file)
+        for file in model_files(graph, workflow.definitions)
+        if file.target.node_id in needed and file.installed is not None
+    ]
+    classes = frozenset(node["class_type"] for node in graph.values())
+    return Needs(time.monotonic(), "", guess_task(workflow.flow), classes, tuple(dict.fromkeys(places)))
+
+
+async def read_templates(server: ComfyUIServer, entries: Sequence[Entry]) -> None:
+    """Read those of these templates that were not read before. Raises `ServerUnreachable` and `ServerGone`; why one
+    cannot be used is remembered."""
+
+    async def read(entry: Entry) -> None:
+        try:
+            await fit_template(server, entry)
+        except (ServerUnreachable, ServerGone):
+            raise
+        except ComfyUIError:
+            pass
+
+    known = read_before(server)
+    await gather(4, [functools.partial(read, entry) for entry in entries if entry.name not in known])
+
+
+async def lacking(server: ComfyUIServer, known: Mapping[str, Needs]) -> dict[str, str]:
+    """What this server lacks for the templates that were read, by their names; "" for nothing. What seems to be missing
+    is asked for again, since files are added all the time."""
+    definitions = await server.define_all({name for needs in known.values() for name in needs.class_types})
+    doubtful = {place.class_type for needs in known.values() for place in _files_absent(needs, definitions)}
+    definitions = await server.define_anew(definitions, doubtful, DOUBT_SECONDS)
+    return {name: needs.refusal or _lack(needs, definitions) for name, needs in known.items()}
+
+
+def _files_absent(needs: Needs, definitions: Definitions) -> list[ModelPlace]:
+    """The model files that the lists of their loaders do not hold."""
+    absent: list[ModelPlace] = []
+    for place in needs.files:
+        definition = definitions.get(place.class_type)
+        spec = definition.inputs.get(place.widget) if definition else None
+        if spec is not None and find_name(place.file, spec.names) is None:
+            absent.append(place)
+    return absent
+
+
+def _lack(needs: Needs, definitions: Definitions) -> str:
+    """What is missing: nodes, or model files."""
+    nodes = sorted(needs.class_types - definitions.keys())
+    if nodes:
+        return f"needs nodes that this ComfyUI does not have: {quoted(shortened(name) for name in nodes[:3])}"
+    files = [f"{place.folder}/{place.file}".lstrip("/") for place in _files_absent(needs, definitions)]
+    return f"needs {'; '.join(files[:3])}" if files else ""
+
+
+async def outlooks(server: ComfyUIServer, entries: Sequence[Entry]) -> dict[str, int]:
+    """How it looks for each of these templates before it is read, by its name: `SEEMS_TO_RUN`, `NOBODY_KNOWS` or
+    `SEEMS_TO_LACK`."""
+    files = await installed_files(server)
+    labels = frozenset(label for entry in entries if entry.template for label in entry.template.models)
+    there: frozenset[str] = frozenset()
+    if files is not None:
+        there = await FILES.run(_labels_of_files, labels, tuple(files))
+    return {entry.name: _outlook(entry, None if files is None else there) for entry in entries}
+
+
+def _outlook(entry: Entry, there: frozenset[str] | None) -> int:
+    template = entry.template
+    if template is None or template.bytes is None or there is None:
+        return NOBODY_KNOWS
+    if not template.bytes or not there.isdisjoint(template.models):
+        return SEEMS_TO_RUN
+    return SEEMS_TO_LACK if template.models else NOBODY_KNOWS
+
+
+@functools.lru_cache(maxsize=4)
+def _labels_of_files(labels: frozenset[str], files: tuple[str, ...]) -> frozenset[str]:
+    """Those of the names that people call models which stand in the name of a file: "Z-Image-Turbo" in
+    "z_image_turbo_bf16.safetensors". Cached, since files are many and seldom change. Blocks."""
+    plain = {
+        re.sub(r"[\W_]+", "", MODEL_FILE.sub("", name).casefold())
+        for name in first_names(files, MOST_COMPARED_CHARACTERS)
+    }
+    found: list[str] = []
+    for label in labels:
+        words = name_words(label)
+        if words and any(all(word in name for word in words) for name in plain):
+            found.append(label)
+    return frozenset(found)
+
+
+async def worth_reading(server: ComfyUIServer, entries: Iterable[Entry]) -> list[Entry]:
+    """Those of these templates that are read to tell more of them, the most promising first: they cost nothing, and
+    seem to run here. What seems to lack its models is read only where it is one of few."""
+    free = _free(entries)
+    looks = await outlooks(server, free)
+    if len(free) > MOST_TEMPLATES_READ / 2:
+        free = [entry for entry in free if looks[entry.name] != SEEMS_TO_LACK]
+    return sorted(free, key=lambda entry: looks[entry.name])[:MOST_TEMPLATES_READ]
+
+
+async def _by_promise(server: ComfyUIServer, entries: Iterable[Entry]) -> list[Entry]:
+    """Those of these templates that cost nothing, in the order in which they are tried: known to run, seeming to run,
+    not known to lack anything, and of each the most used first."""
+    free = _free(entries)
+    known = read_before(server)
+    lacks = await lacking(server, {entry.name: known[entry.name] for entry in free if entry.name in known})
+    looks = await outlooks(server, free)
+
+    def rank(entry: Entry) -> int:
+        lack = lacks.get(entry.name)
+        if lack is None:
+            return looks[entry.name]
+        return SEEMS_TO_LACK + 1 if lack else SEEMS_TO_RUN - 1
+
+    return sorted(free, key=rank)
+
+
+def _free(entries: Iterable[Entry]) -> list[Entry]:
+    """Those of these templates that cost nothing."""
+    return [entry for entry in entries if entry.template and not entry.template.is_paid]
+
+
+def with_all_words(entries: Iterable[Entry], wanted: str) -> list[Entry]:
+    """Those of these templates in whose name, title, tags or models all words of a name are. Blocks."""
+    texts = {
+        f"{entry.name} {entry.template.title} {entry.tags}": entry for entry in entries if entry.template is not None
+    }
+    return [texts[text] for text in names_with_words(wanted, texts)]
+
+
+async def running(server: ComfyUIServer, entries: Iterable[Entry]) -> list[Entry]:
+    """Those of these templates that can run here and cost nothing, the best first. At most `MOST_TEMPLATES_READ` are
+    read."""
+    first = (await _by_promise(server, entries))[:MOST_TEMPLATES_READ]
+    await read_templates(server, first)
+    known = read_before(server)
+    lacks = await lacking(server, {entry.name: known[entry.name] for entry in first if entry.name in known})
+    return [entry for entry in first if lacks.get(entry.name) == ""]
+
+
+async def why_none_runs(server: ComfyUIServer, entries: Sequence[Entry]) -> str:
+    """What the first of these templates lack, and which would cost money, in a few words."""
+    lacks = await lacking(server, read_before(server))
+    said = [f'"{entry.name}" {lacks[entry.name]}.' for entry in entries if lacks.get(entry.name)][:2]
+    paid = [entry.name for entry in entries if entry.template and entry.template.is_paid]
+    if paid:
+        said.append(f"For money, with credits of a Comfy account, these do it: {quoted(paid[:3])}.")
+    return " ".join(said)
+
+
+async def first_fitting(
+    server: ComfyUIServer, entries: Iterable[Entry], suits: Callable[[FittedWorkflow], Awaitable[bool]]
+) -> FittedWorkflow | None:
+    """The first of these templates that can run here, costs nothing and suits; None where none does. At most
+    `MOST_TEMPLATES_READ` are read."""
+    for entry in (await _by_promise(server, entries))[:MOST_TEMPLATES_READ]:
+        try:
+            fitted = await fit_template(server, entry)
+        except (ServerUnreachable, ServerGone):
+            raise
+        except ComfyUIError:
+            continue
+        if not fitted.absent and await suits(fitted):
+            return fitted
+    return None
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/catalogue/choosing.py
 #
 # From what somebody wants to a workflow and model files that this server has.
@@ -16265,7 +16947,8 @@ def _other_files(
 # `choose` takes a `Request` and answers with a `FittedWorkflow`. A workflow that is named is found in the catalogue.
 # Where none is named, the first bundled one is taken that does one of the request's tasks, has room for its pictures, and
 # whose model files are installed (`_choose_for`). catalogue/fitted.py makes it fit the server. A name that nothing has is
-# taken for what is meant by its words (catalogue/naming.py), with a note.
+# taken for what is meant by its words (catalogue/naming.py), with a note. The templates that came with a server
+# (catalogue/gallery.py) are taken by their names, and for a task that nothing else here can do.
 #
 # When a model and a workflow do not go together, their levels decide which gives way (`Argument.level`: 0 argument, 1 the
 # user's valve, 2 the administrator's valve): the higher one has less right. Prompt, seed and the like are left to
@@ -16314,15 +16997,16 @@ async def _choose_by_meaning(
     server: ComfyUIServer, request: Request, catalogue: Catalogue, workflow: Argument, unknown: UnknownWorkflow
 ) -> FittedWorkflow:
     """The workflow that is meant by a name that none has: that of a task, of the one workflow that has all words of it,
-    or of a model. Raises `unknown` where nothing is meant, and `BadArgument` where it could be several."""
+    of a model, or of the one template that came with the server and has all words. Raises `unknown` where nothing is
+    meant, and `BadArgument` where it could be several."""
     name = str(workflow.value)
     task = task_named(name, request.pictures)
     if task:
-        fitted = await _choose_for_task(server, request, catalogue, task)
+        fitted = await _choose_for_task(server, request, catalogue, task, unknown)
         is_its_name = re.sub(r"[\s-]+", "_", name.strip().lower()) == task
         return fitted if is_its_name else fitted.noting(taken_for(workflow, f"the task {task}"))
     listing = await catalogue.entries(server)
-    entries = {entry.name: entry for entry in listing.entries}
+    entries = {entry.name: entry for entry in listing.entries if not entry.template}
     worded = await FILES.run(names_with_words, name, list(entries))
     if len(worded) > 1:
         worded = await _runnable(server, [entries[each] for each in worded]) or worded
@@ -16334,7 +17018,23 @@ async def _choose_by_meaning(
             return await _choose_for(server, replace(request, workflow=None, model=workflow))
     if worded:
         raise several_meant(workflow.name, name, worded)
-    raise unknown
+    template = await _template_meant(server, listing, workflow)
+    if template is None:
+        raise unknown
+    fitted = await _choose_named(server, request, workflow, template)
+    return fitted.noting(taken_for(workflow, f'the template "{template.name}"'))
+
+
+async def _template_meant(server: ComfyUIServer, listing: Listing, wanted: Argument) -> Entry | None:
+    """The one template that has all words of a name; of several the one that can run here, and costs nothing. None for
+    nothing; raises `BadArgument` where it could be several."""
+    meant = await FILES.run(with_all_words, listing.entries, str(wanted.value))
+    if len(meant) > 1:
+        free = [entry for entry in meant if entry.template and not entry.template.is_paid]
+        meant = await running(server, free) or free or meant
+    if len(meant) > 1:
+        raise several_meant(wanted.name, str(wanted.value), [entry.name for entry in meant])
+    return meant[0] if meant else None
 
 
 async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argument, entry: Entry) -> FittedWorkflow:
@@ -16406,34 +17106,68 @@ async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argume
         if for_task:
             return for_task[0]
         listing = await catalogue.entries(server)
-        entries = {entry.name: entry for entry in listing.entries}
+        doing_task = [entry for entry in listing.entries if entry.template and task and entry.task == task]
+        if doing_task:
+            return [*await running(server, doing_task), *doing_task][0]
+        entries = {entry.name: entry for entry in listing.entries if not entry.template}
         worded = await FILES.run(names_with_words, name, list(entries))
         if len(worded) > 1:
             raise several_meant(wanted.name, name, worded) from None
         if not worded:
             by_model = await entry_meant(server, bundled_entries(), wanted)
-            if by_model is None:
+            meant = by_model or await _template_meant(server, listing, wanted)
+            if meant is None:
                 raise
-            return by_model
+            return meant
         return entries[worded[0]]
 
 
-async def _choose_for_task(server: ComfyUIServer, request: Request, catalogue: Catalogue, task: str) -> FittedWorkflow:
-    """The first bundled workflow for a task, or where its models are missing, one that somebody saved or pasted. The
-    two tasks that change pictures stand in for one another, with a note."""
+async def _choose_for_task(
+    server: ComfyUIServer, request: Request, catalogue: Catalogue, task: str, unknown: UnknownWorkflow
+) -> FittedWorkflow:
+    """The first bundled workflow for a task, or where its models are missing, one that somebody saved or pasted, or a
+    template that came with the server. The two tasks that change pictures stand in for one another, with a note. Raises
+    `unknown` for a task that nothing here is for."""
     tasks: tuple[str, ...] = (task,)
     if task in CHANGING:
         tasks = (task, *[other for other in CHANGING if other != task])
-    try:
-        fitted = await _choose_for(server, replace(request, workflow=None, tasks=tasks))
-    except ModelNotInstalled:
-        own = await _saved_for_task(server, request, catalogue, task)
-        if own is None:
-            raise
+    refused: ModelNotInstalled | None = None
+    if _entries_for(task):
+        try:
+            fitted = await _choose_for(server, replace(request, workflow=None, tasks=tasks))
+        except ModelNotInstalled as error:
+            refused = error
+        else:
+            if fitted.task == task:
+                return fitted
+            return fitted.noting(
+                f"no model is installed for the task {task}, and a workflow for {fitted.task} was taken"
+            )
+    own = await _saved_for_task(server, request, catalogue, task)
+    if own is not None:
         return own
-    if fitted.task == task:
-        return fitted
-    return fitted.noting(f"no model is installed for the task {task}, and a workflow for {fitted.task} was taken")
+    listing = await catalogue.entries(server)
+    templates = [entry for entry in listing.entries if entry.template and entry.task == task]
+    fitting = await _template_for_task(server, request, templates, task)
+    if fitting is not None:
+        return fitting.noting(f'the template "{fitting.workflow.name}" of the ComfyUI server was taken')
+    if refused is not None:
+        raise refused
+    if not templates:
+        raise unknown
+    why = await why_none_runs(server, templates)
+    raise ModelNotInstalled(f"Nothing that can run here does the task {task}.", why)
+
+
+async def _template_for_task(
+    server: ComfyUIServer, request: Request, templates: Sequence[Entry], task: str
+) -> FittedWorkflow | None:
+    """The first of these templates that does the task with what is given, runs here and costs nothing."""
+
+    async def suits(fitted: FittedWorkflow) -> bool:
+        return _has_room(fitted, request) and await FILES.run(guess_task, fitted.workflow.flow) == task
+
+    return await first_fitting(server, templates, suits)
 
 
 async def _saved_for_task(
@@ -16441,7 +17175,7 @@ async def _saved_for_task(
 ) -> FittedWorkflow | None:
     """The first workflow that somebody saved or pasted which does a task and can run here; None where none does."""
     listing = await catalogue.entries(server)
-    own = [entry for entry in listing.entries if not entry.bundled and entry.task in ("", task)]
+    own = [entry for entry in listing.entries if entry.own and entry.task in ("", task)]
     for entry in own[:MOST_LOOKED_INTO]:
         try:
             fitted = await fit_saved(server, entry, None)
@@ -16597,8 +17331,12 @@ async def _can_run(server: ComfyUIServer, entry: Entry, model: Argument | None) 
 #      "tasks": {"text_to_image": ["portrait", "checkpoint"], "upscale": ["upscale"]},
 #      "nothing installed for": ["text_to_video", ...], "cannot run": "21 more lack models or nodes; all=true lists them"}
 #
-# What can run comes first, somebody's own before what is bundled. What cannot run is listed only where the search names
-# it, or all are asked for. `tasks_told` is the same map for whoever names a workflow that there is not.
+# What can run comes first, somebody's own before what is bundled, and then the templates that came with the server, the
+# most used first. What cannot run is listed only where the search names it, or all are asked for. `tasks_told` is the
+# same map for whoever names a workflow that there is not.
+#
+# Of templates there are hundreds. Without a search they are a count, apart from those that are known to run; a search has
+# the first that it finds read (catalogue/gallery.py). What costs money comes last, and is marked so.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -16610,12 +17348,14 @@ ABOUT_LENGTHS = (200, 120, 80, 50, 30, 0)  # characters; the first with which th
 OTHER_TASKS = ("video_to_video", "image_to_3d", "text", "other")  # that no bundled workflow does
 LEAST_REASON = 80  # characters of why one cannot run
 CANNOT_RUN = "cannot run"  # the key of the reason
+NOT_READ = "not read"  # the key that says that nobody looked whether it can run
+PAID = "paid"  # the key that says that it costs money
 
 WorkflowLine = dict[str, str]  # of a workflow, as `look_into` gives it
 
 
 async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: str = "") -> dict[str, Any]:
-    """All workflows, and whether this server can run them. Of those that are not bundled the first
+    """All workflows, and whether this server can run them. Of those that somebody made the first
     `MOST_WORKFLOWS_TRIED` are looked into, beginning with those whose names hold a word of the search; the others have
     only a name.
 
@@ -16628,12 +17368,62 @@ async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: st
     looked_into = own[:MOST_WORKFLOWS_TRIED] + bundled
     lines = await gather(4, [functools.partial(look_into, server, entry) for entry in looked_into])
     rest = [{"name": entry.name, "source": entry.source} for entry in own[MOST_WORKFLOWS_TRIED:]]
-    return {"workflows": [*lines, *rest], "problems": list(listing.problems)}
+    templates = [entry for entry in listing.entries if entry.template]
+    template_lines = await _template_lines(server, templates, search) if templates else []
+    return {"workflows": [*lines, *rest, *template_lines], "problems": list(listing.problems)}
+
+
+async def _template_lines(server: ComfyUIServer, entries: Sequence[Entry], search: str) -> list[WorkflowLine]:
+    """A few words about each template that came with this server. The first free ones that the search finds are read,
+    those before others that seem to run here; of the rest it is said how it looks."""
+    lines = await FILES.run(_lines_of_templates, entries)
+    words = search_words(search)
+    if words:
+        found = {line["name"] for line in await FILES.run(_found, lines, search, words)}
+        wanted = await worth_reading(server, [entry for entry in entries if entry.name in found])
+        await read_templates(server, wanted)
+    known = read_before(server)
+    lacks = await lacking(server, {entry.name: known[entry.name] for entry in entries if entry.name in known})
+    looks = await outlooks(server, entries)
+    for line, entry in zip(lines, entries, strict=True):
+        name = line["name"]
+        if entry.name in known:
+            line["task"] = known[entry.name].task or line["task"]
+            if lacks[name]:
+                line[CANNOT_RUN] = shortened(lacks[name], 160)
+        elif PAID in line:
+            continue
+        elif looks[name] == SEEMS_TO_LACK:
+            line[CANNOT_RUN] = f"seems to lack the models: {_models_of_template(entry)}"
+        else:
+            line[NOT_READ] = "yes"
+    return lines
+
+
+def _lines_of_templates(entries: Sequence[Entry]) -> list[WorkflowLine]:
+    """What the list of templates itself tells. Blocks."""
+    lines: list[WorkflowLine] = []
+    for entry in entries:
+        line = {"name": entry.name, "task": entry.task, "source": entry.source}
+        line |= {"about": shortened(entry.description, ABOUT_LENGTHS[0]), "tags": entry.tags}
+        if entry.template and entry.template.is_paid:
+            line[PAID] = "costs credits"
+        lines.append(line)
+    return lines
+
+
+def _models_of_template(entry: Entry) -> str:
+    """What a template runs with, and how large it is: "Wan2.2 (38 GB)"."""
+    template = entry.template
+    if template is None:
+        return ""
+    size = f" ({(template.bytes or 0) / 1e9:.1f} GB)" if template.bytes else ""
+    return ", ".join(template.models[:3]) + size
 
 
 def _own_in_order(entries: Sequence[Entry], words: Sequence[str]) -> list[Entry]:
-    """Those that are not bundled, and first of them those whose names hold one of the words. Blocks."""
-    own = [entry for entry in entries if not entry.bundled]
+    """Those that somebody here made, and first of them those whose names hold one of the words. Blocks."""
+    own = [entry for entry in entries if entry.own]
     own.sort(key=lambda entry: not any(has_word(entry.name.lower(), word) for word in words))
     return own
 
@@ -16692,29 +17482,64 @@ def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> 
     everything = everything or asks_for_everything(search)
     words = search_words(search)
     found = _found(lines, search, words)
-    runnable = [line for line in found if CANNOT_RUN not in line]
-    unrunnable = [line for line in found if CANNOT_RUN in line]
-    listed = unrunnable
+    runnable = [line for line in found if can_run(line) and (words or everything or PAID not in line)]
+    runnable.sort(key=lambda line: PAID in line)
+    others = [line for line in found if not can_run(line)]
+    if not words and not everything:
+        others = [line for line in others if line["source"] != TEMPLATE]
+    unread = [line for line in others if NOT_READ in line]
+    listed = others
     if not everything:
-        listed = [line for line in unrunnable if words and all(has_word(line["name"].lower(), word) for word in words)]
-        listed = listed[:MOST_UNRUNNABLE]
+        listed = [line for line in others if words and all(has_word(line["name"].lower(), word) for word in words)]
+        listed = [line for line in listed if CANNOT_RUN in line][:MOST_UNRUNNABLE]
     told: dict[str, Any] = {}
     if words and not runnable:
         told["note"] = f'Nothing that can run here is found by "{shortened(search)}".'
-        told["closest"] = close_names(search, _names(line for line in lines if CANNOT_RUN not in line))
+        told["closest"] = close_names(search, _names(filter(can_run, lines)))
     if not words or not runnable:
         told |= tasks_told(lines)
-    hidden = len(unrunnable) - len(listed)
-    if hidden:
-        told[CANNOT_RUN] = f"{hidden} more lack models or nodes; all=true lists them"
+    told |= _counts_told(lines, others, listed, unread, words)
     told["problems"] = list(answer.get("problems", ()))
     most = 2 * MOST_CHARACTERS if everything else MOST_CHARACTERS
     return _short_enough([*runnable, *listed], told, bool(words), most)
 
 
+def _counts_told(
+    lines: Sequence[WorkflowLine],
+    others: Sequence[WorkflowLine],
+    listed: Sequence[WorkflowLine],
+    unread: Sequence[WorkflowLine],
+    words: Sequence[str],
+) -> dict[str, str]:
+    """How many there are that are not listed, and how to see them."""
+    told: dict[str, str] = {}
+    unrunnable = [line for line in others if CANNOT_RUN in line]
+    hidden = len(unrunnable) - sum(CANNOT_RUN in line for line in listed)
+    if hidden:
+        told[CANNOT_RUN] = f"{hidden} more lack models or nodes; all=true lists them"
+    if unread and not all(line in listed for line in unread):
+        told["not looked into"] = f"{len(unread)} templates; a search with more words reads the first that it finds"
+    templates = [line for line in lines if line["source"] == TEMPLATE]
+    if templates and not words:
+        paid = sum(PAID in line for line in templates)
+        told["templates"] = (
+            f"{len(templates)} came with ComfyUI ({paid} paid); a search by task, model or word reads them"
+        )
+    return told
+
+
+def can_run(line: WorkflowLine) -> bool:
+    """Whether a workflow is known to run, as far as anybody can know before it does."""
+    return CANNOT_RUN not in line and NOT_READ not in line
+
+
 def _found(lines: Sequence[WorkflowLine], search: str, words: Sequence[str]) -> list[WorkflowLine]:
-    """The lines that all words mean, or where there are none those that any of them names; all without words."""
+    """The line of that name; else the lines that all words mean, or where there are none those that any of them names;
+    all without words."""
     task = "_".join(search.lower().split())
+    by_name = [line for line in lines if line["name"].lower() == search.strip().lower()]
+    if by_name:
+        return by_name
     by_task = [line for line in lines if task and line.get("task") == task]
     if by_task or not words:
         return by_task or list(lines)
@@ -16744,7 +17569,7 @@ def tasks_told(lines: Sequence[WorkflowLine], most: int = MOST_TASK_NAMES) -> di
     """Which workflows can run for each task, so many at most, and for which tasks there is none."""
     tasks: dict[str, list[str]] = {}
     for line in lines:
-        if CANNOT_RUN not in line and line.get("task"):
+        if can_run(line) and PAID not in line and line.get("task"):
             tasks.setdefault(line["task"], []).append(line["name"])
     known = dict.fromkeys(entry.task for entry in bundled_entries())
     order = [*known, *OTHER_TASKS, *tasks]
@@ -16777,7 +17602,7 @@ def _short_enough(lines: Sequence[WorkflowLine], told: Mapping[str, Any], with_t
 
 def _line_told(line: WorkflowLine, length: int, with_task: bool) -> Any:
     """A workflow in a list: with what it is about, in so many characters, or only its name."""
-    if not length and CANNOT_RUN not in line:
+    if not length and CANNOT_RUN not in line and PAID not in line:
         return line["name"]
     told = {"name": line["name"]}
     if with_task:
@@ -16786,6 +17611,8 @@ def _line_told(line: WorkflowLine, length: int, with_task: bool) -> Any:
         told["about"] = shortened(line.get("about", ""), length)
     if line["source"] != "bundled":
         told["source"] = line["source"]
+    if PAID in line:
+        told[PAID] = line[PAID]
     if CANNOT_RUN in line:
         told[CANNOT_RUN] = shortened(line[CANNOT_RUN], max(length, LEAST_REASON))
     return {name: value for name, value in told.items() if value}
@@ -16799,7 +17626,7 @@ def characters_of(answer: Mapping[str, Any]) -> int:
 def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
     """What would do instead of a workflow that there is not: those for what its name means, else those with names
     like it, and which tasks can be done."""
-    runnable = [line for line in lines if CANNOT_RUN not in line]
+    runnable = [line for line in lines if can_run(line) and PAID not in line]
     installed = tasks_told(lines, MOST_TASK_NAMES_IN_HINT)["tasks"]
     meant = _tasks_meant(name)
     said: list[str] = []
@@ -16827,157 +17654,6 @@ def _tasks_meant(name: str) -> list[str]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/catalogue/model_list.py
-#
-# What list_models answers: which models are installed, by their kinds.
-#
-# `list_models` lists them on one server, and `one_list` (catalogue/listings.py) merges servers. Then `told_models` makes
-# it short enough for a model to read:
-#
-#     {"installed": {"checkpoints": 3, "loras": 300}, "checkpoints": ["a.safetensors", ...], "loras": ["anime", ...],
-#      "more": {"loras": 260}}
-# ----------------------------------------------------------------------------------------------------------------------
-
-
-MOST_MODEL_CHARACTERS = 2400  # of an answer: less than 900 tokens, since names have few characters a token
-NAMES_OF_KIND = (60, 45, 30, 20, 12, 8, 5, 3, 2, 1)  # the first number with which the answer is short enough
-
-# What people call a kind of model -> ComfyUI's folder for it, or one of `SAMPLING_KINDS`.
-MODEL_KINDS: Mapping[str, str] = {
-    "checkpoint": "checkpoints",
-    "unet": "diffusion_models",
-    "diffusion_model": "diffusion_models",
-    "lora": "loras",
-    "clip": "text_encoders",
-    "text_encoder": "text_encoders",
-    "upscaler": "upscale_models",
-    "upscale_model": "upscale_models",
-    "controlnets": "controlnet",
-    "vaes": "vae",
-    "embedding": "embeddings",
-    "sampler": "samplers",
-    "scheduler": "schedulers",
-}
-USUAL_KINDS = ("checkpoints", "diffusion_models", "loras", "vae", "text_encoders", "upscale_models", "controlnet")
-OVERVIEW_KINDS = (*USUAL_KINDS[:3], "upscale_models", "controlnet", "embeddings")  # named where no kind is
-ALL_KINDS = ("model", "models", "allmodels", "none")
-KIND_WORDS = frozenset({"model", "models", "lora", "loras", "checkpoint", "checkpoints", "file", "files"})
-SAMPLING_KINDS = {"samplers": "sampler_name", "schedulers": "scheduler"}  # the input of KSampler that lists them
-
-
-async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str, Any]:
-    """The installed models of a kind whose names hold all words of `search`. Without a kind: of all kinds, and how many
-    there are of each. Raises `BadArgument` for a kind that does not exist."""
-    kinds = await _model_kinds(server)
-    words = [word for word in search_words(search) if word not in KIND_WORDS]
-    asked_kind = _read_kind(kind, kinds)
-    if asked_kind:
-        return _models_of_one_kind(asked_kind, await _models_of(server, asked_kind), words)
-    models = {each_kind: await _models_of(server, each_kind) for each_kind in kinds}
-    counts = {each_kind: len(names) for each_kind, names in models.items() if names}
-    if not words:
-        return {"installed": counts, **{each: models[each] for each in OVERVIEW_KINDS if models.get(each)}}
-    found = {each_kind: _with_words(names, words) for each_kind, names in models.items()}
-    found = {each_kind: names for each_kind, names in found.items() if names}
-    if found:
-        return found
-    every = [name for names in models.values() for name in names]
-    return {"found": 0, "closest": close_names(" ".join(words), every, 5), "installed": counts}
-
-
-def _models_of_one_kind(kind: str, names: Sequence[str], words: Sequence[str]) -> dict[str, Any]:
-    """The answer that names the models of one kind; if none holds all words of the search, those with names like
-    it."""
-    found = _with_words(names, words)
-    if names and not found:
-        closest = close_names(" ".join(words), names, 5)
-        return {"kind": kind, "found": 0, "closest": closest, "installed": len(names)}
-    return {kind: found}
-
-
-def _with_words(names: Sequence[str], words: Sequence[str]) -> list[str]:
-    """The names that hold all of these words, which are in lower case."""
-    return [name for name in names if all(word in name.lower() for word in words)]
-
-
-async def _model_kinds(server: ComfyUIServer) -> list[str]:
-    """All kinds that can be asked for: ComfyUI's usual ones, then the other folders of this server."""
-    folders = await server.names("/models") or USUAL_KINDS
-    kinds = dict.fromkeys([*USUAL_KINDS, "embeddings", *SAMPLING_KINDS, *folders[:MOST_FOLDERS]])
-    return [kind for kind in kinds if kind not in ("configs", "custom_nodes")]
-
-
-def _read_kind(kind: str, kinds: Sequence[str]) -> str:
-    """The one of `kinds` that somebody means by "LoRA" or "text-encoder"; "" for all. Raises `BadArgument`."""
-    if asks_for_everything(kind) or _plain_kind(kind) in ALL_KINDS:
-        return ""
-    known = {_plain_kind(name): name for name in [*MODEL_KINDS, *kinds]}
-    name = known.get(_plain_kind(kind), kind.strip())
-    name = MODEL_KINDS.get(name, name)
-    if name and name not in kinds:
-        message = f'There is no kind of model "{shortened(kind)}".'
-        raise BadArgument(message, f"There are: {quoted(shortened(kind, 60) for kind in kinds)}.")
-    return name
-
-
-def _plain_kind(kind: str) -> str:
-    """A kind for comparing, without case, spaces, dashes and underscores."""
-    return simplified(kind.replace("-", "_"))
-
-
-async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
-    """All names of a kind; none where the server does not have the kind."""
-    if kind in SAMPLING_KINDS:
-        sampler = await server.define("KSampler")
-        name = SAMPLING_KINDS[kind]
-        if sampler is None or name not in sampler.inputs:
-            return []
-        return [str(choice) for choice in sampler.inputs[name].choices]
-    if kind == "embeddings":
-        return await server.names("/embeddings") or []
-    folder = quote(kind, safe="")
-    return await server.names(f"/models/{folder}") or []
-
-
-def told_models(answer: Mapping[str, Any], search: str) -> dict[str, Any]:
-    """What a model is told of the models of all servers, in about `MOST_MODEL_CHARACTERS`: the first names of each
-    kind, and how many more there are. Never nothing: what was not found is said."""
-    names = {kind: value for kind, value in answer.items() if isinstance(value, list) and kind != "closest"}
-    told = {key: value for key, value in answer.items() if key not in names}
-    if not any(names.values()):
-        told["note"] = _nothing_found(list(names), search, told)
-    cut: dict[str, Any] = {}
-    for most in NAMES_OF_KIND:
-        cut = _first_models(names, most)
-        if len(json.dumps({**told, **cut}, ensure_ascii=False)) <= MOST_MODEL_CHARACTERS:
-            break
-    return {**told, **cut}
-
-
-def _nothing_found(kinds: Sequence[str], search: str, told: Mapping[str, Any]) -> str:
-    """What is said where no name is listed."""
-    if told.get("found") == 0:
-        return f'No installed name holds "{shortened(search)}".'
-    if kinds:
-        return f"None of the kind {quoted(kinds)} is installed."
-    return "No models are installed."
-
-
-def _first_models(models: Mapping[str, list[str]], most: int) -> dict[str, Any]:
-    """The answer that names models by their kinds, so many of each; "more" tells how many were cut off."""
-    answer: dict[str, Any] = {}
-    cut: dict[str, int] = {}
-    for kind, names in models.items():
-        answer[kind] = names[:most]
-        more = len(names) - most
-        if more > 0:
-            cut[kind] = more
-    if cut:
-        answer["more"] = cut
-    return answer
-
-
-# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/catalogue/listings.py
 #
 # What describe_workflow answers: everything that a caller has to know about one workflow.
@@ -16991,6 +17667,7 @@ def _first_models(models: Mapping[str, list[str]], most: int) -> dict[str, Any]:
 
 
 MAX_NAMES = 60  # lines of what a workflow makes, or of nodes that are missing
+PAID_NOTE = "it calls a service that costs credits of a Comfy account"
 MOST_DESCRIBED = 7500  # characters of a description without its diagram: less than 2,500 tokens of a model
 
 
@@ -17031,6 +17708,7 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
         "about": entry.description,
         "author's notes, quoted": await FILES.run(told_notes, workflow.remarks.notes),
         CANNOT_RUN: await _lacking(server, entry, workflow),
+        "paid": PAID_NOTE if entry.template and entry.template.is_paid else "",
         "inputs": {},
         "other inputs": {},
         "files": await FILES.run(_file_lines, flow, files),
@@ -17219,7 +17897,7 @@ def _merged_lines(lines: list[WorkflowLine], others: list[WorkflowLine]) -> list
     by_name = {line["name"]: line for line in lines}
     for line in others:
         name = line["name"]
-        if name not in by_name or "cannot run" in by_name[name]:
+        if name not in by_name or not can_run(by_name[name]):
             by_name[name] = line
     return list(by_name.values())
 
@@ -23183,7 +23861,7 @@ class Valves(Tolerant):
     server_workflows: bool = Field(
         default=True,
         title="Workflows saved in ComfyUI",
-        description="Whatever is saved on the ComfyUI server can be run by its name.",
+        description="Whatever is saved on the ComfyUI server, or came with it as a template, can be run by its name.",
     )
     allow_user_workflows: bool = Field(
         default=False,

@@ -3,7 +3,8 @@
 `choose` takes a `Request` and answers with a `FittedWorkflow`. A workflow that is named is found in the catalogue.
 Where none is named, the first bundled one is taken that does one of the request's tasks, has room for its pictures, and
 whose model files are installed (`_choose_for`). catalogue/fitted.py makes it fit the server. A name that nothing has is
-taken for what is meant by its words (catalogue/naming.py), with a note.
+taken for what is meant by its words (catalogue/naming.py), with a note. The templates that came with a server
+(catalogue/gallery.py) are taken by their names, and for a task that nothing else here can do.
 
 When a model and a workflow do not go together, their levels decide which gives way (`Argument.level`: 0 argument, 1 the
 user's valve, 2 the administrator's valve): the higher one has less right. Prompt, seed and the like are left to
@@ -23,8 +24,9 @@ from ..names import find_name, names_with_words, quoted, shortened
 from ..server.client import ComfyUIServer
 from ..threads import FILES
 from ..values import Argument
-from .entries import Catalogue, Entry, bundled_entries
+from .entries import Catalogue, Entry, Listing, bundled_entries
 from .fitted import MISSING_FILES_HINT, fit_entry, fit_saved, model_missing
+from .gallery import first_fitting, running, why_none_runs, with_all_words
 from .naming import entry_meant, files_of_loader, meant_by, several_meant, taken_for
 from .request import CHANGING, TEXT_TO_IMAGE, FittedWorkflow, Request
 from .task_words import task_named
@@ -70,15 +72,16 @@ async def _choose_by_meaning(
     server: ComfyUIServer, request: Request, catalogue: Catalogue, workflow: Argument, unknown: UnknownWorkflow
 ) -> FittedWorkflow:
     """The workflow that is meant by a name that none has: that of a task, of the one workflow that has all words of it,
-    or of a model. Raises `unknown` where nothing is meant, and `BadArgument` where it could be several."""
+    of a model, or of the one template that came with the server and has all words. Raises `unknown` where nothing is
+    meant, and `BadArgument` where it could be several."""
     name = str(workflow.value)
     task = task_named(name, request.pictures)
     if task:
-        fitted = await _choose_for_task(server, request, catalogue, task)
+        fitted = await _choose_for_task(server, request, catalogue, task, unknown)
         is_its_name = re.sub(r"[\s-]+", "_", name.strip().lower()) == task
         return fitted if is_its_name else fitted.noting(taken_for(workflow, f"the task {task}"))
     listing = await catalogue.entries(server)
-    entries = {entry.name: entry for entry in listing.entries}
+    entries = {entry.name: entry for entry in listing.entries if not entry.template}
     worded = await FILES.run(names_with_words, name, list(entries))
     if len(worded) > 1:
         worded = await _runnable(server, [entries[each] for each in worded]) or worded
@@ -90,7 +93,23 @@ async def _choose_by_meaning(
             return await _choose_for(server, replace(request, workflow=None, model=workflow))
     if worded:
         raise several_meant(workflow.name, name, worded)
-    raise unknown
+    template = await _template_meant(server, listing, workflow)
+    if template is None:
+        raise unknown
+    fitted = await _choose_named(server, request, workflow, template)
+    return fitted.noting(taken_for(workflow, f'the template "{template.name}"'))
+
+
+async def _template_meant(server: ComfyUIServer, listing: Listing, wanted: Argument) -> Entry | None:
+    """The one template that has all words of a name; of several the one that can run here, and costs nothing. None for
+    nothing; raises `BadArgument` where it could be several."""
+    meant = await FILES.run(with_all_words, listing.entries, str(wanted.value))
+    if len(meant) > 1:
+        free = [entry for entry in meant if entry.template and not entry.template.is_paid]
+        meant = await running(server, free) or free or meant
+    if len(meant) > 1:
+        raise several_meant(wanted.name, str(wanted.value), [entry.name for entry in meant])
+    return meant[0] if meant else None
 
 
 async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argument, entry: Entry) -> FittedWorkflow:
@@ -162,34 +181,68 @@ async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argume
         if for_task:
             return for_task[0]
         listing = await catalogue.entries(server)
-        entries = {entry.name: entry for entry in listing.entries}
+        doing_task = [entry for entry in listing.entries if entry.template and task and entry.task == task]
+        if doing_task:
+            return [*await running(server, doing_task), *doing_task][0]
+        entries = {entry.name: entry for entry in listing.entries if not entry.template}
         worded = await FILES.run(names_with_words, name, list(entries))
         if len(worded) > 1:
             raise several_meant(wanted.name, name, worded) from None
         if not worded:
             by_model = await entry_meant(server, bundled_entries(), wanted)
-            if by_model is None:
+            meant = by_model or await _template_meant(server, listing, wanted)
+            if meant is None:
                 raise
-            return by_model
+            return meant
         return entries[worded[0]]
 
 
-async def _choose_for_task(server: ComfyUIServer, request: Request, catalogue: Catalogue, task: str) -> FittedWorkflow:
-    """The first bundled workflow for a task, or where its models are missing, one that somebody saved or pasted. The
-    two tasks that change pictures stand in for one another, with a note."""
+async def _choose_for_task(
+    server: ComfyUIServer, request: Request, catalogue: Catalogue, task: str, unknown: UnknownWorkflow
+) -> FittedWorkflow:
+    """The first bundled workflow for a task, or where its models are missing, one that somebody saved or pasted, or a
+    template that came with the server. The two tasks that change pictures stand in for one another, with a note. Raises
+    `unknown` for a task that nothing here is for."""
     tasks: tuple[str, ...] = (task,)
     if task in CHANGING:
         tasks = (task, *[other for other in CHANGING if other != task])
-    try:
-        fitted = await _choose_for(server, replace(request, workflow=None, tasks=tasks))
-    except ModelNotInstalled:
-        own = await _saved_for_task(server, request, catalogue, task)
-        if own is None:
-            raise
+    refused: ModelNotInstalled | None = None
+    if _entries_for(task):
+        try:
+            fitted = await _choose_for(server, replace(request, workflow=None, tasks=tasks))
+        except ModelNotInstalled as error:
+            refused = error
+        else:
+            if fitted.task == task:
+                return fitted
+            return fitted.noting(
+                f"no model is installed for the task {task}, and a workflow for {fitted.task} was taken"
+            )
+    own = await _saved_for_task(server, request, catalogue, task)
+    if own is not None:
         return own
-    if fitted.task == task:
-        return fitted
-    return fitted.noting(f"no model is installed for the task {task}, and a workflow for {fitted.task} was taken")
+    listing = await catalogue.entries(server)
+    templates = [entry for entry in listing.entries if entry.template and entry.task == task]
+    fitting = await _template_for_task(server, request, templates, task)
+    if fitting is not None:
+        return fitting.noting(f'the template "{fitting.workflow.name}" of the ComfyUI server was taken')
+    if refused is not None:
+        raise refused
+    if not templates:
+        raise unknown
+    why = await why_none_runs(server, templates)
+    raise ModelNotInstalled(f"Nothing that can run here does the task {task}.", why)
+
+
+async def _template_for_task(
+    server: ComfyUIServer, request: Request, templates: Sequence[Entry], task: str
+) -> FittedWorkflow | None:
+    """The first of these templates that does the task with what is given, runs here and costs nothing."""
+
+    async def suits(fitted: FittedWorkflow) -> bool:
+        return _has_room(fitted, request) and await FILES.run(guess_task, fitted.workflow.flow) == task
+
+    return await first_fitting(server, templates, suits)
 
 
 async def _saved_for_task(
@@ -197,7 +250,7 @@ async def _saved_for_task(
 ) -> FittedWorkflow | None:
     """The first workflow that somebody saved or pasted which does a task and can run here; None where none does."""
     listing = await catalogue.entries(server)
-    own = [entry for entry in listing.entries if not entry.bundled and entry.task in ("", task)]
+    own = [entry for entry in listing.entries if entry.own and entry.task in ("", task)]
     for entry in own[:MOST_LOOKED_INTO]:
         try:
             fitted = await fit_saved(server, entry, None)

@@ -1,8 +1,9 @@
 """The workflows that can be asked for by name, from all the places where they may be.
 
 An `Entry` is one of them. They come from the chat (an attached file), from valves (`read_pasted`), from what is saved
-on the server, and from the manifest (`bundled_entries`). A `Catalogue` holds the first two, and with a server in hand
-puts all of them into one `Listing`; `Catalogue.find` looks a name up in it.
+on the server, from the templates that came with it (`template_entry`), and from the manifest (`bundled_entries`). A
+`Catalogue` holds the first two, and with a server in hand puts all of them into one `Listing`; `Catalogue.find` looks a
+name up in it.
 
 Bundled entries know more than a graph tells: each `ModelNeed` says by regular expressions which installed files will
 do, and each `Family` how models of a kind are best run. Their data is the manifest's:
@@ -31,10 +32,20 @@ from ..graph.remarks import FileSource
 from ..graph.workflow import Workflow
 from ..names import base_name, find_name, first_names, plain_name, shortened
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
+from ..server.templates import Template
 from ..threads import FILES
 from ..values import Argument, text_of
+from .task_words import task_of_tags
 
-SOURCES = ("attached", "user", "administrator", "server", "bundled")  # in the order in which they are searched
+TEMPLATE = "template"  # the source of what came with a server
+SOURCES = (
+    "attached",
+    "user",
+    "administrator",
+    "server",
+    TEMPLATE,
+    "bundled",
+)  # in the order in which they are searched
 ATTACHED = "attached"  # the name, and the source, of the workflow in a file that is attached to the chat
 
 
@@ -97,7 +108,7 @@ class Entry:
     """One workflow of the catalogue, in either of ComfyUI's formats.
 
     Bundled ones say which models they run with; the first need is the main model, the one that `model` names. Where
-    `graph` is None, the workflow is still to be fetched from the server, by its `path`.
+    `graph` is None, the workflow is still to be fetched from the server, by its `path` or as its `template`.
     """
 
     name: str
@@ -107,6 +118,7 @@ class Entry:
     description: str = ""
     tags: str = ""  # words by which it is found as well
     path: str = ""  # of one that is saved on the server, below its folder for workflows
+    template: Template | None = None  # what the server tells of one that came with it
     families: tuple[Family, ...] = ()
     needs: tuple[ModelNeed, ...] = ()
 
@@ -114,6 +126,11 @@ class Entry:
     def bundled(self) -> bool:
         """Whether it is one of the tool's own."""
         return self.source == "bundled"
+
+    @property
+    def own(self) -> bool:
+        """Whether somebody here made it, or chose it."""
+        return not self.bundled and self.template is None
 
     @functools.cached_property
     def workflow(self) -> Workflow:
@@ -252,11 +269,11 @@ def without_json(name: str) -> str:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Where workflows are looked for by name: those attached and pasted, then those saved on the server, then the
-    bundled ones."""
+    """Where workflows are looked for by name: those attached and pasted, then those saved on the server, those that
+    came with it, and the bundled ones (`Listing.find`)."""
 
     given: tuple[Entry, ...] = ()  # attached and pasted
-    saved: bool = True  # whether those on the ComfyUI server may be used
+    saved: bool = True  # whether those on the ComfyUI server may be used: saved there, or come with it
     problems: tuple[str, ...] = ()  # why some that were pasted are not there
 
     async def entries(self, server: ComfyUIServer, believe: float = DOUBT_SECONDS) -> "Listing":
@@ -264,6 +281,7 @@ class Catalogue:
         in its name: "portrait (server)". The list of what is saved on the server is at most `believe` seconds old.
         Raises `ServerUnreachable` and `ServerGone`; any other failure to list that becomes a problem of the listing."""
         paths: list[str] = []
+        templates: tuple[Template, ...] = ()
         problems = list(self.problems)
         if self.saved:
             try:
@@ -272,7 +290,13 @@ class Catalogue:
                 raise
             except ServerError as error:  # a proxy that lets only the other routes through, or a server of many users
                 problems.append(f"What is saved on the ComfyUI server cannot be listed. {error.message}")
-        entries = await FILES.run(_all_entries, self.given, paths)
+            try:
+                templates = await server.templates.all()
+            except (ServerUnreachable, ServerGone):
+                raise
+            except ServerError as error:
+                problems.append(f"The templates of the ComfyUI server cannot be listed. {error.message}")
+        entries = await FILES.run(_all_entries, self.given, paths, templates)
         return Listing(entries, tuple(problems))
 
     async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
@@ -287,10 +311,18 @@ class Catalogue:
         raise UnknownWorkflow(message, " ".join(listing.problems), name)
 
 
-def _all_entries(given: Iterable[Entry], paths: Iterable[str]) -> tuple[Entry, ...]:
-    """Those given, those saved on the server at these paths, and the bundled ones. Blocks."""
+def _all_entries(given: Iterable[Entry], paths: Iterable[str], templates: Iterable[Template]) -> tuple[Entry, ...]:
+    """Those given, those saved on the server at these paths, those that came with it, and the bundled ones. Blocks."""
     saved = [Entry(without_json(path), "server", path=path) for path in paths]
-    return _with_different_names([*given, *saved, *bundled_entries()])
+    return _with_different_names([*given, *saved, *map(template_entry, templates), *bundled_entries()])
+
+
+def template_entry(template: Template) -> Entry:
+    """The entry of a template: what its list tells of it, as far as that goes."""
+    about = ": ".join(text for text in (template.title, template.description) if text)
+    tags = " ".join([*template.tags, *template.models])
+    task = task_of_tags(template.tags, template.takes)
+    return Entry(template.name, TEMPLATE, task=task, description=about, tags=tags, template=template)
 
 
 def _with_different_names(found: Iterable[Entry]) -> tuple[Entry, ...]:
@@ -320,11 +352,27 @@ class Listing:
 
     def find(self, name: str) -> Entry | None:
         """The workflow of that name from the first source that has one, or None; in each source an exact match comes
-        before one without regard to case, folder or extension."""
+        before one without regard to case, folder or extension. A template that is not exactly of that name, or has it
+        as its title, comes after all others: nobody here chose what it is called."""
         for source in SOURCES:
             entries = {entry.name: entry for entry in self.entries if entry.source == source}
-            names = list(entries)
-            full_name = find_name(name, names) or find_name(without_json(name), names)
+            if source == TEMPLATE:
+                full_name = next((each for each in (name, without_json(name)) if each in entries), None)
+            else:
+                full_name = _find_entry_name(name, list(entries))
             if full_name is not None:
                 return entries[full_name]
+        templates = [entry for entry in self.entries if entry.template]
+        for named in (
+            {entry.name: entry for entry in templates},
+            {entry.template.title: entry for entry in reversed(templates) if entry.template},
+        ):
+            full_name = _find_entry_name(name, list(named))
+            if full_name:
+                return named[full_name]
         return None
+
+
+def _find_entry_name(name: str, names: Sequence[str]) -> str | None:
+    """The one of these names of workflows that somebody means by `name`, or None."""
+    return find_name(name, names) or find_name(without_json(name), names)

@@ -216,7 +216,9 @@ async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool =
     """
     try:
         raw = entry.graph
-        if raw is None:
+        if raw is None and entry.template:
+            raw = await server.templates.read(entry.template)
+        elif raw is None:
             raw = await server.saved_workflow(entry.path)
         if is_ui_format(raw):
             return await _read_page(server, entry.name, raw, to_describe)

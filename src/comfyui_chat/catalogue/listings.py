@@ -28,9 +28,10 @@ from .entries import Entry
 from .fitted import fit_entry, fit_workflow, read_entry
 from .missing import file_path, files_in_short, node_with_package, told_notes, told_source
 from .secret_inputs import holds_secret
-from .workflow_list import CANNOT_RUN, WorkflowLine, bare_reason, characters_of
+from .workflow_list import CANNOT_RUN, WorkflowLine, bare_reason, can_run, characters_of
 
 MAX_NAMES = 60  # lines of what a workflow makes, or of nodes that are missing
+PAID_NOTE = "it calls a service that costs credits of a Comfy account"
 MOST_DESCRIBED = 7500  # characters of a description without its diagram: less than 2,500 tokens of a model
 
 
@@ -71,6 +72,7 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
         "about": entry.description,
         "author's notes, quoted": await FILES.run(told_notes, workflow.remarks.notes),
         CANNOT_RUN: await _lacking(server, entry, workflow),
+        "paid": PAID_NOTE if entry.template and entry.template.is_paid else "",
         "inputs": {},
         "other inputs": {},
         "files": await FILES.run(_file_lines, flow, files),
@@ -259,6 +261,6 @@ def _merged_lines(lines: list[WorkflowLine], others: list[WorkflowLine]) -> list
     by_name = {line["name"]: line for line in lines}
     for line in others:
         name = line["name"]
-        if name not in by_name or "cannot run" in by_name[name]:
+        if name not in by_name or not can_run(by_name[name]):
             by_name[name] = line
     return list(by_name.values())

@@ -7,6 +7,7 @@ it short enough for a model to read:
      "more": {"loras": 260}}
 """
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from ..bounds import MOST_FOLDERS
 from ..errors import BadArgument
 from ..names import close_names, quoted, shortened, simplified
 from ..server.client import ComfyUIServer
+from ..tasks import gather
 from .task_words import asks_for_everything, search_words
 
 MOST_MODEL_CHARACTERS = 2400  # of an answer: less than 900 tokens, since names have few characters a token
@@ -116,6 +118,15 @@ async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
         return await server.names("/embeddings") or []
     folder = quote(kind, safe="")
     return await server.names(f"/models/{folder}") or []
+
+
+async def installed_files(server: ComfyUIServer) -> list[str] | None:
+    """The names of all model files of this server; None where it does not list them."""
+    if await server.names("/models") is None:
+        return None
+    kinds = [kind for kind in await _model_kinds(server) if kind not in SAMPLING_KINDS]
+    lists = await gather(8, [functools.partial(_models_of, server, kind) for kind in kinds])
+    return [name for names in lists for name in names]
 
 
 def told_models(answer: Mapping[str, Any], search: str) -> dict[str, Any]:

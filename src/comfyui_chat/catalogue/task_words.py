@@ -10,7 +10,7 @@ to be named, `task_named` knows which one task is meant.
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 VIDEO_TASKS = ("text_to_video", "image_to_video", "video_to_video")
 PICTURE_TASKS = ("text_to_image", "image_edit", "image_to_image", "inpaint", "upscale")
@@ -36,8 +36,8 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
 # Words that say nothing about a workflow.
 _STOP_WORDS = (
     "a an the make create generate produce run do does use show list find get give me my i want need please with for "
-    "of to from by into and or in on at is are it workflow workflows any which what how can could you explain "
-    "something some new installed available"
+    "of to from by into and or in on at is are it this that workflow workflows any which what how can could you "
+    "explain something some new installed available"
 )
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 EVERYTHING = frozenset({"all", "*", "everything", "any", "alles", "todo", "tout"})
@@ -104,6 +104,36 @@ def means(word: str, text: str, task: str) -> bool:
     return task in tasks or not same.isdisjoint(re.split(r"[\W_]+", text))
 
 
+# What ComfyUI's gallery calls the tasks of its templates. Tags are looked for in this order: those that say most come
+# first.
+_TAGS_OF_TASKS = (
+    ("upscale", "image upscale"),
+    ("inpaint", "inpainting|outpainting"),
+    ("video_to_video", "video to video|video edit|video upscale|video extension|frame interpolation"),
+    ("image_to_video", "image to video|flf2v|reference to video"),
+    ("text_to_video", "text to video"),
+    ("image_to_3d", "image to 3d|image to model"),
+    ("text_to_audio", "text to audio|text to music|text to speech"),
+    ("image_edit", "image edit|style reference|style transfer|character reference|relight|virtual try-on"),
+    ("text_to_image", "text to image"),
+    ("text", "text generation|speech to text"),
+)
+
+
+def task_of_tags(tags: Sequence[str], takes: Sequence[str]) -> str:
+    """The task of a template with these tags that is given files of these kinds; "" where they do not tell."""
+    plain = {tag.lower() for tag in tags}
+    named = [task for task, names in _TAGS_OF_TASKS if not plain.isdisjoint(names.split("|"))]
+    task = named[0] if named else ""
+    if "video" in takes and task not in ("text", "image_to_3d", "text_to_audio"):
+        return "video_to_video"
+    if task == "text_to_image" and "image" in takes:
+        return "image_edit"
+    if task == "text_to_video" and "image" in takes:
+        return "image_to_video"
+    return task
+
+
 # What people call a task where a workflow is to be named, in one word without spaces.
 _TASK_NAMES = {
     "text_to_image": "text2image texttoimage txt2img t2i imagegeneration image picture photo drawing painting",
@@ -114,9 +144,10 @@ _TASK_NAMES = {
     "text_to_video": "text2video texttovideo txt2vid t2v videogeneration",
     "image_to_video": "image2video imagetovideo img2vid i2v animate animateimage animatephoto imageanimation",
     "text_to_audio": "text2audio texttoaudio t2a texttomusic text2music musicgeneration",
+    "image_to_3d": "imageto3d image23d imagetomodel 3d 3dmodel model3d 3dmesh mesh 3dobject",
 }
 TASK_NAMES = {word: task for task, words in _TASK_NAMES.items() for word in words.split()}
-_AROUND_TASK = "a an the make create generate run do workflow task please some me"
+_AROUND_TASK = "a an the make create generate run do workflow task please some me of from out into this that it my"
 AROUND_TASK = frozenset(_AROUND_TASK.split())
 
 

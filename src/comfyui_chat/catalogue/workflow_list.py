@@ -7,8 +7,12 @@
      "tasks": {"text_to_image": ["portrait", "checkpoint"], "upscale": ["upscale"]},
      "nothing installed for": ["text_to_video", ...], "cannot run": "21 more lack models or nodes; all=true lists them"}
 
-What can run comes first, somebody's own before what is bundled. What cannot run is listed only where the search names
-it, or all are asked for. `tasks_told` is the same map for whoever names a workflow that there is not.
+What can run comes first, somebody's own before what is bundled, and then the templates that came with the server, the
+most used first. What cannot run is listed only where the search names it, or all are asked for. `tasks_told` is the
+same map for whoever names a workflow that there is not.
+
+Of templates there are hundreds. Without a search they are a count, apart from those that are known to run; a search has
+the first that it finds read (catalogue/gallery.py). What costs money comes last, and is marked so.
 """
 
 import functools
@@ -22,8 +26,9 @@ from ..names import close_names, quoted, shortened
 from ..server.client import ComfyUIServer
 from ..tasks import gather
 from ..threads import FILES
-from .entries import Catalogue, Entry, bundled_entries
+from .entries import TEMPLATE, Catalogue, Entry, bundled_entries
 from .fitted import fit_entry, fit_saved
+from .gallery import SEEMS_TO_LACK, lacking, outlooks, read_before, read_templates, worth_reading
 from .missing import files_in_short
 from .task_words import asks_for_everything, has_word, is_task_word, means, search_words, tasks_near
 
@@ -35,12 +40,14 @@ ABOUT_LENGTHS = (200, 120, 80, 50, 30, 0)  # characters; the first with which th
 OTHER_TASKS = ("video_to_video", "image_to_3d", "text", "other")  # that no bundled workflow does
 LEAST_REASON = 80  # characters of why one cannot run
 CANNOT_RUN = "cannot run"  # the key of the reason
+NOT_READ = "not read"  # the key that says that nobody looked whether it can run
+PAID = "paid"  # the key that says that it costs money
 
 WorkflowLine = dict[str, str]  # of a workflow, as `look_into` gives it
 
 
 async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: str = "") -> dict[str, Any]:
-    """All workflows, and whether this server can run them. Of those that are not bundled the first
+    """All workflows, and whether this server can run them. Of those that somebody made the first
     `MOST_WORKFLOWS_TRIED` are looked into, beginning with those whose names hold a word of the search; the others have
     only a name.
 
@@ -53,12 +60,62 @@ async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: st
     looked_into = own[:MOST_WORKFLOWS_TRIED] + bundled
     lines = await gather(4, [functools.partial(look_into, server, entry) for entry in looked_into])
     rest = [{"name": entry.name, "source": entry.source} for entry in own[MOST_WORKFLOWS_TRIED:]]
-    return {"workflows": [*lines, *rest], "problems": list(listing.problems)}
+    templates = [entry for entry in listing.entries if entry.template]
+    template_lines = await _template_lines(server, templates, search) if templates else []
+    return {"workflows": [*lines, *rest, *template_lines], "problems": list(listing.problems)}
+
+
+async def _template_lines(server: ComfyUIServer, entries: Sequence[Entry], search: str) -> list[WorkflowLine]:
+    """A few words about each template that came with this server. The first free ones that the search finds are read,
+    those before others that seem to run here; of the rest it is said how it looks."""
+    lines = await FILES.run(_lines_of_templates, entries)
+    words = search_words(search)
+    if words:
+        found = {line["name"] for line in await FILES.run(_found, lines, search, words)}
+        wanted = await worth_reading(server, [entry for entry in entries if entry.name in found])
+        await read_templates(server, wanted)
+    known = read_before(server)
+    lacks = await lacking(server, {entry.name: known[entry.name] for entry in entries if entry.name in known})
+    looks = await outlooks(server, entries)
+    for line, entry in zip(lines, entries, strict=True):
+        name = line["name"]
+        if entry.name in known:
+            line["task"] = known[entry.name].task or line["task"]
+            if lacks[name]:
+                line[CANNOT_RUN] = shortened(lacks[name], 160)
+        elif PAID in line:
+            continue
+        elif looks[name] == SEEMS_TO_LACK:
+            line[CANNOT_RUN] = f"seems to lack the models: {_models_of_template(entry)}"
+        else:
+            line[NOT_READ] = "yes"
+    return lines
+
+
+def _lines_of_templates(entries: Sequence[Entry]) -> list[WorkflowLine]:
+    """What the list of templates itself tells. Blocks."""
+    lines: list[WorkflowLine] = []
+    for entry in entries:
+        line = {"name": entry.name, "task": entry.task, "source": entry.source}
+        line |= {"about": shortened(entry.description, ABOUT_LENGTHS[0]), "tags": entry.tags}
+        if entry.template and entry.template.is_paid:
+            line[PAID] = "costs credits"
+        lines.append(line)
+    return lines
+
+
+def _models_of_template(entry: Entry) -> str:
+    """What a template runs with, and how large it is: "Wan2.2 (38 GB)"."""
+    template = entry.template
+    if template is None:
+        return ""
+    size = f" ({(template.bytes or 0) / 1e9:.1f} GB)" if template.bytes else ""
+    return ", ".join(template.models[:3]) + size
 
 
 def _own_in_order(entries: Sequence[Entry], words: Sequence[str]) -> list[Entry]:
-    """Those that are not bundled, and first of them those whose names hold one of the words. Blocks."""
-    own = [entry for entry in entries if not entry.bundled]
+    """Those that somebody here made, and first of them those whose names hold one of the words. Blocks."""
+    own = [entry for entry in entries if entry.own]
     own.sort(key=lambda entry: not any(has_word(entry.name.lower(), word) for word in words))
     return own
 
@@ -117,29 +174,64 @@ def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> 
     everything = everything or asks_for_everything(search)
     words = search_words(search)
     found = _found(lines, search, words)
-    runnable = [line for line in found if CANNOT_RUN not in line]
-    unrunnable = [line for line in found if CANNOT_RUN in line]
-    listed = unrunnable
+    runnable = [line for line in found if can_run(line) and (words or everything or PAID not in line)]
+    runnable.sort(key=lambda line: PAID in line)
+    others = [line for line in found if not can_run(line)]
+    if not words and not everything:
+        others = [line for line in others if line["source"] != TEMPLATE]
+    unread = [line for line in others if NOT_READ in line]
+    listed = others
     if not everything:
-        listed = [line for line in unrunnable if words and all(has_word(line["name"].lower(), word) for word in words)]
-        listed = listed[:MOST_UNRUNNABLE]
+        listed = [line for line in others if words and all(has_word(line["name"].lower(), word) for word in words)]
+        listed = [line for line in listed if CANNOT_RUN in line][:MOST_UNRUNNABLE]
     told: dict[str, Any] = {}
     if words and not runnable:
         told["note"] = f'Nothing that can run here is found by "{shortened(search)}".'
-        told["closest"] = close_names(search, _names(line for line in lines if CANNOT_RUN not in line))
+        told["closest"] = close_names(search, _names(filter(can_run, lines)))
     if not words or not runnable:
         told |= tasks_told(lines)
-    hidden = len(unrunnable) - len(listed)
-    if hidden:
-        told[CANNOT_RUN] = f"{hidden} more lack models or nodes; all=true lists them"
+    told |= _counts_told(lines, others, listed, unread, words)
     told["problems"] = list(answer.get("problems", ()))
     most = 2 * MOST_CHARACTERS if everything else MOST_CHARACTERS
     return _short_enough([*runnable, *listed], told, bool(words), most)
 
 
+def _counts_told(
+    lines: Sequence[WorkflowLine],
+    others: Sequence[WorkflowLine],
+    listed: Sequence[WorkflowLine],
+    unread: Sequence[WorkflowLine],
+    words: Sequence[str],
+) -> dict[str, str]:
+    """How many there are that are not listed, and how to see them."""
+    told: dict[str, str] = {}
+    unrunnable = [line for line in others if CANNOT_RUN in line]
+    hidden = len(unrunnable) - sum(CANNOT_RUN in line for line in listed)
+    if hidden:
+        told[CANNOT_RUN] = f"{hidden} more lack models or nodes; all=true lists them"
+    if unread and not all(line in listed for line in unread):
+        told["not looked into"] = f"{len(unread)} templates; a search with more words reads the first that it finds"
+    templates = [line for line in lines if line["source"] == TEMPLATE]
+    if templates and not words:
+        paid = sum(PAID in line for line in templates)
+        told["templates"] = (
+            f"{len(templates)} came with ComfyUI ({paid} paid); a search by task, model or word reads them"
+        )
+    return told
+
+
+def can_run(line: WorkflowLine) -> bool:
+    """Whether a workflow is known to run, as far as anybody can know before it does."""
+    return CANNOT_RUN not in line and NOT_READ not in line
+
+
 def _found(lines: Sequence[WorkflowLine], search: str, words: Sequence[str]) -> list[WorkflowLine]:
-    """The lines that all words mean, or where there are none those that any of them names; all without words."""
+    """The line of that name; else the lines that all words mean, or where there are none those that any of them names;
+    all without words."""
     task = "_".join(search.lower().split())
+    by_name = [line for line in lines if line["name"].lower() == search.strip().lower()]
+    if by_name:
+        return by_name
     by_task = [line for line in lines if task and line.get("task") == task]
     if by_task or not words:
         return by_task or list(lines)
@@ -169,7 +261,7 @@ def tasks_told(lines: Sequence[WorkflowLine], most: int = MOST_TASK_NAMES) -> di
     """Which workflows can run for each task, so many at most, and for which tasks there is none."""
     tasks: dict[str, list[str]] = {}
     for line in lines:
-        if CANNOT_RUN not in line and line.get("task"):
+        if can_run(line) and PAID not in line and line.get("task"):
             tasks.setdefault(line["task"], []).append(line["name"])
     known = dict.fromkeys(entry.task for entry in bundled_entries())
     order = [*known, *OTHER_TASKS, *tasks]
@@ -202,7 +294,7 @@ def _short_enough(lines: Sequence[WorkflowLine], told: Mapping[str, Any], with_t
 
 def _line_told(line: WorkflowLine, length: int, with_task: bool) -> Any:
     """A workflow in a list: with what it is about, in so many characters, or only its name."""
-    if not length and CANNOT_RUN not in line:
+    if not length and CANNOT_RUN not in line and PAID not in line:
         return line["name"]
     told = {"name": line["name"]}
     if with_task:
@@ -211,6 +303,8 @@ def _line_told(line: WorkflowLine, length: int, with_task: bool) -> Any:
         told["about"] = shortened(line.get("about", ""), length)
     if line["source"] != "bundled":
         told["source"] = line["source"]
+    if PAID in line:
+        told[PAID] = line[PAID]
     if CANNOT_RUN in line:
         told[CANNOT_RUN] = shortened(line[CANNOT_RUN], max(length, LEAST_REASON))
     return {name: value for name, value in told.items() if value}
@@ -224,7 +318,7 @@ def characters_of(answer: Mapping[str, Any]) -> int:
 def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
     """What would do instead of a workflow that there is not: those for what its name means, else those with names
     like it, and which tasks can be done."""
-    runnable = [line for line in lines if CANNOT_RUN not in line]
+    runnable = [line for line in lines if can_run(line) and PAID not in line]
     installed = tasks_told(lines, MOST_TASK_NAMES_IN_HINT)["tasks"]
     meant = _tasks_meant(name)
     said: list[str] = []

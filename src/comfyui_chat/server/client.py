@@ -2,7 +2,8 @@
 
 `ComfyUIServer` is what `open_server` gives out. It stands on `HttpServer`, and has, in the order of the class: what the
 server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_kind`), a prompt's life (`submit`, `queue`,
-`look_up`, `find`, `recent`, `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket.
+`look_up`, `find`, `recent`, `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket,
+`templates` the workflows that come with it.
 
 What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
 ask the same at the same time share one request (`together`).
@@ -85,6 +86,7 @@ from .protocol import (
     parse_stats,
 )
 from .record import Record
+from .templates import Templates
 
 # How long things may take, in seconds; see also ANSWER_SECONDS and CLEAN_UP_SECONDS.
 PROBE_SECONDS = 4.0  # to find out whether a server answers at all
@@ -120,6 +122,7 @@ class ComfyUIServer(HttpServer):
         self._first_seen = BoundedDict[str, float](REMEMBERED_PROMPTS)  # prompt id -> since when it is known to be here
         self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
         self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
+        self.templates = Templates(self)
         self.record = Record()
         self.free_at: float | None = None  # when ComfyUI's memory is due to be freed
         self._free_again = 0.0  # how many seconds later that is tried again
@@ -274,13 +277,14 @@ class ComfyUIServer(HttpServer):
     @property
     def bytes_kept(self) -> int:
         """How much the server sent of what is remembered of it, about."""
-        return sum(self._definition_bytes.values())
+        return sum(self._definition_bytes.values()) + self.templates.bytes_kept
 
     def forget(self) -> None:
         """Forget what can be asked for again."""
         self.definitions = {}
         self._definition_bytes = {}
         self._asked = {}
+        self.templates.forget()
         self.forget_lists()
 
     def forget_lists(self) -> None:

@@ -47,6 +47,7 @@ from .incoming import IncomingFile
 from .long_answers import read_definitions, read_left_out
 from .posting import Accepted
 from .protocol import Absent, Answer, Event, Frame, Gap, Prompt, Recent, Waiting, parse_job
+from .templates import Templates
 
 CLOUD_DEFINITION_SECONDS = 3600.0  # how long definitions are believed, which come all at once, and uploads relied on
 UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # exception types: why Cloud ended a run
@@ -74,12 +75,14 @@ class ComfyCloud(ComfyUIServer):
     - Files are kept by their content, under names that the service chooses. So before an upload nobody asks whether the
       file is there; the name of one sent within the last hour is remembered. A download is a redirect to a signed
       address elsewhere. It is followed without the key, and to http only where the service itself is spoken to by http.
-    - Definitions come only all at once, and are believed for an hour. Model files say nothing of themselves.
+    - Definitions come only all at once, and are believed for an hour. Model files say nothing of themselves, and it is
+      not asked for templates.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
         self.connection = CloudConnection(self)
+        self.templates = Templates(self, exist=False)
         self._texts: dict[str, bytes] = {}  # class -> {class: its definition} as JSON: parsed, they take much memory
         # Our name of a file -> when it was sent, and its name there.
         self._uploads = BoundedDict[str, tuple[float, str]](REMEMBERED_UPLOADS)

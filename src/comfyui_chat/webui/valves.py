@@ -142,7 +142,7 @@ class Valves(Tolerant):
     server_workflows: bool = Field(
         default=True,
         title="Workflows saved in ComfyUI",
-        description="Whatever is saved on the ComfyUI server can be run by its name.",
+        description="Whatever is saved on the ComfyUI server, or came with it as a template, can be run by its name.",
     )
     allow_user_workflows: bool = Field(
         default=False,

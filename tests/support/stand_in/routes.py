@@ -55,7 +55,7 @@ class Routes:
             ("GET", "/users", self.users),
             ("GET", "/settings", self.nothing),
             ("GET", "/i18n", self.nothing),
-            ("GET", "/workflow_templates", self.nothing),
+            ("GET", "/workflow_templates", self.examples),
             ("GET", "/extensions", self.no_list),
             ("GET", "/userdata", self.userdata),
             ("GET", "/userdata/{file}", self.userdata_file),
@@ -72,6 +72,8 @@ class Routes:
             if method == "GET" and path != "/ws":
                 app.router.add_route("HEAD", path, handler)
                 app.router.add_route("HEAD", f"/api{path}", handler)
+        app.router.add_get("/templates/{file}", self.template)
+        app.router.add_get("/api/workflow_templates/{package}/{file}", self.example)
         if self.comfy.facts.jobs:
             app.router.add_get("/api/jobs", self.jobs)
             app.router.add_get("/api/jobs/{job_id}", self.job)
@@ -257,6 +259,31 @@ class Routes:
 
     async def no_list(self, request: web.Request) -> web.StreamResponse:
         return web.json_response([])
+
+    # --- what comes with the server: static files, so no path under /api but for examples ---
+
+    async def template(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["file"]
+        if name == "index.json" and self.comfy.gallery is not None:
+            return web.json_response(self.comfy.gallery)
+        return self._template_file(name)
+
+    async def examples(self, request: web.Request) -> web.StreamResponse:
+        packages: dict[str, list[str]] = {}
+        for path in self.comfy.template_files:
+            package, _, name = path.rpartition("/")
+            if package:
+                packages.setdefault(package, []).append(name)
+        return web.json_response(packages)
+
+    async def example(self, request: web.Request) -> web.StreamResponse:
+        return self._template_file(f"{request.match_info['package']}/{request.match_info['file']}")
+
+    def _template_file(self, name: str) -> web.StreamResponse:
+        graph = self.comfy.template_files.get(name.removesuffix(".json"))
+        if graph is None or not name.endswith(".json"):
+            return web.Response(status=404)
+        return web.json_response(graph)
 
     # --- saved workflows ---
 

@@ -69,7 +69,8 @@ class StandIn:
     Everything posted over HTTP is kept: `requests` (all), `prompts` (accepted bodies of POST /prompt), `interrupts`
     (their bodies, None without one), `deleted` (ids that clients asked to delete), `uploads` (names as clients gave
     them, with the subfolder), `freed` (bodies of POST /free). `most_views_at_once` is the highest number of downloads
-    that were under way together. `devices` are those that it tells of.
+    that were under way together. `devices` are those that it tells of. `gallery` and `template_files` are the workflows
+    that come with it.
     """
 
     def __init__(
@@ -96,6 +97,8 @@ class StandIn:
         self.views = self.most_views_at_once = 0
         self.files = Files()
         self.userdata: dict[str, File] = {}
+        self.gallery: list[dict[str, Any]] | None = None  # the groups of /templates/index.json; None without one
+        self.template_files: dict[str, Any] = {}  # graphs by their names; of examples by package and name
         self.metadata: dict[str, dict[str, str]] = {}  # what model files say of themselves, by their names
         memory = {f"{prefix}vram_{kind}": MEMORY for prefix in ("", "torch_") for kind in ("total", "free")}
         self.devices: list[dict[str, Any]] = [{"name": "cpu", "type": "cpu", "index": None, **memory}]

@@ -1,0 +1,257 @@
+"""Which of the templates that came with a ComfyUI can run there.
+
+There may be hundreds, so no file of one is read to list them. Their list says what people call the models, and
+`outlooks` compares that with the names of what is installed: a template whose models nobody has is known at a glance,
+one whose family is there may still lack a file. What is searched for, described or chosen is read, and `Needs` are what
+is remembered of it: whether it can run is then told by `lacking`, without reading it again.
+
+Where one is chosen, those come first that are known to run, then those that seem to, the most used first; what costs
+money is chosen by nobody but who names it.
+"""
+
+import functools
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from ..bounded import BoundedDict
+from ..bounds import MOST_COMPARED_CHARACTERS, MOST_TEMPLATES
+from ..errors import ComfyUIError, ServerGone, ServerUnreachable
+from ..graph.definitions import Definitions
+from ..graph.facts import guess_task, model_files
+from ..names import MODEL_FILE, find_name, first_names, name_words, names_with_words, quoted, shortened
+from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
+from ..tasks import gather
+from ..threads import FILES
+from .entries import Entry
+from .fitted import fit_saved
+from .model_list import installed_files
+from .request import FittedWorkflow
+
+MOST_TEMPLATES_READ = 24  # in one call
+READ_SECONDS = 3600.0  # that what was read of a template is believed
+SEEMS_TO_RUN, NOBODY_KNOWS, SEEMS_TO_LACK = range(3)  # how it looks before it is read, the best first
+
+
+@dataclass(frozen=True)
+class ModelPlace:
+    """A model file that a template loads, and the widget that names it."""
+
+    class_type: str
+    widget: str
+    folder: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What is remembered of a template that was read."""
+
+    read_at: float  # of `time.monotonic`
+    refusal: str = ""  # why it cannot be used at all
+    task: str = ""
+    class_types: frozenset[str] = frozenset()
+    files: tuple[ModelPlace, ...] = ()
+
+    @property
+    def is_believed(self) -> bool:
+        """Whether it need not be read again."""
+        return time.monotonic() - self.read_at < (DEFINITION_SECONDS if self.refusal else READ_SECONDS)
+
+
+_READ: WeakKeyDictionary[ComfyUIServer, BoundedDict[str, Needs]] = WeakKeyDictionary()
+
+
+def read_before(server: ComfyUIServer) -> dict[str, Needs]:
+    """What is remembered of the templates of a server, by their names."""
+    return {name: needs for name, needs in _READ.get(server, {}).items() if needs.is_believed}
+
+
+async def fit_template(server: ComfyUIServer, entry: Entry) -> FittedWorkflow:
+    """A template as its author made it, as far as this server has what it needs, which is remembered. Raises as
+    `fit_saved` does."""
+    remembered = _READ.setdefault(server, BoundedDict(MOST_TEMPLATES))
+    remembered.pop(entry.name, None)  # so that it is the newest
+    try:
+        fitted = await fit_saved(server, entry, None)
+    except (ServerUnreachable, ServerGone):
+        raise
+    except ComfyUIError as error:
+        remembered[entry.name] = Needs(time.monotonic(), refusal=error.message)
+        raise
+    remembered[entry.name] = await FILES.run(_needs_of, fitted)
+    return fitted
+
+
+def _needs_of(fitted: FittedWorkflow) -> Needs:
+    """What a template needs. Blocks."""
+    workflow = fitted.workflow
+    graph = workflow.graph
+    needed = workflow.flow.needed()
+    places = [
+        ModelPlace(graph[file.target.node_id]["class_type"], file.target.input, file.folder, file.file)
+        for file in model_files(graph, workflow.definitions)
+        if file.target.node_id in needed and file.installed is not None
+    ]
+    classes = frozenset(node["class_type"] for node in graph.values())
+    return Needs(time.monotonic(), "", guess_task(workflow.flow), classes, tuple(dict.fromkeys(places)))
+
+
+async def read_templates(server: ComfyUIServer, entries: Sequence[Entry]) -> None:
+    """Read those of these templates that were not read before. Raises `ServerUnreachable` and `ServerGone`; why one
+    cannot be used is remembered."""
+
+    async def read(entry: Entry) -> None:
+        try:
+            await fit_template(server, entry)
+        except (ServerUnreachable, ServerGone):
+            raise
+        except ComfyUIError:
+            pass
+
+    known = read_before(server)
+    await gather(4, [functools.partial(read, entry) for entry in entries if entry.name not in known])
+
+
+async def lacking(server: ComfyUIServer, known: Mapping[str, Needs]) -> dict[str, str]:
+    """What this server lacks for the templates that were read, by their names; "" for nothing. What seems to be missing
+    is asked for again, since files are added all the time."""
+    definitions = await server.define_all({name for needs in known.values() for name in needs.class_types})
+    doubtful = {place.class_type for needs in known.values() for place in _files_absent(needs, definitions)}
+    definitions = await server.define_anew(definitions, doubtful, DOUBT_SECONDS)
+    return {name: needs.refusal or _lack(needs, definitions) for name, needs in known.items()}
+
+
+def _files_absent(needs: Needs, definitions: Definitions) -> list[ModelPlace]:
+    """The model files that the lists of their loaders do not hold."""
+    absent: list[ModelPlace] = []
+    for place in needs.files:
+        definition = definitions.get(place.class_type)
+        spec = definition.inputs.get(place.widget) if definition else None
+        if spec is not None and find_name(place.file, spec.names) is None:
+            absent.append(place)
+    return absent
+
+
+def _lack(needs: Needs, definitions: Definitions) -> str:
+    """What is missing: nodes, or model files."""
+    nodes = sorted(needs.class_types - definitions.keys())
+    if nodes:
+        return f"needs nodes that this ComfyUI does not have: {quoted(shortened(name) for name in nodes[:3])}"
+    files = [f"{place.folder}/{place.file}".lstrip("/") for place in _files_absent(needs, definitions)]
+    return f"needs {'; '.join(files[:3])}" if files else ""
+
+
+async def outlooks(server: ComfyUIServer, entries: Sequence[Entry]) -> dict[str, int]:
+    """How it looks for each of these templates before it is read, by its name: `SEEMS_TO_RUN`, `NOBODY_KNOWS` or
+    `SEEMS_TO_LACK`."""
+    files = await installed_files(server)
+    labels = frozenset(label for entry in entries if entry.template for label in entry.template.models)
+    there: frozenset[str] = frozenset()
+    if files is not None:
+        there = await FILES.run(_labels_of_files, labels, tuple(files))
+    return {entry.name: _outlook(entry, None if files is None else there) for entry in entries}
+
+
+def _outlook(entry: Entry, there: frozenset[str] | None) -> int:
+    template = entry.template
+    if template is None or template.bytes is None or there is None:
+        return NOBODY_KNOWS
+    if not template.bytes or not there.isdisjoint(template.models):
+        return SEEMS_TO_RUN
+    return SEEMS_TO_LACK if template.models else NOBODY_KNOWS
+
+
+@functools.lru_cache(maxsize=4)
+def _labels_of_files(labels: frozenset[str], files: tuple[str, ...]) -> frozenset[str]:
+    """Those of the names that people call models which stand in the name of a file: "Z-Image-Turbo" in
+    "z_image_turbo_bf16.safetensors". Cached, since files are many and seldom change. Blocks."""
+    plain = {
+        re.sub(r"[\W_]+", "", MODEL_FILE.sub("", name).casefold())
+        for name in first_names(files, MOST_COMPARED_CHARACTERS)
+    }
+    found: list[str] = []
+    for label in labels:
+        words = name_words(label)
+        if words and any(all(word in name for word in words) for name in plain):
+            found.append(label)
+    return frozenset(found)
+
+
+async def worth_reading(server: ComfyUIServer, entries: Iterable[Entry]) -> list[Entry]:
+    """Those of these templates that are read to tell more of them, the most promising first: they cost nothing, and
+    seem to run here. What seems to lack its models is read only where it is one of few."""
+    free = _free(entries)
+    looks = await outlooks(server, free)
+    if len(free) > MOST_TEMPLATES_READ / 2:
+        free = [entry for entry in free if looks[entry.name] != SEEMS_TO_LACK]
+    return sorted(free, key=lambda entry: looks[entry.name])[:MOST_TEMPLATES_READ]
+
+
+async def _by_promise(server: ComfyUIServer, entries: Iterable[Entry]) -> list[Entry]:
+    """Those of these templates that cost nothing, in the order in which they are tried: known to run, seeming to run,
+    not known to lack anything, and of each the most used first."""
+    free = _free(entries)
+    known = read_before(server)
+    lacks = await lacking(server, {entry.name: known[entry.name] for entry in free if entry.name in known})
+    looks = await outlooks(server, free)
+
+    def rank(entry: Entry) -> int:
+        lack = lacks.get(entry.name)
+        if lack is None:
+            return looks[entry.name]
+        return SEEMS_TO_LACK + 1 if lack else SEEMS_TO_RUN - 1
+
+    return sorted(free, key=rank)
+
+
+def _free(entries: Iterable[Entry]) -> list[Entry]:
+    """Those of these templates that cost nothing."""
+    return [entry for entry in entries if entry.template and not entry.template.is_paid]
+
+
+def with_all_words(entries: Iterable[Entry], wanted: str) -> list[Entry]:
+    """Those of these templates in whose name, title, tags or models all words of a name are. Blocks."""
+    texts = {
+        f"{entry.name} {entry.template.title} {entry.tags}": entry for entry in entries if entry.template is not None
+    }
+    return [texts[text] for text in names_with_words(wanted, texts)]
+
+
+async def running(server: ComfyUIServer, entries: Iterable[Entry]) -> list[Entry]:
+    """Those of these templates that can run here and cost nothing, the best first. At most `MOST_TEMPLATES_READ` are
+    read."""
+    first = (await _by_promise(server, entries))[:MOST_TEMPLATES_READ]
+    await read_templates(server, first)
+    known = read_before(server)
+    lacks = await lacking(server, {entry.name: known[entry.name] for entry in first if entry.name in known})
+    return [entry for entry in first if lacks.get(entry.name) == ""]
+
+
+async def why_none_runs(server: ComfyUIServer, entries: Sequence[Entry]) -> str:
+    """What the first of these templates lack, and which would cost money, in a few words."""
+    lacks = await lacking(server, read_before(server))
+    said = [f'"{entry.name}" {lacks[entry.name]}.' for entry in entries if lacks.get(entry.name)][:2]
+    paid = [entry.name for entry in entries if entry.template and entry.template.is_paid]
+    if paid:
+        said.append(f"For money, with credits of a Comfy account, these do it: {quoted(paid[:3])}.")
+    return " ".join(said)
+
+
+async def first_fitting(
+    server: ComfyUIServer, entries: Iterable[Entry], suits: Callable[[FittedWorkflow], Awaitable[bool]]
+) -> FittedWorkflow | None:
+    """The first of these templates that can run here, costs nothing and suits; None where none does. At most
+    `MOST_TEMPLATES_READ` are read."""
+    for entry in (await _by_promise(server, entries))[:MOST_TEMPLATES_READ]:
+        try:
+            fitted = await fit_template(server, entry)
+        except (ServerUnreachable, ServerGone):
+            raise
+        except ComfyUIError:
+            continue
+        if not fitted.absent and await suits(fitted):
+            return fitted
+    return None
