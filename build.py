@@ -48,7 +48,11 @@ FLOORS = (
         "task_words secret_inputs entries missing request naming fitted model_list gallery choosing workflow_list "
         "listings",
     ),
-    ("run", "owner job fleet follow limits sizing used duration asked_inputs inputs planning collecting make earlier"),
+    (
+        "run",
+        "owner job fleet follow ranges amounts limits sizing used duration asked_inputs inputs planning collecting "
+        "make earlier",
+    ),
     (
         "webui",
         "ollama permission telling references display messages picking stored_files chat given_pictures valves "

@@ -95,6 +95,8 @@ required_open_webui_version: 0.9.6
 #   run/job                  One prompt's life from post to end: a `Job`, and what each event makes of it.
 #   run/fleet                Several ComfyUI servers used as one: which takes a run, and how much a user may post.
 #   run/follow               Posts one prompt and follows it to its end.
+#   run/ranges               Between which two numbers the result of a formula lies, when all that is known of its …
+#   run/amounts              How large and how many the pictures of a graph get at most, and how high the numbers that …
 #   run/limits               What the administrator allows, checked on a finished graph, whoever put the number there.
 #   run/sizing               In which width and height a request is made.
 #   run/used                 What a run was really made with, as the model is told it, read from the finished graph.
@@ -128,6 +130,7 @@ required_open_webui_version: 0.9.6
 # fmt: off
 
 import argparse
+import ast
 import asyncio
 import base64
 import binascii
@@ -2952,6 +2955,9 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+MOST_OUTPUT_NAME = 200  # characters
+
+
 def last_part(name: str) -> str:
     """The name of an input without that of the group that it is in: "width" of "resize_type.width"."""
     return name.rsplit(".", 1)[-1]
@@ -3044,6 +3050,7 @@ class NodeDefinition:
     inputs: Mapping[str, InputSpec]
     title: str = ""  # the name that ComfyUI's page shows for it
     outputs: tuple[str, ...] = ()  # their types
+    output_names: tuple[str, ...] = ()  # what the page calls them: "width", "MODEL"
     is_output: bool = False  # runs for its own sake: saves or shows something
     widgets: tuple["Widget", ...] = ()  # in the order of their slots, for graph/ui_values
     price: PriceTag | None = None  # of a partner node; None for one that costs nothing
@@ -3057,6 +3064,7 @@ class NodeDefinition:
             inputs=parse_inputs(raw.get("input")),
             title=str(raw.get("display_name") or class_type),
             outputs=tuple("COMBO" if isinstance(kind, list) else str(kind) for kind in list_of(raw.get("output"))),
+            output_names=tuple(str(name)[:MOST_OUTPUT_NAME] for name in list_of(raw.get("output_name"))),
             is_output=bool(raw.get("output_node")),
             widgets=parse_widgets(raw.get("input"), raw.get("input_order")),
             price=PriceTag.parse(raw),
@@ -15532,6 +15540,7 @@ SOURCES = (
     TEMPLATE,
     "bundled",
 )  # in the order in which they are searched
+USERS_SOURCES = ("attached", "user")  # those that a user chooses freely
 ATTACHED = "attached"  # the name, and the source, of the workflow in a file that is attached to the chat
 
 
@@ -16083,7 +16092,7 @@ class Request:
 @dataclass(frozen=True)
 class FittedWorkflow:
     """A workflow that this server can run, with its definitions of the nodes, and with its model files set.
-    `run/inputs.py` adds `wanting` and `picture`."""
+    `run/inputs.py` adds `wanting`, `picture` and `sizes`."""
 
     workflow: Workflow
     family: Family
@@ -16093,6 +16102,8 @@ class FittedWorkflow:
     wanting: Mapping[Target, str] = field(default_factory=dict)  # input files that it still has to be given
     task: str = ""  # of a bundled one
     picture: Size | None = None  # of the first picture that it works on
+    sizes: Mapping[Target, Size] = field(default_factory=dict)  # of the pictures that it is given
+    from_user: bool = False  # attached to the chat or pasted by the user, and not put there by the administrator
 
     @property
     def saved(self) -> bool:
@@ -16403,7 +16414,8 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     """A workflow that is not bundled, as its author saved it, with the model that was asked for, and with its other
     model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
     `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
-    return await fit_workflow(server, await read_entry(server, entry), model)
+    fitted = await fit_workflow(server, await read_entry(server, entry), model)
+    return replace(fitted, from_user=entry.source in USERS_SOURCES)
 
 
 async def fit_workflow(server: ComfyUIServer, workflow: Workflow, model: Argument | None) -> FittedWorkflow:
@@ -19316,21 +19328,512 @@ async def _recorded(server: ComfyUIServer, prompt_id: str, timing: Timing) -> Ev
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/ranges.py
+#
+# Between which two numbers the result of a formula lies, when all that is known of its variables is a range.
+#
+# A workflow may work out its width or its number of pictures in nodes for arithmetic. What comes out at the server is not
+# known before, so a limit is checked against the highest number that can come out.
+#
+#     range_of("min(a * 64, 2048) + 8", {"a": Range(1, 16)}) == Range(72, 1032)
+#     range_of("a / b", {"a": Range(1, 4), "b": Range(0, 2)}) == ANY_NUMBER
+#
+# Formulas are those of ComfyUI's own node and of common custom ones, in the notation of Python. They are read with
+# Python's own parser and never run; whatever is not known here may come to any number.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_FORMULA_CHARACTERS = 500
+HIGHEST_POWER = 64  # a higher exponent may come to any number
+
+
+class Range(NamedTuple):
+    """All numbers from `low` to `high`, both included."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def around(cls, numbers: Sequence[float]) -> "Range":
+        """The smallest range with all these numbers in it; `ANY_NUMBER` if one of them is none."""
+        if not numbers or any(math.isnan(number) for number in numbers):
+            return ANY_NUMBER
+        return cls(min(numbers), max(numbers))
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is a highest number."""
+        return self.high < math.inf
+
+
+ANY_NUMBER = Range(-math.inf, math.inf)
+YES_OR_NO = Range(0, 1)
+
+
+def range_of(formula: str, variables: Mapping[str, Range]) -> Range:
+    """The range of what a formula comes to. `ANY_NUMBER` for what cannot be read."""
+    if len(formula) > MOST_FORMULA_CHARACTERS:
+        return ANY_NUMBER
+    try:
+        tree = ast.parse(formula.strip(), mode="eval")
+        found = _of_part(tree.body, variables)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+        return ANY_NUMBER
+    return found if found.is_bounded else ANY_NUMBER
+
+
+def _of_part(part: ast.expr, variables: Mapping[str, Range]) -> Range:
+    """The range of a part of a formula."""
+    if isinstance(part, ast.Constant):
+        return _of_constant(part.value)
+    if isinstance(part, ast.Name):
+        return variables.get(part.id, ANY_NUMBER)
+    if isinstance(part, ast.UnaryOp):
+        return _of_sign(part, _of_part(part.operand, variables))
+    if isinstance(part, ast.BinOp):
+        left = _of_part(part.left, variables)
+        right = _of_part(part.right, variables)
+        return _of_operation(part.op, left, right)
+    if isinstance(part, ast.Compare):
+        return YES_OR_NO
+    if isinstance(part, (ast.IfExp, ast.BoolOp)):
+        parts = part.values if isinstance(part, ast.BoolOp) else [part.body, part.orelse]
+        return united([_of_part(one, variables) for one in parts])
+    if isinstance(part, ast.Call) and isinstance(part.func, ast.Name):
+        given = [_of_part(one, variables) for one in part.args]
+        return _of_call(part.func.id.lower(), given)
+    return ANY_NUMBER
+
+
+def united(ranges: Sequence[Range]) -> Range:
+    """The smallest range with all of these in it."""
+    if not ranges:
+        return ANY_NUMBER
+    return Range(min(one.low for one in ranges), max(one.high for one in ranges))
+
+
+def _of_constant(value: object) -> Range:
+    if isinstance(value, (int, float)):
+        return Range(float(value), float(value))
+    return ANY_NUMBER
+
+
+def _of_sign(part: ast.UnaryOp, operand: Range) -> Range:
+    if isinstance(part.op, ast.USub):
+        return Range(-operand.high, -operand.low)
+    if isinstance(part.op, ast.UAdd):
+        return operand
+    return YES_OR_NO if isinstance(part.op, ast.Not) else ANY_NUMBER
+
+
+def _of_operation(sign: ast.operator, left: Range, right: Range) -> Range:
+    """The range of two numbers put together by +, -, *, /, //, % or **."""
+    if isinstance(sign, ast.Add):
+        return Range(left.low + right.low, left.high + right.high)
+    if isinstance(sign, ast.Sub):
+        return Range(left.low - right.high, left.high - right.low)
+    if isinstance(sign, ast.Mult):
+        return _of_corners(operator.mul, left, right)
+    if isinstance(sign, (ast.Div, ast.FloorDiv)):
+        if right.low <= 0 <= right.high:
+            return ANY_NUMBER
+        quotient = _of_corners(operator.truediv, left, right)
+        if isinstance(sign, ast.FloorDiv):
+            return Range(quotient.low - 1, quotient.high)
+        return quotient
+    if isinstance(sign, ast.Mod) and right.low > 0:
+        return Range(0, right.high)
+    if isinstance(sign, ast.Pow) and left.low >= 0 and right.low >= 0 and right.high <= HIGHEST_POWER:
+        return _of_corners(operator.pow, left, right)
+    return ANY_NUMBER
+
+
+def _of_corners(operation: Callable[[float, float], float], left: Range, right: Range) -> Range:
+    """The range of an operation that is highest and lowest where both its numbers are."""
+    return Range.around([operation(one, other) for one in left for other in right])
+
+
+def _rounded(number: float, rounded: Callable[[float], int]) -> float:
+    """A number without its fraction; infinity stays."""
+    return rounded(number) if math.isfinite(number) else number
+
+
+def _of_call(name: str, given: Sequence[Range]) -> Range:
+    """The range of a function of numbers."""
+    if not given:
+        return ANY_NUMBER
+    first = given[0]
+    if name == "min":
+        return Range(min(one.low for one in given), min(one.high for one in given))
+    if name == "max":
+        return Range(max(one.low for one in given), max(one.high for one in given))
+    if name in ("round", "int", "floor", "ceil", "float"):
+        return Range(_rounded(first.low, math.floor), _rounded(first.high, math.ceil))
+    if name == "abs":
+        return Range(0, max(abs(first.low), abs(first.high)))
+    if name == "sqrt" and first.low >= 0:
+        return Range(math.sqrt(first.low), math.sqrt(first.high))
+    return ANY_NUMBER
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/amounts.py
+#
+# How large and how many the pictures of a graph get at most, and how high the numbers that its nodes work out.
+#
+# A number in a node need not stand there: it may come from a node that only holds it, from arithmetic, from a list of
+# sizes, from the size of a picture. And pictures grow on their way: scaled in one node and again in the next, repeated,
+# put together to a batch. `Amounts` follows both from the first nodes to the last, and answers with upper bounds:
+#
+#     {"1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},                           1024 x 768, one
+#      "2": {"class_type": "ImageScaleBy", "inputs": {"image": ["1", 0], "scale_by": 4}},        4096 x 3072, one
+#      "3": {"class_type": "RepeatImageBatch", "inputs": {"image": ["2", 0], "amount": 8}},      4096 x 3072, eight
+#      "4": {"class_type": "GetImageSize", "inputs": {"image": ["3", 0]}}}                       numbers 4096, 3072 and 8
+#
+# A node is known by its inputs, as everywhere (see graph/roles), and by a word in its class where nothing else tells. A
+# picture whose size nothing tells is of the usual size. A number that nothing tells has no bound: `math.inf`.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+DRAWN_TYPES = ("IMAGE", "LATENT", "MASK", "VIDEO")  # types of what has a width and a height
+NUMBER_TYPES = ("INT", "FLOAT")
+MOST_NUMBERS_IN_TEXT = 50_000
+WRITTEN_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
+
+# Names of inputs, without their groups, by what they do to the pictures that a node is given.
+SCALES = (
+    "scale_by",
+    "upscale_by",
+    "rescale_factor",
+    "scale_factor",
+    "multiplier",
+    "factor",
+    "supersample",
+    "resize_by",
+)
+LONG_SIDES = ("longer_size", "largest_size", "longest_side", "longest_edge", "longer_edge", "max_size", "resolution")
+SHORT_SIDES = ("shorter_size", "shortest_side", "smallest_side", "short_side", "shorter_edge")
+MARGINS = {"left": 0, "right": 0, "top": 1, "bottom": 1}
+REPEATS = ("amount", "repeats", "repeat", "times")
+RESIZES = re.compile(r"crop|resiz|scal|latent", re.IGNORECASE)  # a class whose width and height are what comes out
+RESIZING = ("upscale_method", "scale_method", "resize_type", "batch_size", "length")  # inputs that say the same
+# Words in the names of classes that put pictures into one batch, or beside one another.
+BATCHES = re.compile(r"batch|list|combine|merge|join|insert|concat", re.IGNORECASE)
+STITCHES = re.compile(r"stitch|concat|grid|tile|collage|join", re.IGNORECASE)
+JOINS_TEXTS = re.compile(r"concat|join|format|append|combine|repeat|regex", re.IGNORECASE)
+CALCULATES = re.compile(r"math|calc|multipl|power|square|expon|factorial|operat", re.IGNORECASE)
+OPERATORS = ("operation", "operator", "op", "method", "mode")
+POWER = re.compile(r"pow|\*\*|\^|exp|square|fact|shift|<<", re.IGNORECASE)
+MULTIPLIED = re.compile(r"mul|[*x×]", re.IGNORECASE)
+TIMES_IN_NAME = re.compile(r"(?<![0-9a-z])(?:(\d{1,2})x|x(\d{1,2}))(?![0-9])", re.IGNORECASE)
+USUAL_TIMES = 4.0  # an upscaling model whose file does not say it
+
+
+class Pictures(NamedTuple):
+    """Bounds of the pictures that come out of a node: the sides of the largest in pixels, and how many there are."""
+
+    width: float
+    height: float
+    number: float = 1.0
+
+    @property
+    def megapixels(self) -> float:
+        """The size of the largest one."""
+        return self.width * self.height / 1e6
+
+    def scaled(self, factor: float) -> "Pictures":
+        """The same, with both sides so many times as long."""
+        return self._replace(width=self.width * factor, height=self.height * factor)
+
+
+USUAL = Pictures(1024, 1024)
+
+
+class Amounts:
+    """The bounds of one graph. `sizes` are those of the pictures that it is given, by the input that names the file.
+
+    All is worked out when the object is made, node by node, each after those that feed it: linear in the links of the
+    graph. What stands in a circle of links has no bound. Blocks.
+    """
+
+    def __init__(self, roles: Roles, sizes: Mapping[Target, Size] | None = None) -> None:
+        self._roles = roles
+        self._sizes: dict[str, Size] = {}
+        for target, size in (sizes or {}).items():
+            self._sizes[target.node_id] = size
+        self._numbers: dict[str, dict[str, Range]] = {}  # by node and by the last part of an input's name
+        self._pictures: dict[str, Pictures] = {}
+        for node_id in _fed_first(roles):
+            self._numbers[node_id] = dict(self._numbers_into(node_id))
+            self._pictures[node_id] = self._made_by(node_id)
+
+    def number(self, node_id: str, name: str) -> float | None:
+        """The highest number that an input may get, by the last part of its name: `math.inf` where nothing bounds it,
+        None where it gets none."""
+        found = self._numbers[node_id].get(name)
+        return None if found is None else found.high
+
+    def numbers(self, node_id: str) -> dict[str, float]:
+        """All of them."""
+        return {name: found.high for name, found in self._numbers[node_id].items()}
+
+    def pictures(self, node_id: str) -> Pictures:
+        """The pictures that come out of a node."""
+        return self._pictures[node_id]
+
+    def sigmas(self, node_id: str) -> float:
+        """How many steps a list of sigmas stands for that a node has written in a text, "14.6, 6.3, 0"; 0 for none."""
+        definition = self._roles.definition(node_id)
+        if definition is None or "SIGMAS" not in definition.outputs:
+            return 0.0
+        texts = [value for value in self._roles.inputs(node_id).values() if isinstance(value, str)]
+        return float(max((len(_numbers_in_text(text)) - 1 for text in texts), default=0))
+
+    # Numbers.
+
+    def _numbers_into(self, node_id: str) -> Iterator[tuple[str, Range]]:
+        """The range of each input of a node that gets a number."""
+        for name, value in self._roles.inputs(node_id).items():
+            last = last_part(name)
+            if not is_link(value):
+                number = as_number(value.get("__value__") if isinstance(value, Mapping) else value)
+                if number is not None:
+                    yield last, Range(number, number)
+                continue
+            link = self._roles.link(node_id, name)
+            if link and link.may_carry(*NUMBER_TYPES) and not link.surely_carries(*DRAWN_TYPES):
+                found = self._number_out_of(link)
+                if found:
+                    yield last, found
+
+    def _number_out_of(self, link: TypedLink) -> Range | None:
+        """The range of what comes over a link; None where nothing says that it is a number."""
+        node_id = link.source
+        if node_id not in self._numbers:  # in a circle
+            return ANY_NUMBER
+        roles = self._roles
+        held = {name: found for name, found in self._numbers[node_id].items() if name not in SEED_INPUTS}
+        inputs = roles.inputs(node_id)
+        formula = inputs.get("expression")
+        if isinstance(formula, str):
+            return range_of(formula, held)
+        if "value" in held:
+            return held["value"]
+        definition = roles.definition(node_id)
+        named = definition.output_names[link.slot : link.slot + 1] if definition else ()
+        for name in named:  # it passes on an input of that name
+            own = held.get(name.strip().lower().replace(" ", "_"))
+            if own and not roles.links_surely_carrying(node_id, *DRAWN_TYPES):
+                return own
+        of_pictures = self._number_of_pictures(link)
+        if of_pictures is not None:
+            return Range(0, of_pictures)
+        if not held and roles.links_surely_carrying(node_id, "STRING"):
+            return self._read_out_of_texts(node_id)
+        if CALCULATES.search(roles.class_type(node_id)) or any(name in inputs for name in OPERATORS):
+            return self._calculated(node_id, list(held.values()))
+        return self._chosen(node_id, held) or (ANY_NUMBER if link.surely_carries(*NUMBER_TYPES) else None)
+
+    def _number_of_pictures(self, link: TypedLink) -> float | None:
+        """What a node tells of the pictures that it is given: their width, their height, how many there are. The first
+        number that comes out of it is taken for the width, the second for the height. None where it is given none."""
+        node_id = link.source
+        if not self._roles.links_surely_carrying(node_id, *DRAWN_TYPES):
+            return None
+        about = self._pictures[node_id]
+        definition = self._roles.definition(node_id)
+        outputs = definition.outputs if definition else ()
+        numbers = [slot for slot, kind in enumerate(outputs) if kind in NUMBER_TYPES]
+        place = numbers.index(link.slot) if link.slot in numbers else len(about)
+        return about[place] if place < len(about) else max(about)
+
+    def _read_out_of_texts(self, node_id: str) -> Range:
+        """The range of a number that is read out of texts: of all numbers in those before the node, unless one of them
+        is put together, which may make a higher number of two."""
+        numbers = [0.0]
+        for source in self._roles.before([node_id], ("STRING",)):
+            if source != node_id and (self._roles.is_service(source) or JOINS_TEXTS.search(self._class(source))):
+                return ANY_NUMBER
+            for name, value in self._roles.inputs(source).items():
+                if not isinstance(value, str):
+                    continue
+                found = _numbers_in_text(value)
+                if name == "replace" and found:
+                    return ANY_NUMBER
+                numbers += found
+        return Range.around(numbers)
+
+    def _class(self, node_id: str) -> str:
+        return self._roles.class_type(node_id)
+
+    def _calculated(self, node_id: str, held: Sequence[Range]) -> Range:
+        """The range of what a node works out of its numbers, as far as its class or its operator tell how."""
+        if not held or any(not one.is_bounded for one in held):
+            return ANY_NUMBER
+        inputs = self._roles.inputs(node_id)
+        signs = [str(inputs[name]) for name in OPERATORS if isinstance(inputs.get(name), str)]
+        how = " ".join(signs) or self._class(node_id)
+        if POWER.search(how):
+            return ANY_NUMBER
+        highest = [max(abs(one.low), abs(one.high)) for one in held]
+        bound = math.prod(max(one, 1.0) for one in highest) if MULTIPLIED.search(how) else sum(highest)
+        return Range(-bound, bound)
+
+    def _chosen(self, node_id: str, held: Mapping[str, Range]) -> Range | None:
+        """The range of what a node passes on or chooses: the numbers that it is given, and those in its texts, as in
+        "1024x768 (4:3)"; of megapixels, the sides. None for a node with no number at all."""
+        ranges = [found for name, found in held.items() if name != "megapixels"]
+        for name, value in self._roles.inputs(node_id).items():
+            if isinstance(value, str) and name not in OPERATORS:
+                ranges += [Range(number, number) for number in _numbers_in_text(value)]
+        if "megapixels" in held:
+            ranges.append(Range(0, math.sqrt(max(held["megapixels"].high, 0.0) * 1e6) * 2))
+        return united(ranges) if ranges else None
+
+    # Pictures.
+
+    def _made_by(self, node_id: str) -> Pictures:
+        """What comes out of a node: the pictures that it is given, as large and as many as it makes them."""
+        given = self._given(node_id)
+        numbers = self.numbers(node_id)
+        sized = self._resized(node_id, given, numbers)
+        return sized._replace(number=self._counted(node_id, given, numbers))
+
+    def _given(self, node_id: str) -> list[Pictures]:
+        """The pictures that a node is given, or the one that it reads out of a file."""
+        if node_id in self._sizes:
+            size = self._sizes[node_id]
+            return [Pictures(size.width, size.height)]
+        links = self._roles.links_surely_carrying(node_id, *DRAWN_TYPES)
+        return [self._pictures.get(link.source, USUAL) for link in links]
+
+    def _resized(self, node_id: str, given: Sequence[Pictures], numbers: Mapping[str, float]) -> Pictures:
+        """How large the pictures are that come out of a node, the largest of those that it is given to begin with."""
+        largest = max(given, key=lambda one: one.megapixels, default=USUAL)
+        own = self._own_size(node_id, largest, numbers, is_given=bool(given))
+        if own and (not given or self._resizes(node_id)):
+            return own
+        if len(given) > 1 and self._stitches(node_id):
+            largest = Pictures(sum(one.width for one in given), max(one.height for one in given))
+        for name, side in MARGINS.items():
+            margin = max(numbers.get(name, 0.0), 0.0)
+            wider = (largest.width + margin, largest.height) if side == 0 else (largest.width, largest.height + margin)
+            largest = Pictures(*wider)
+        if not given:
+            return largest
+        factor = math.prod(max(numbers.get(name, 1.0), 1.0) for name in SCALES)
+        larger = largest.scaled(factor * self._times_of_model(node_id))
+        return max(larger, own or larger, key=lambda one: one.megapixels)
+
+    def _stitches(self, node_id: str) -> bool:
+        """Whether a node puts pictures beside one another to one larger picture."""
+        definition = self._roles.definition(node_id)
+        makes_picture = definition is None or "IMAGE" in definition.outputs
+        return makes_picture and bool(STITCHES.search(self._class(node_id)))
+
+    def _resizes(self, node_id: str) -> bool:
+        """Whether what comes out of a node has just the size that it names. In others a width may be that of a frame
+        drawn into the picture."""
+        takes = {last_part(name) for name in self._roles.inputs(node_id)}
+        return not takes.isdisjoint(RESIZING) or bool(RESIZES.search(self._class(node_id)))
+
+    def _own_size(
+        self, node_id: str, largest: Pictures, numbers: Mapping[str, float], *, is_given: bool
+    ) -> Pictures | None:
+        """The size that a node itself names: in pixels, in megapixels, or as one side of the picture it is given."""
+        names = self._roles.size_inputs(node_id)
+        if names:
+            width = numbers.get(last_part(names["width"]), math.inf)
+            height = numbers.get(last_part(names["height"]), math.inf)
+            return Pictures(max(width, 0.0), max(height, 0.0))
+        width, height = numbers.get("width", 0.0), numbers.get("height", 0.0)
+        if width > 0 or height > 0:  # the other one is 0: in proportion
+            factor = width / max(largest.width, 1.0) if width > 0 else height / max(largest.height, 1.0)
+            return largest.scaled(factor)
+        if "megapixels" in numbers:
+            return largest.scaled(math.sqrt(max(numbers["megapixels"], 0.0) / max(largest.megapixels, 1e-6)))
+        if not is_given:  # a number of another kind, such as how fine a mesh is
+            return None
+        for name in LONG_SIDES:
+            if name in numbers:
+                return largest.scaled(numbers[name] / max(largest.width, largest.height, 1.0))
+        for name in SHORT_SIDES:
+            if name in numbers:
+                return largest.scaled(numbers[name] / max(min(largest.width, largest.height), 1.0))
+        return None
+
+    def _times_of_model(self, node_id: str) -> float:
+        """How many times as wide an upscaling model makes a picture: as its file's name says, "4x-UltraSharp.pth"."""
+        links = self._roles.links_surely_carrying(node_id, "UPSCALE_MODEL")
+        if not links:
+            return 1.0
+        held = self._roles.inputs(links[0].source).values()
+        for text in [value for value in held if isinstance(value, str)]:
+            found = TIMES_IN_NAME.search(text[:200])
+            if found:
+                return max(float(found[1] or found[2]), 1.0)
+        return USUAL_TIMES
+
+    def _counted(self, node_id: str, given: Sequence[Pictures], numbers: Mapping[str, float]) -> float:
+        """How many pictures come out of a node."""
+        counts = [one.number for one in given]
+        count = max(counts, default=1.0)
+        class_type = self._class(node_id)
+        if len(counts) > 1 and BATCHES.search(class_type):
+            count = sum(counts)
+        if not given or self._roles.size_inputs(node_id):
+            count *= max(numbers.get("batch_size", 1.0), 1.0)
+        repeats = [numbers[name] for name in REPEATS if name in numbers]
+        if repeats and (class_type.startswith("Repeat") or not given or BATCHES.search(class_type)):
+            count *= max(*repeats, 1.0)
+        return count
+
+
+def _fed_first(roles: Roles) -> list[str]:
+    """All nodes of a graph, each after those that feed it; of a circle of links, in any order."""
+    order: dict[str, None] = {}
+    opened: set[str] = set()
+    for first in roles.nodes:
+        waiting = [first]
+        while waiting:
+            node_id = waiting[-1]
+            if node_id in order or node_id in opened:
+                waiting.pop()
+                order.setdefault(node_id)
+                continue
+            opened.add(node_id)
+            waiting += [link.source for link in roles.links(node_id) if link.source not in opened]
+    return list(order)
+
+
+def _numbers_in_text(text: str) -> list[float]:
+    """The numbers that a text holds, as many as count."""
+    numbers: list[float] = []
+    for found in WRITTEN_NUMBER.finditer(text):
+        if len(numbers) >= MOST_NUMBERS_IN_TEXT:
+            break
+        numbers.append(float(found[0]))
+    return numbers
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/limits.py
 #
 # What the administrator allows, checked on a finished graph, whoever put the number there.
 #
-# `check_limits` looks at every node for more steps, pixels or pictures than are allowed, and at what films are made of
-# for their seconds: what makes frames counts, and not what cuts some out of those that there are. A batch that becomes a
-# film is its frames, also where one of them is saved as a picture.
+# `check_limits` holds the highest numbers that a graph can come to (see run/amounts) against the limits: of each node its
+# steps, the size of its pictures and how many it makes; of all nodes together the steps that are sampled; and of films
+# their seconds. What makes frames counts there, and not what cuts some out of those that there are. A batch that becomes
+# a film is its frames, also where one of them is saved as a picture.
 #
-# A node is not known by its class but by its inputs: one with `width`, `height` and `batch_size` makes pictures, say. A
-# number may also come over a link, from a node that only holds it (`number_in`):
+# A node is not known by its class but by its inputs: one with `width`, `height` and `batch_size` makes pictures, say. In
 #
 #     {"5": {"class_type": "EmptyLatentImage", "inputs": {"width": ["7", 0], "height": 1024, "batch_size": 1}},
 #      "7": {"class_type": "PrimitiveInt", "inputs": {"value": 8192}}}
 #
-# has 8192 x 1024 pixels, 8.39 megapixels, and is refused where 4.2 are allowed.
+# it makes 8.39 megapixels, and is refused where 4.2 are allowed. A number that nothing bounds is refused as well.
+#
+# What a workflow of the administrator's has from its author stays allowed: of it only what the call made more is refused.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -19339,51 +19842,82 @@ MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resiz
 PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that show it to count pictures
 SIDES = ("width", "height")
 FRAME_TYPES = ("IMAGE", "LATENT", "VIDEO", "MASK", "")  # the types by which frames come to a film
+PICTURE_TYPES_MADE = ("IMAGE", "LATENT")
 MADE = ("IMAGE", "LATENT", "VIDEO", "AUDIO", "MASK")
 USUAL_FPS = 24.0  # where a graph does not say
 MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter video
-
-
-def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes: set[str]) -> None:
-    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there: steps,
-    pixels, pictures and seconds of video. One error names all of it.
-
-    `touched` are the widgets that the call set, `makes` the kinds of what the graph saves. "megapixels" and "scale_by"
-    count only where the call set them.
-    """
-    graph = workflow.graph
-    frames: dict[str, float] = {}  # of the batches that a film is made of, by node
-    first_megapixels = 0.0  # of the first size in the graph
-    exceeded: list[LimitExceeded] = []
-    for node_id, node in graph.items():
-        takes = {last_part(name) for name in node["inputs"]}
-        numbers = _numbers_in(graph, node)
-        megapixels = _megapixels_made(takes, numbers)
-        first_megapixels = first_megapixels or megapixels
-        title = node_title(graph, node_id)
-        exceeded += _over(title, "steps", numbers.get("steps", 0), limits.steps)
-        exceeded += _over(title, "width x height in megapixels", round(megapixels, 2), limits.megapixels)
-        counts_pictures = PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")
-        for name in ("batch_size", "amount"):
-            number = numbers.get(name, 1)
-            if not counts_pictures or number <= 1:
-                continue
-            are_frames = makes & FILMS and takes.isdisjoint(PARAMETERS["length"])
-            if are_frames and _leads_to_film(workflow.flow, node_id):
-                frames[node_id] = number
-            else:
-                exceeded += _over(title, name, number, limits.count)
-        if Target(node_id, "megapixels") in touched:
-            exceeded += _over(title, "megapixels", numbers.get("megapixels", 0), limits.megapixels)
-        if Target(node_id, "scale_by") in touched:
-            scaled = (first_megapixels or 1.05) * numbers.get("scale_by", 1) ** 2
-            exceeded += _over(title, "scale_by in megapixels", round(scaled, 2), limits.megapixels)
-    if makes & FILMS:
-        exceeded += _over_video(workflow, limits, frames)
-    raise_all(exceeded)
-
-
+PASSES = 4  # how often all pictures of a call may be sampled with all steps: base, refiner, a larger one, its details
+GATHERED = 16  # how many times as many pictures as may be made in a call may be put together to a batch
+ON_THE_WAY = 16  # how many times as many pixels as may be kept a picture may have before it is made smaller
 MOST_LIMITS_TOLD = 6  # of all limits that one call exceeds
+# What amounts are called that are no input's.
+PIXELS = "width x height in megapixels"
+SAMPLED = "steps of all samplers together"
+SECONDS = "seconds of video"
+LARGEST = "megapixels of a picture"
+NUMBER_OF_PICTURES = "the number of pictures"
+# What is not told beside a number in a node that comes to the same.
+TOLD_BY = {LARGEST: {PIXELS, "megapixels", "scale_by in megapixels"}, NUMBER_OF_PICTURES: {"batch_size", "amount"}}
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What a graph comes to at one place, and what is allowed there."""
+
+    node_id: str  # "" for all nodes together
+    name: str  # of the input, or of what is counted: "width x height in megapixels"
+    value: float  # `math.inf` where nothing bounds it
+    allowed: float
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where it is, for the same place of another graph."""
+        return self.node_id, self.name
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is more than is allowed."""
+        return self.value > self.allowed
+
+    def error(self, graph: Graph) -> LimitExceeded:
+        """The error for it."""
+        allowed = f"the administrator allows {self.allowed:g}"
+        if self.name == SECONDS:
+            value = "any number of" if self.value == math.inf else f"{self.value:.1f}"
+            message = f"The video would have {value} seconds, and {allowed}."
+            return LimitExceeded(message, f"Ask for at most {self.allowed:g} seconds, or for fewer frames.")
+        title = node_title(graph, self.node_id) if self.node_id else "The workflow"
+        if self.value == math.inf:
+            message = f"{title} works with {self.name} that no number in the workflow bounds, and {allowed}."
+            return LimitExceeded(message, f"Write a number of at most {self.allowed:g} into the node itself.")
+        message = f"{title} has {round(self.value, 2):g} as {self.name}, and {allowed}."
+        return LimitExceeded(message, f"Ask for at most {self.allowed:g}.")
+
+
+def check_limits(
+    workflow: Workflow,
+    limits: Limits,
+    touched: set[Target],
+    makes: set[str],
+    *,
+    sizes: Mapping[Target, Size] | None = None,
+    saved: Workflow | None = None,
+) -> None:
+    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there: steps,
+    pixels, pictures and seconds of video. One error names all of it. Blocks.
+
+    `touched` are the widgets that the call set, `makes` the kinds of what the graph saves, `sizes` those of the
+    pictures that it is given, by the inputs that name them. `saved` is the workflow as its author left it, where that
+    was the administrator: what it comes to by itself is allowed.
+    """
+    counting = _Counting(workflow, limits, touched, makes, sizes)
+    over = [amount for amount in counting.amounts() if amount.is_over]
+    if over and saved:
+        usual = {amount.place: amount for amount in _Counting(saved, limits, touched, makes, sizes).amounts()}
+        over = [amount for amount in over if counting.is_more(amount, usual.get(amount.place))]
+    names = {amount.name for amount in over}
+    told = [amount for amount in over if names.isdisjoint(TOLD_BY.get(amount.name, ()))]
+    raise_all([amount.error(workflow.graph) for amount in told])
 
 
 def raise_all(exceeded: Sequence[LimitExceeded]) -> None:
@@ -19396,61 +19930,159 @@ def raise_all(exceeded: Sequence[LimitExceeded]) -> None:
     raise LimitExceeded(" ".join(messages), " ".join(hints))
 
 
-def _leads_to_film(flow: Flow, node_id: str) -> bool:
-    """Whether what a node makes becomes a film."""
-    behind = flow.behind([node_id], FRAME_TYPES)
-    return any(kind in FILMS for node, kind in made_by(flow) if node in behind)
+class _Counting:
+    """What one graph comes to, at each of its nodes and in all."""
 
+    def __init__(
+        self,
+        workflow: Workflow,
+        limits: Limits,
+        touched: set[Target],
+        makes: set[str],
+        sizes: Mapping[Target, Size] | None,
+    ) -> None:
+        self._graph = workflow.graph
+        self._flow = workflow.flow
+        self._limits = limits
+        self._touched = touched
+        self._makes_film = bool(makes & FILMS)
+        self._most = Amounts(workflow.flow, sizes)
+        self._frames: dict[str, float] = {}  # of the batches that a film is made of, by node
 
-def _over(title: str, name: str, value: float, allowed: float) -> list[LimitExceeded]:
-    """An error, or none: a node has a higher value under a name than is allowed."""
-    if value <= allowed:
-        return []
-    message = f"{title} has {value:g} as {name}, and the administrator allows {allowed:g}."
-    return [LimitExceeded(message, f"Ask for at most {allowed:g}.")]
+    def amounts(self) -> list[Amount]:
+        """All that is limited, whether it is over its limit or not."""
+        amounts: list[Amount] = []
+        for node_id in self._graph:
+            amounts += self._steps_of(node_id)
+            amounts += self._pixels_of(node_id)
+            amounts += self._pictures_of(node_id)
+        amounts += self._grown()
+        amounts.append(self._sampled())
+        if self._makes_film:
+            amounts.append(Amount("", SECONDS, self._seconds(), self._limits.video_seconds))
+        return amounts
 
+    def is_more(self, amount: Amount, usual: Amount | None) -> bool:
+        """Whether an amount is more than the author's own, so that the call is what made it more. Where neither has a
+        bound, it is the call's if that set something before the node."""
+        if usual is None:
+            return True
+        if amount.value == math.inf == usual.value:
+            before = self._flow.before([amount.node_id] if amount.node_id else self._graph)
+            return any(target.node_id in before for target in self._touched)
+        times = self._limits.count if amount.name == SAMPLED else 1  # several of what the author makes one of
+        return amount.value > usual.value * times
 
-def _megapixels_made(takes: set[str], numbers: Mapping[str, float]) -> float:
-    """How many megapixels a node makes that takes these inputs, by the numbers in them; 0 for one that makes none."""
-    if MAKES_PIXELS.isdisjoint(takes) or not numbers.keys() >= set(SIDES):
-        return 0.0
-    width, height = numbers["width"], numbers["height"]
-    return (width or height) * (height or width) / 1e6  # a side of 0 is for "in proportion"
+    # What each node has by its own inputs.
 
+    def _steps_of(self, node_id: str) -> Iterator[Amount]:
+        """The steps of a node, also those that it has as a list of sigmas."""
+        steps = self._most.numbers(node_id).get("steps", 0.0)
+        yield Amount(node_id, "steps", max(steps, self._most.sigmas(node_id)), self._limits.steps)
 
-def _numbers_in(graph: Graph, node: Mapping[str, Any]) -> dict[str, float]:
-    """The inputs of a node that get a number, by the last part of their names: {"width": 1024.0, "steps": 20.0}."""
-    numbers = {}
-    for name, value in node["inputs"].items():
-        number = number_in(graph, value)
-        if number is not None:
-            numbers[last_part(name)] = number
-    return numbers
+    def _pixels_of(self, node_id: str) -> Iterator[Amount]:
+        """The megapixels that a node makes of a width and a height. What scales pictures counts against the same limit
+        where the call chose how far."""
+        numbers, allowed = self._most.numbers(node_id), self._limits.megapixels
+        takes = self._takes(node_id)
+        width, height = numbers.get("width", 0.0), numbers.get("height", 0.0)
+        if not MAKES_PIXELS.isdisjoint(takes) and numbers.keys() >= set(SIDES) and (width or height):
+            # A side of 0 is for "in proportion".
+            yield Amount(node_id, PIXELS, (width or height) * (height or width) / 1e6, allowed)
+        if Target(node_id, "megapixels") in self._touched:
+            yield Amount(node_id, "megapixels", numbers.get("megapixels", 0.0), allowed)
+        if Target(node_id, "scale_by") in self._touched:
+            yield Amount(node_id, "scale_by in megapixels", self._most.pictures(node_id).megapixels, allowed)
 
+    def _pictures_of(self, node_id: str) -> Iterator[Amount]:
+        """How many pictures a node makes by its own number. Of what becomes a film they are noted as its frames."""
+        takes = self._takes(node_id)
+        repeats = self._flow.class_type(node_id).startswith("Repeat")
+        if not repeats and PICTURE_MAKER.isdisjoint(takes):
+            return
+        numbers = self._most.numbers(node_id)
+        for name in ("batch_size", "amount"):
+            number = numbers.get(name, 1.0)
+            if number <= 1:
+                continue
+            has_length = not takes.isdisjoint(PARAMETERS["length"])
+            if self._makes_film and not has_length and self._leads_to_film(node_id):
+                self._frames[node_id] = max(number, self._most.pictures(node_id).number)
+            else:
+                yield Amount(node_id, name, number, self._limits.count)
 
-def _over_video(workflow: Workflow, limits: Limits, frames: Mapping[str, float]) -> list[LimitExceeded]:
-    """An error, or none: a video would be longer than is allowed."""
-    seconds, allowed = video_seconds(workflow, frames), limits.video_seconds
-    if seconds <= allowed:
-        return []
-    message = f"The video would have {seconds:.1f} seconds, and the administrator allows {allowed:g}."
-    return [LimitExceeded(message, f"Ask for at most {allowed:g} seconds, or for fewer frames.")]
+    def _takes(self, node_id: str) -> set[str]:
+        return {last_part(name) for name in self._flow.inputs(node_id)}
 
+    def _leads_to_film(self, node_id: str) -> bool:
+        """Whether what a node makes becomes a film."""
+        behind = self._flow.behind([node_id], FRAME_TYPES)
+        return any(kind in FILMS for node, kind in made_by(self._flow) if node in behind)
 
-def frame_rate(graph: Graph) -> float:
-    """The frames a second of the videos that a graph makes, the lowest of several."""
-    return min(_numbers_of("fps", graph, graph), default=USUAL_FPS)
+    # What comes together along the links.
 
+    def _grown(self) -> Iterator[Amount]:
+        """The pictures that are too large or too many because several nodes add up, at the first of these nodes."""
+        for node_id in self._graph:
+            if not self._made_types(node_id) and not self._flow.is_output(node_id):
+                continue
+            before = [link.source for link in self._flow.links_surely_carrying(node_id, *PICTURE_TYPES_MADE)]
+            for amount_of in (self._largest, self._number):
+                if not any(amount_of(source).is_over for source in before):
+                    yield amount_of(node_id)
 
-def video_seconds(workflow: Workflow, frames: Mapping[str, float]) -> float:
-    """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says.
-    `frames` are those of batches, by node."""
-    graph, flow = workflow.graph, workflow.flow
-    fps = min(max(frame_rate(graph), 1.0), MOST_FPS)
-    making = [node_id for node_id in graph if _makes_frames(flow, node_id)]
-    lengths = [*_numbers_of("length", graph, making), *frames.values()]
-    by_frames = [length / fps for length in lengths]
-    return max([*_numbers_of("seconds", graph, making), *by_frames], default=0.0)
+    def _largest(self, node_id: str) -> Amount:
+        """The size of a node's largest picture. One that is only enlarged may be larger than one that is made, and on
+        its way larger than it is kept: an upscaling model always makes it four times as wide, say."""
+        allowed = self._limits.megapixels
+        if "LATENT" not in self._made_types(node_id):
+            allowed = max(allowed, self._limits.upscaled_megapixels)
+            if not self._flow.is_output(node_id):
+                allowed *= ON_THE_WAY
+        return Amount(node_id, LARGEST, self._most.pictures(node_id).megapixels, allowed)
+
+    def _number(self, node_id: str) -> Amount:
+        """How many pictures come out of a node; of a film, none that count. More may be put together than made."""
+        number = 0.0 if self._makes_film else self._most.pictures(node_id).number
+        allowed = self._limits.count if self._flow.is_maker(node_id) else self._limits.count * GATHERED
+        return Amount(node_id, NUMBER_OF_PICTURES, number, allowed)
+
+    def _made_types(self, node_id: str) -> set[str]:
+        """The types of pictures that other nodes get from a node."""
+        return {link.type for link in self._flow.out_of[node_id]} & set(PICTURE_TYPES_MADE)
+
+    def _sampled(self) -> Amount:
+        """The steps of all samplers together, each as often as it makes pictures."""
+        total = 0.0
+        for node_id in self._graph:
+            if self._flow.is_sampler(node_id):
+                count = 1.0 if self._makes_film else max(self._most.pictures(node_id).number, 1.0)
+                total += self._steps_sampled(node_id) * count
+        return Amount("", SAMPLED, total, self._limits.steps * self._limits.count * PASSES)
+
+    def _steps_sampled(self, node_id: str) -> float:
+        """The steps of one sampler: its own, or those of its parts together; of a schedule that it shares, its part."""
+        steps = 0.0
+        for part in self._flow.parts(node_id):
+            steps += max(self._most.numbers(part).get("steps", 0.0), self._most.sigmas(part))
+        numbers = self._most.numbers(node_id)
+        end = min(numbers.get("end_at_step", steps), steps)
+        return max(end - max(numbers.get("start_at_step", 0.0), 0.0), 0.0)
+
+    def _seconds(self) -> float:
+        """How long the longest video is, in seconds: by its frames and their rate, or as it says."""
+        fps = min(max(frame_rate(self._graph), 1.0), MOST_FPS)
+        making = [node_id for node_id in self._graph if _makes_frames(self._flow, node_id)]
+        lengths = [*self._numbers_of("length", making), *self._frames.values()]
+        by_frames = [length / fps for length in lengths]
+        return max([*self._numbers_of("seconds", making), *by_frames], default=0.0)
+
+    def _numbers_of(self, parameter: str, node_ids: Iterable[str]) -> Iterator[float]:
+        """The numbers in all inputs of these nodes whose names are those of the parameter."""
+        for node_id in node_ids:
+            for name, number in self._most.numbers(node_id).items():
+                if name in PARAMETERS[parameter]:
+                    yield number
 
 
 def _makes_frames(flow: Flow, node_id: str) -> bool:
@@ -19464,20 +20096,18 @@ def _makes_frames(flow: Flow, node_id: str) -> bool:
     return bool(flow.links_surely_carrying(node_id, "MODEL", "VAE"))
 
 
-def _numbers_of(parameter: str, graph: Graph, node_ids: Iterable[str]) -> list[float]:
-    """The numbers, without zeros, in all inputs of these nodes whose names are those of the parameter."""
-    numbers: list[float] = []
-    for node_id in node_ids:
-        for name, value in graph[node_id]["inputs"].items():
-            number = None
-            if last_part(name) in PARAMETERS[parameter]:
-                number = number_in(graph, value)
-            if number:
-                numbers.append(number)
-    return numbers
+def frame_rate(graph: Graph) -> float:
+    """The frames a second of the videos that a graph makes, the lowest of several."""
+    rates: list[float] = []
+    for node in graph.values():
+        for name, value in node["inputs"].items():
+            rate = _held(graph, value) if last_part(name) in PARAMETERS["fps"] else None
+            if rate:
+                rates.append(rate)
+    return min(rates, default=USUAL_FPS)
 
 
-def number_in(graph: Graph, value: Any) -> float | None:
+def _held(graph: Graph, value: Any) -> float | None:
     """The number that an input gets, or None: its own, also written as text or wrapped in `__value__`, or that of the
     node it is linked to, if that only holds one."""
     for _ in range(8):
@@ -20316,7 +20946,8 @@ async def place_files(
 
     as_text = {item.target for item in inputs if item.as_text}
     names = await FILES.run(_stored_names, placed, as_text)
-    choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed))
+    sizes = {target: file.size for target, file in placed.items() if file.size}
+    choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed), sizes=sizes)
     unfilled = [item for item in inputs if item.needed and item.target not in placed]
     choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
     notes += left_out
@@ -20600,9 +21231,10 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     exceeded = binding.exceeded
     if binding.size_exceeded:  # the graph holds another size than the one that was asked for
         limits = replace(limits, megapixels=math.inf)
+    as_saved = workflow if choice.saved and not choice.from_user else None
     for one in ready:
         try:
-            check_limits(one, limits, touched, makes)
+            check_limits(one, limits, touched, makes, sizes=choice.sizes, saved=as_saved)
         except LimitExceeded as error:
             exceeded.append(error)
     raise_all(exceeded)

@@ -11,7 +11,18 @@ import pytest
 import comfyui_tool as tool
 from tests.support.conversion import template
 from tests.support.pictures import opened, still, unread
-from tests.support.runs import loading, models_of, order, pasted, run_wish, save, sent, settings, small_graph
+from tests.support.runs import (
+    loading,
+    models_of,
+    order,
+    pasted,
+    pasted_by_user,
+    run_wish,
+    save,
+    sent,
+    settings,
+    small_graph,
+)
 from tests.support.stand_in import DEFAULT_MODELS, StandIn
 from tests.support.stand_in.files import Place
 
@@ -265,11 +276,18 @@ async def test_limits_hold_for_every_workflow_and_way_of_naming(comfy: StandIn, 
     assert comfy.prompts == []
 
 
-async def test_a_limit_holds_for_what_the_author_saved(comfy: StandIn) -> None:
+async def test_a_limit_holds_for_what_a_user_pasted(comfy: StandIn) -> None:
     saved = small_graph(comfy)
     saved["3"]["inputs"]["steps"] = 150
     with pytest.raises(tool.LimitExceeded, match='"KSampler" has 150 as steps, and the administrator allows 100'):
-        await run_wish(comfy, order("x"), pasted(x=saved))
+        await run_wish(comfy, order("x"), pasted_by_user(x=saved))
+
+
+async def test_what_the_administrator_saved_runs_as_it_is(comfy: StandIn) -> None:
+    saved = small_graph(comfy)
+    saved["3"]["inputs"]["steps"] = 150
+    await run_wish(comfy, order("x"), pasted(x=saved))
+    assert sent(comfy, "KSampler")["steps"] == 150
 
 
 # --- LoRAs and models ---

@@ -19,6 +19,7 @@ from tests.support.runs import (
     loading,
     order,
     pasted,
+    pasted_by_user,
     run_wish,
     save,
     sent,
@@ -64,7 +65,7 @@ async def test_numbers_are_counted_however_they_are_written(comfy: StandIn, held
     nodes = small_graph(comfy)
     nodes["3"]["inputs"]["steps"] = held
     with pytest.raises(tool.LimitExceeded, match="150"):
-        await run_wish(comfy, order("x"), pasted(x=nodes))
+        await run_wish(comfy, order("x"), pasted_by_user(x=nodes))
 
 
 @pytest.mark.parametrize(

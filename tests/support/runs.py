@@ -185,6 +185,11 @@ def pasted(**workflows: Any) -> tool.Catalogue:
     return tool.Catalogue(tool.read_pasted(json.dumps(workflows), "administrator", "The valve").entries)
 
 
+def pasted_by_user(**workflows: Any) -> tool.Catalogue:
+    """A catalogue of what a user pasted."""
+    return tool.Catalogue(tool.read_pasted(json.dumps(workflows), "user", "The valve").entries)
+
+
 def sent(comfy: StandIn, title: str) -> Any:
     """The inputs of the node with that title, or of that class, in the last prompt."""
     nodes = comfy.prompts[-1]["prompt"].values()

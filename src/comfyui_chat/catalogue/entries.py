@@ -46,6 +46,7 @@ SOURCES = (
     TEMPLATE,
     "bundled",
 )  # in the order in which they are searched
+USERS_SOURCES = ("attached", "user")  # those that a user chooses freely
 ATTACHED = "attached"  # the name, and the source, of the workflow in a file that is attached to the chat
 
 

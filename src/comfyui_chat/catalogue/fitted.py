@@ -22,7 +22,7 @@ from ..names import closest, find_name, names_with_words, quoted, shortened
 from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
 from ..threads import FILES
 from ..values import Argument
-from .entries import Entry, Family, ModelNeed
+from .entries import USERS_SOURCES, Entry, Family, ModelNeed
 from .missing import AbsentFile, file_path, nodes_missing
 from .naming import family_by_name, several_meant, taken_for
 from .request import AS_SAVED, FittedWorkflow
@@ -178,7 +178,8 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     """A workflow that is not bundled, as its author saved it, with the model that was asked for, and with its other
     model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
     `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
-    return await fit_workflow(server, await read_entry(server, entry), model)
+    fitted = await fit_workflow(server, await read_entry(server, entry), model)
+    return replace(fitted, from_user=entry.source in USERS_SOURCES)
 
 
 async def fit_workflow(server: ComfyUIServer, workflow: Workflow, model: Argument | None) -> FittedWorkflow:

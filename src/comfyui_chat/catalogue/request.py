@@ -98,7 +98,7 @@ class Request:
 @dataclass(frozen=True)
 class FittedWorkflow:
     """A workflow that this server can run, with its definitions of the nodes, and with its model files set.
-    `run/inputs.py` adds `wanting` and `picture`."""
+    `run/inputs.py` adds `wanting`, `picture` and `sizes`."""
 
     workflow: Workflow
     family: Family
@@ -108,6 +108,8 @@ class FittedWorkflow:
     wanting: Mapping[Target, str] = field(default_factory=dict)  # input files that it still has to be given
     task: str = ""  # of a bundled one
     picture: Size | None = None  # of the first picture that it works on
+    sizes: Mapping[Target, Size] = field(default_factory=dict)  # of the pictures that it is given
+    from_user: bool = False  # attached to the chat or pasted by the user, and not put there by the administrator
 
     @property
     def saved(self) -> bool:

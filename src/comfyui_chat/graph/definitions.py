@@ -28,6 +28,8 @@ from typing import Any
 from ..bounds import MOST_NAMES_IN_LIST
 from ..values import is_number, list_of, object_of, text_of
 
+MOST_OUTPUT_NAME = 200  # characters
+
 
 def last_part(name: str) -> str:
     """The name of an input without that of the group that it is in: "width" of "resize_type.width"."""
@@ -121,6 +123,7 @@ class NodeDefinition:
     inputs: Mapping[str, InputSpec]
     title: str = ""  # the name that ComfyUI's page shows for it
     outputs: tuple[str, ...] = ()  # their types
+    output_names: tuple[str, ...] = ()  # what the page calls them: "width", "MODEL"
     is_output: bool = False  # runs for its own sake: saves or shows something
     widgets: tuple["Widget", ...] = ()  # in the order of their slots, for graph/ui_values
     price: PriceTag | None = None  # of a partner node; None for one that costs nothing
@@ -134,6 +137,7 @@ class NodeDefinition:
             inputs=parse_inputs(raw.get("input")),
             title=str(raw.get("display_name") or class_type),
             outputs=tuple("COMBO" if isinstance(kind, list) else str(kind) for kind in list_of(raw.get("output"))),
+            output_names=tuple(str(name)[:MOST_OUTPUT_NAME] for name in list_of(raw.get("output_name"))),
             is_output=bool(raw.get("output_node")),
             widgets=parse_widgets(raw.get("input"), raw.get("input_order")),
             price=PriceTag.parse(raw),

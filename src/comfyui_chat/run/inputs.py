@@ -94,7 +94,8 @@ async def place_files(
 
     as_text = {item.target for item in inputs if item.as_text}
     names = await FILES.run(_stored_names, placed, as_text)
-    choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed))
+    sizes = {target: file.size for target, file in placed.items() if file.size}
+    choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed), sizes=sizes)
     unfilled = [item for item in inputs if item.needed and item.target not in placed]
     choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
     notes += left_out

@@ -1,19 +1,23 @@
 """What the administrator allows, checked on a finished graph, whoever put the number there.
 
-`check_limits` looks at every node for more steps, pixels or pictures than are allowed, and at what films are made of
-for their seconds: what makes frames counts, and not what cuts some out of those that there are. A batch that becomes a
-film is its frames, also where one of them is saved as a picture.
+`check_limits` holds the highest numbers that a graph can come to (see run/amounts) against the limits: of each node its
+steps, the size of its pictures and how many it makes; of all nodes together the steps that are sampled; and of films
+their seconds. What makes frames counts there, and not what cuts some out of those that there are. A batch that becomes
+a film is its frames, also where one of them is saved as a picture.
 
-A node is not known by its class but by its inputs: one with `width`, `height` and `batch_size` makes pictures, say. A
-number may also come over a link, from a node that only holds it (`number_in`):
+A node is not known by its class but by its inputs: one with `width`, `height` and `batch_size` makes pictures, say. In
 
     {"5": {"class_type": "EmptyLatentImage", "inputs": {"width": ["7", 0], "height": 1024, "batch_size": 1}},
      "7": {"class_type": "PrimitiveInt", "inputs": {"value": 8192}}}
 
-has 8192 x 1024 pixels, 8.39 megapixels, and is refused where 4.2 are allowed.
+it makes 8.39 megapixels, and is refused where 4.2 are allowed. A number that nothing bounds is refused as well.
+
+What a workflow of the administrator's has from its author stays allowed: of it only what the call made more is refused.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import LimitExceeded
@@ -23,7 +27,9 @@ from ..graph.input_names import PARAMETERS
 from ..graph.nodes import Graph, Target, is_link, node_inputs, node_title
 from ..graph.search import Flow
 from ..graph.workflow import Workflow
+from ..sizes import Size
 from ..values import as_number
+from .amounts import Amounts
 from .fleet import Limits
 
 # Inputs beside width and height that show a node to make pixels of them, and not only to tell a model or a text.
@@ -31,51 +37,82 @@ MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resiz
 PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that show it to count pictures
 SIDES = ("width", "height")
 FRAME_TYPES = ("IMAGE", "LATENT", "VIDEO", "MASK", "")  # the types by which frames come to a film
+PICTURE_TYPES_MADE = ("IMAGE", "LATENT")
 MADE = ("IMAGE", "LATENT", "VIDEO", "AUDIO", "MASK")
 USUAL_FPS = 24.0  # where a graph does not say
 MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter video
-
-
-def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes: set[str]) -> None:
-    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there: steps,
-    pixels, pictures and seconds of video. One error names all of it.
-
-    `touched` are the widgets that the call set, `makes` the kinds of what the graph saves. "megapixels" and "scale_by"
-    count only where the call set them.
-    """
-    graph = workflow.graph
-    frames: dict[str, float] = {}  # of the batches that a film is made of, by node
-    first_megapixels = 0.0  # of the first size in the graph
-    exceeded: list[LimitExceeded] = []
-    for node_id, node in graph.items():
-        takes = {last_part(name) for name in node["inputs"]}
-        numbers = _numbers_in(graph, node)
-        megapixels = _megapixels_made(takes, numbers)
-        first_megapixels = first_megapixels or megapixels
-        title = node_title(graph, node_id)
-        exceeded += _over(title, "steps", numbers.get("steps", 0), limits.steps)
-        exceeded += _over(title, "width x height in megapixels", round(megapixels, 2), limits.megapixels)
-        counts_pictures = PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")
-        for name in ("batch_size", "amount"):
-            number = numbers.get(name, 1)
-            if not counts_pictures or number <= 1:
-                continue
-            are_frames = makes & FILMS and takes.isdisjoint(PARAMETERS["length"])
-            if are_frames and _leads_to_film(workflow.flow, node_id):
-                frames[node_id] = number
-            else:
-                exceeded += _over(title, name, number, limits.count)
-        if Target(node_id, "megapixels") in touched:
-            exceeded += _over(title, "megapixels", numbers.get("megapixels", 0), limits.megapixels)
-        if Target(node_id, "scale_by") in touched:
-            scaled = (first_megapixels or 1.05) * numbers.get("scale_by", 1) ** 2
-            exceeded += _over(title, "scale_by in megapixels", round(scaled, 2), limits.megapixels)
-    if makes & FILMS:
-        exceeded += _over_video(workflow, limits, frames)
-    raise_all(exceeded)
-
-
+PASSES = 4  # how often all pictures of a call may be sampled with all steps: base, refiner, a larger one, its details
+GATHERED = 16  # how many times as many pictures as may be made in a call may be put together to a batch
+ON_THE_WAY = 16  # how many times as many pixels as may be kept a picture may have before it is made smaller
 MOST_LIMITS_TOLD = 6  # of all limits that one call exceeds
+# What amounts are called that are no input's.
+PIXELS = "width x height in megapixels"
+SAMPLED = "steps of all samplers together"
+SECONDS = "seconds of video"
+LARGEST = "megapixels of a picture"
+NUMBER_OF_PICTURES = "the number of pictures"
+# What is not told beside a number in a node that comes to the same.
+TOLD_BY = {LARGEST: {PIXELS, "megapixels", "scale_by in megapixels"}, NUMBER_OF_PICTURES: {"batch_size", "amount"}}
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What a graph comes to at one place, and what is allowed there."""
+
+    node_id: str  # "" for all nodes together
+    name: str  # of the input, or of what is counted: "width x height in megapixels"
+    value: float  # `math.inf` where nothing bounds it
+    allowed: float
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where it is, for the same place of another graph."""
+        return self.node_id, self.name
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is more than is allowed."""
+        return self.value > self.allowed
+
+    def error(self, graph: Graph) -> LimitExceeded:
+        """The error for it."""
+        allowed = f"the administrator allows {self.allowed:g}"
+        if self.name == SECONDS:
+            value = "any number of" if self.value == math.inf else f"{self.value:.1f}"
+            message = f"The video would have {value} seconds, and {allowed}."
+            return LimitExceeded(message, f"Ask for at most {self.allowed:g} seconds, or for fewer frames.")
+        title = node_title(graph, self.node_id) if self.node_id else "The workflow"
+        if self.value == math.inf:
+            message = f"{title} works with {self.name} that no number in the workflow bounds, and {allowed}."
+            return LimitExceeded(message, f"Write a number of at most {self.allowed:g} into the node itself.")
+        message = f"{title} has {round(self.value, 2):g} as {self.name}, and {allowed}."
+        return LimitExceeded(message, f"Ask for at most {self.allowed:g}.")
+
+
+def check_limits(
+    workflow: Workflow,
+    limits: Limits,
+    touched: set[Target],
+    makes: set[str],
+    *,
+    sizes: Mapping[Target, Size] | None = None,
+    saved: Workflow | None = None,
+) -> None:
+    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there: steps,
+    pixels, pictures and seconds of video. One error names all of it. Blocks.
+
+    `touched` are the widgets that the call set, `makes` the kinds of what the graph saves, `sizes` those of the
+    pictures that it is given, by the inputs that name them. `saved` is the workflow as its author left it, where that
+    was the administrator: what it comes to by itself is allowed.
+    """
+    counting = _Counting(workflow, limits, touched, makes, sizes)
+    over = [amount for amount in counting.amounts() if amount.is_over]
+    if over and saved:
+        usual = {amount.place: amount for amount in _Counting(saved, limits, touched, makes, sizes).amounts()}
+        over = [amount for amount in over if counting.is_more(amount, usual.get(amount.place))]
+    names = {amount.name for amount in over}
+    told = [amount for amount in over if names.isdisjoint(TOLD_BY.get(amount.name, ()))]
+    raise_all([amount.error(workflow.graph) for amount in told])
 
 
 def raise_all(exceeded: Sequence[LimitExceeded]) -> None:
@@ -88,61 +125,159 @@ def raise_all(exceeded: Sequence[LimitExceeded]) -> None:
     raise LimitExceeded(" ".join(messages), " ".join(hints))
 
 
-def _leads_to_film(flow: Flow, node_id: str) -> bool:
-    """Whether what a node makes becomes a film."""
-    behind = flow.behind([node_id], FRAME_TYPES)
-    return any(kind in FILMS for node, kind in made_by(flow) if node in behind)
+class _Counting:
+    """What one graph comes to, at each of its nodes and in all."""
 
+    def __init__(
+        self,
+        workflow: Workflow,
+        limits: Limits,
+        touched: set[Target],
+        makes: set[str],
+        sizes: Mapping[Target, Size] | None,
+    ) -> None:
+        self._graph = workflow.graph
+        self._flow = workflow.flow
+        self._limits = limits
+        self._touched = touched
+        self._makes_film = bool(makes & FILMS)
+        self._most = Amounts(workflow.flow, sizes)
+        self._frames: dict[str, float] = {}  # of the batches that a film is made of, by node
 
-def _over(title: str, name: str, value: float, allowed: float) -> list[LimitExceeded]:
-    """An error, or none: a node has a higher value under a name than is allowed."""
-    if value <= allowed:
-        return []
-    message = f"{title} has {value:g} as {name}, and the administrator allows {allowed:g}."
-    return [LimitExceeded(message, f"Ask for at most {allowed:g}.")]
+    def amounts(self) -> list[Amount]:
+        """All that is limited, whether it is over its limit or not."""
+        amounts: list[Amount] = []
+        for node_id in self._graph:
+            amounts += self._steps_of(node_id)
+            amounts += self._pixels_of(node_id)
+            amounts += self._pictures_of(node_id)
+        amounts += self._grown()
+        amounts.append(self._sampled())
+        if self._makes_film:
+            amounts.append(Amount("", SECONDS, self._seconds(), self._limits.video_seconds))
+        return amounts
 
+    def is_more(self, amount: Amount, usual: Amount | None) -> bool:
+        """Whether an amount is more than the author's own, so that the call is what made it more. Where neither has a
+        bound, it is the call's if that set something before the node."""
+        if usual is None:
+            return True
+        if amount.value == math.inf == usual.value:
+            before = self._flow.before([amount.node_id] if amount.node_id else self._graph)
+            return any(target.node_id in before for target in self._touched)
+        times = self._limits.count if amount.name == SAMPLED else 1  # several of what the author makes one of
+        return amount.value > usual.value * times
 
-def _megapixels_made(takes: set[str], numbers: Mapping[str, float]) -> float:
-    """How many megapixels a node makes that takes these inputs, by the numbers in them; 0 for one that makes none."""
-    if MAKES_PIXELS.isdisjoint(takes) or not numbers.keys() >= set(SIDES):
-        return 0.0
-    width, height = numbers["width"], numbers["height"]
-    return (width or height) * (height or width) / 1e6  # a side of 0 is for "in proportion"
+    # What each node has by its own inputs.
 
+    def _steps_of(self, node_id: str) -> Iterator[Amount]:
+        """The steps of a node, also those that it has as a list of sigmas."""
+        steps = self._most.numbers(node_id).get("steps", 0.0)
+        yield Amount(node_id, "steps", max(steps, self._most.sigmas(node_id)), self._limits.steps)
 
-def _numbers_in(graph: Graph, node: Mapping[str, Any]) -> dict[str, float]:
-    """The inputs of a node that get a number, by the last part of their names: {"width": 1024.0, "steps": 20.0}."""
-    numbers = {}
-    for name, value in node["inputs"].items():
-        number = number_in(graph, value)
-        if number is not None:
-            numbers[last_part(name)] = number
-    return numbers
+    def _pixels_of(self, node_id: str) -> Iterator[Amount]:
+        """The megapixels that a node makes of a width and a height. What scales pictures counts against the same limit
+        where the call chose how far."""
+        numbers, allowed = self._most.numbers(node_id), self._limits.megapixels
+        takes = self._takes(node_id)
+        width, height = numbers.get("width", 0.0), numbers.get("height", 0.0)
+        if not MAKES_PIXELS.isdisjoint(takes) and numbers.keys() >= set(SIDES) and (width or height):
+            # A side of 0 is for "in proportion".
+            yield Amount(node_id, PIXELS, (width or height) * (height or width) / 1e6, allowed)
+        if Target(node_id, "megapixels") in self._touched:
+            yield Amount(node_id, "megapixels", numbers.get("megapixels", 0.0), allowed)
+        if Target(node_id, "scale_by") in self._touched:
+            yield Amount(node_id, "scale_by in megapixels", self._most.pictures(node_id).megapixels, allowed)
 
+    def _pictures_of(self, node_id: str) -> Iterator[Amount]:
+        """How many pictures a node makes by its own number. Of what becomes a film they are noted as its frames."""
+        takes = self._takes(node_id)
+        repeats = self._flow.class_type(node_id).startswith("Repeat")
+        if not repeats and PICTURE_MAKER.isdisjoint(takes):
+            return
+        numbers = self._most.numbers(node_id)
+        for name in ("batch_size", "amount"):
+            number = numbers.get(name, 1.0)
+            if number <= 1:
+                continue
+            has_length = not takes.isdisjoint(PARAMETERS["length"])
+            if self._makes_film and not has_length and self._leads_to_film(node_id):
+                self._frames[node_id] = max(number, self._most.pictures(node_id).number)
+            else:
+                yield Amount(node_id, name, number, self._limits.count)
 
-def _over_video(workflow: Workflow, limits: Limits, frames: Mapping[str, float]) -> list[LimitExceeded]:
-    """An error, or none: a video would be longer than is allowed."""
-    seconds, allowed = video_seconds(workflow, frames), limits.video_seconds
-    if seconds <= allowed:
-        return []
-    message = f"The video would have {seconds:.1f} seconds, and the administrator allows {allowed:g}."
-    return [LimitExceeded(message, f"Ask for at most {allowed:g} seconds, or for fewer frames.")]
+    def _takes(self, node_id: str) -> set[str]:
+        return {last_part(name) for name in self._flow.inputs(node_id)}
 
+    def _leads_to_film(self, node_id: str) -> bool:
+        """Whether what a node makes becomes a film."""
+        behind = self._flow.behind([node_id], FRAME_TYPES)
+        return any(kind in FILMS for node, kind in made_by(self._flow) if node in behind)
 
-def frame_rate(graph: Graph) -> float:
-    """The frames a second of the videos that a graph makes, the lowest of several."""
-    return min(_numbers_of("fps", graph, graph), default=USUAL_FPS)
+    # What comes together along the links.
 
+    def _grown(self) -> Iterator[Amount]:
+        """The pictures that are too large or too many because several nodes add up, at the first of these nodes."""
+        for node_id in self._graph:
+            if not self._made_types(node_id) and not self._flow.is_output(node_id):
+                continue
+            before = [link.source for link in self._flow.links_surely_carrying(node_id, *PICTURE_TYPES_MADE)]
+            for amount_of in (self._largest, self._number):
+                if not any(amount_of(source).is_over for source in before):
+                    yield amount_of(node_id)
 
-def video_seconds(workflow: Workflow, frames: Mapping[str, float]) -> float:
-    """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says.
-    `frames` are those of batches, by node."""
-    graph, flow = workflow.graph, workflow.flow
-    fps = min(max(frame_rate(graph), 1.0), MOST_FPS)
-    making = [node_id for node_id in graph if _makes_frames(flow, node_id)]
-    lengths = [*_numbers_of("length", graph, making), *frames.values()]
-    by_frames = [length / fps for length in lengths]
-    return max([*_numbers_of("seconds", graph, making), *by_frames], default=0.0)
+    def _largest(self, node_id: str) -> Amount:
+        """The size of a node's largest picture. One that is only enlarged may be larger than one that is made, and on
+        its way larger than it is kept: an upscaling model always makes it four times as wide, say."""
+        allowed = self._limits.megapixels
+        if "LATENT" not in self._made_types(node_id):
+            allowed = max(allowed, self._limits.upscaled_megapixels)
+            if not self._flow.is_output(node_id):
+                allowed *= ON_THE_WAY
+        return Amount(node_id, LARGEST, self._most.pictures(node_id).megapixels, allowed)
+
+    def _number(self, node_id: str) -> Amount:
+        """How many pictures come out of a node; of a film, none that count. More may be put together than made."""
+        number = 0.0 if self._makes_film else self._most.pictures(node_id).number
+        allowed = self._limits.count if self._flow.is_maker(node_id) else self._limits.count * GATHERED
+        return Amount(node_id, NUMBER_OF_PICTURES, number, allowed)
+
+    def _made_types(self, node_id: str) -> set[str]:
+        """The types of pictures that other nodes get from a node."""
+        return {link.type for link in self._flow.out_of[node_id]} & set(PICTURE_TYPES_MADE)
+
+    def _sampled(self) -> Amount:
+        """The steps of all samplers together, each as often as it makes pictures."""
+        total = 0.0
+        for node_id in self._graph:
+            if self._flow.is_sampler(node_id):
+                count = 1.0 if self._makes_film else max(self._most.pictures(node_id).number, 1.0)
+                total += self._steps_sampled(node_id) * count
+        return Amount("", SAMPLED, total, self._limits.steps * self._limits.count * PASSES)
+
+    def _steps_sampled(self, node_id: str) -> float:
+        """The steps of one sampler: its own, or those of its parts together; of a schedule that it shares, its part."""
+        steps = 0.0
+        for part in self._flow.parts(node_id):
+            steps += max(self._most.numbers(part).get("steps", 0.0), self._most.sigmas(part))
+        numbers = self._most.numbers(node_id)
+        end = min(numbers.get("end_at_step", steps), steps)
+        return max(end - max(numbers.get("start_at_step", 0.0), 0.0), 0.0)
+
+    def _seconds(self) -> float:
+        """How long the longest video is, in seconds: by its frames and their rate, or as it says."""
+        fps = min(max(frame_rate(self._graph), 1.0), MOST_FPS)
+        making = [node_id for node_id in self._graph if _makes_frames(self._flow, node_id)]
+        lengths = [*self._numbers_of("length", making), *self._frames.values()]
+        by_frames = [length / fps for length in lengths]
+        return max([*self._numbers_of("seconds", making), *by_frames], default=0.0)
+
+    def _numbers_of(self, parameter: str, node_ids: Iterable[str]) -> Iterator[float]:
+        """The numbers in all inputs of these nodes whose names are those of the parameter."""
+        for node_id in node_ids:
+            for name, number in self._most.numbers(node_id).items():
+                if name in PARAMETERS[parameter]:
+                    yield number
 
 
 def _makes_frames(flow: Flow, node_id: str) -> bool:
@@ -156,20 +291,18 @@ def _makes_frames(flow: Flow, node_id: str) -> bool:
     return bool(flow.links_surely_carrying(node_id, "MODEL", "VAE"))
 
 
-def _numbers_of(parameter: str, graph: Graph, node_ids: Iterable[str]) -> list[float]:
-    """The numbers, without zeros, in all inputs of these nodes whose names are those of the parameter."""
-    numbers: list[float] = []
-    for node_id in node_ids:
-        for name, value in graph[node_id]["inputs"].items():
-            number = None
-            if last_part(name) in PARAMETERS[parameter]:
-                number = number_in(graph, value)
-            if number:
-                numbers.append(number)
-    return numbers
+def frame_rate(graph: Graph) -> float:
+    """The frames a second of the videos that a graph makes, the lowest of several."""
+    rates: list[float] = []
+    for node in graph.values():
+        for name, value in node["inputs"].items():
+            rate = _held(graph, value) if last_part(name) in PARAMETERS["fps"] else None
+            if rate:
+                rates.append(rate)
+    return min(rates, default=USUAL_FPS)
 
 
-def number_in(graph: Graph, value: Any) -> float | None:
+def _held(graph: Graph, value: Any) -> float | None:
     """The number that an input gets, or None: its own, also written as text or wrapped in `__value__`, or that of the
     node it is linked to, if that only holds one."""
     for _ in range(8):

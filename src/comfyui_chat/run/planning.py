@@ -92,9 +92,10 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     exceeded = binding.exceeded
     if binding.size_exceeded:  # the graph holds another size than the one that was asked for
         limits = replace(limits, megapixels=math.inf)
+    as_saved = workflow if choice.saved and not choice.from_user else None
     for one in ready:
         try:
-            check_limits(one, limits, touched, makes)
+            check_limits(one, limits, touched, makes, sizes=choice.sizes, saved=as_saved)
         except LimitExceeded as error:
             exceeded.append(error)
     raise_all(exceeded)
