@@ -369,6 +369,9 @@ BOTH = [("a", 1.0), ("b", 0.8)]
         ({"a": 1, "b": 0.8}, BOTH),
         ({"a": None, "b": {"strength": 0.8}}, BOTH),
         ({"loras": ["a", "b:0.8"]}, BOTH),
+        (["a", "b:80%"], BOTH),
+        ({"loras": ["a:0.5", "b"], "strength": 0.8}, [("a", 0.5), ("b", 0.8)]),
+        (["a", "b", 0.5, 0.8], [("a", 0.5), ("b", 0.8)]),
         ('{"a": 1, "b": 0.8}', BOTH),
         ("['a', 'b:0.8']", BOTH),
         ('[{"name": "a", "strength": 1}, "b:0.8"]', BOTH),
@@ -387,7 +390,7 @@ def test_loras_are_named_in_any_shape(value: Any, asked: list[tuple[str, float]]
     assert tool.read_loras(tool.Argument(value, "loras")) == asked
 
 
-@pytest.mark.parametrize("value", [7, True, [0.8], [{"name": "a", "strength": "red"}], {"a": [1]}, [[[[[[[["a"]]]]]]]]])
+@pytest.mark.parametrize("value", [7, True, [1], [{"name": "a", "strength": "x"}], {"a": [1, 2]}, [[[[[[[["a"]]]]]]]]])
 def test_what_names_no_loras_is_refused(value: Any) -> None:
     with pytest.raises(tool.BadArgument, match="The argument loras is"):
         tool.read_loras(tool.Argument(value, "The argument loras"))

@@ -42,7 +42,7 @@ def test_the_length_of_a_film_and_of_a_sound_is_told_in_seconds() -> None:
 async def test_loras_are_told_with_their_strengths(quick_comfy: StandIn) -> None:
     first, second = quick_comfy.models["loras"][:2]
     made = await make(quick_comfy, steps=1, loras=[f"{first}:0.6", second])
-    assert made.used["loras"] == [f"{first}:0.6", second]
+    assert made.used["loras"] == [f"{first}:0.6", f"{second}:1"]
 
 
 async def test_loras_that_the_author_saved_are_told(quick_comfy: StandIn) -> None:

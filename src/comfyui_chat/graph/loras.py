@@ -26,7 +26,7 @@ from ..errors import BadArgument, WorkflowRefused
 from ..names import MODEL_FILE, base_name, shortened
 from ..prompt_tags import LORA_TAG
 from ..spelling import parsed_json
-from ..values import Argument, is_given
+from ..values import Argument, is_given, is_number
 from .definitions import Definitions
 from .links import Origin, TypedLink, Wiring
 from .nodes import Graph, is_link, node_inputs
@@ -48,6 +48,7 @@ MAX_STRENGTH = 100.0  # up or down, as LoraLoader itself takes it; more is a typ
 BEHIND_NAME = re.compile(
     r"(?P<name>[^@=()]*[^@=()\s])\s?(?:\s(?P<part>0?\.\d{1,3})|[@=(]\s?(?P<number>\d?\.?\d{1,3})\)?)"
 )
+PERCENT_STRENGTH = re.compile(r"(\d{1,3})\s?%")
 STRENGTH = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 
 
@@ -65,10 +66,11 @@ def parse_lora(text: str) -> tuple[str, float]:
     # Some programs write a second strength behind the first, for the text encoder; the first one counts.
     for _ in range(2):
         front, colon, last = name.rpartition(":")
-        if not colon or not STRENGTH.fullmatch(last.strip()):
+        percent = PERCENT_STRENGTH.fullmatch(last.strip())
+        if not colon or not (percent or STRENGTH.fullmatch(last.strip())):
             break
         name = front.strip()
-        strength = float(last)
+        strength = float(percent[1]) / 100 if percent else float(last)
         if not abs(strength) <= MAX_STRENGTH:
             raise BadArgument(
                 f'"{shortened(last.strip())}" is not a strength for the LoRA "{shortened(name)}".',
@@ -90,8 +92,8 @@ STRENGTH_KEYS = ("strength", "weight", "strength_model", "scale", "multiplier", 
 def read_loras(wanted: Argument) -> list[tuple[str, float]]:
     """The names and strengths of the LoRAs that an argument asks for, in any shape:
 
-        "a, b:0.8"      ["a", "b:0.8"]      ["a", 0.8]      [["a", 0.8]]      {"a": 0.8}      '{"a": 0.8}'
-        [{"name": "a", "strength": 0.8}]      {"lora": "a", "weight": 0.8}
+        "a, b:0.8"      ["a", "b:80%"]      ["a", 0.8]      ["a", "b", 0.5, 0.8]      [["a", 0.8]]      {"a": 0.8}
+        '{"a": 0.8}'      [{"name": "a", "strength": 0.8}]      {"loras": ["a", "b"], "strength": 0.8}
 
     Raises `BadArgument`.
     """
@@ -114,7 +116,7 @@ def _collect_loras(wanted: Argument, value: Any, found: list[tuple[str, float]],
             elif is_given(text):
                 found.append(parse_lora(text))
     elif isinstance(value, (list, tuple)):
-        for item in value:
+        for item in _strengths_beside_names(list(value)):
             _collect_loras(wanted, item, found, depth + 1)
     elif isinstance(value, Mapping):
         _collect_from_object(wanted, value, found, depth)
@@ -122,6 +124,16 @@ def _collect_loras(wanted: Argument, value: Any, found: list[tuple[str, float]],
         found[-1] = parse_lora(f"{found[-1][0]}:{value}")
     elif value is not None:
         raise _no_loras(wanted)
+
+
+def _strengths_beside_names(items: list[Any]) -> list[Any]:
+    """The items of a list, of which several names with as many numbers behind them become pairs."""
+    half = len(items) // 2
+    names, numbers = items[:half], items[half:]
+    are_apart = all(isinstance(name, str) for name in names) and all(map(is_number, numbers))
+    if half < 2 or len(names) != len(numbers) or not are_apart:
+        return items
+    return [item for pair in zip(names, numbers, strict=True) for item in pair]
 
 
 def _collect_from_object(
@@ -135,7 +147,11 @@ def _collect_from_object(
     if names:
         pairs = [(names[0], strengths[0] if strengths else None)]
     elif isinstance(value.get("loras"), (list, str, dict)):
+        known = len(found)
         _collect_loras(wanted, value["loras"], found, depth + 1)
+        common = read_number(strengths[0]) if strengths else None  # of those that have none of their own
+        if common is not None:
+            found[known:] = [parse_lora(f"{name}:{common}") if own == 1 else (name, own) for name, own in found[known:]]
         return
     else:
         pairs = [(str(name), strength) for name, strength in value.items()]

@@ -78,7 +78,7 @@ def _length_of(workflow: Workflow) -> dict[str, float]:
 
 
 def _loras_in(workflow: Workflow) -> list[str]:
-    """The LoRAs that the outputs of a graph depend on, each as "name:0.8"; a strength of 1 is not told."""
+    """The LoRAs that the outputs of a graph depend on, each as "name:0.8"."""
     needed = workflow.flow.needed()
     told: dict[str, None] = {}
     for file in model_files(workflow.graph, workflow.definitions):
@@ -94,7 +94,7 @@ def _with_strength(workflow: Workflow, target: Target, file: str) -> str:
     for name in LORA_STRENGTHS:
         strength = as_number(row.get(name) if row else inputs.get(name))
         if strength is not None:
-            return file if strength == 1 else f"{file}:{strength:g}"
+            return f"{file}:{strength:g}"
     return file
 
 
