@@ -20949,11 +20949,7 @@ async def place_files(
         mask = await _take_mask(files, len(pictures))
 
     placed = _placed(workflow.name, inputs, files)
-    notes = _notes_of(files)
-    if choice.saved:
-        notes += map(_taken_note, offered)
-    elif len(offered) > 1:
-        notes.append(f"no `images` was given, and {len(offered)} pictures of the user's last message were taken")
+    notes = [*_notes_of(files), *_taken_notes(choice, request, offered)]
     if mask:
         placed |= await _carry_mask(workflow.name, mask, mask_inputs, placed)
     notes += _notes_of(placed.values())
@@ -20980,9 +20976,29 @@ def _notes_of(files: Iterable[InputFile | None]) -> list[str]:
     return notes
 
 
-def _taken_note(file: InputFile) -> str:
+def unnamed_note(taken: int, sent: int) -> str:
+    """What a result says of pictures that the call did not name: how many were `taken` of those that the user `sent`
+    with the last message. Nothing of one alone."""
+    if sent < 2:
+        return ""
+    if taken == sent:
+        return f"no `images` was given, and all {sent} pictures of the user's last message were taken"
+    which = "the newest was taken" if taken == 1 else f"the newest {taken} were taken"
+    return f"no `images` was given, and of the {sent} pictures of the user's last message {which}"
+
+
+def _taken_notes(choice: FittedWorkflow, request: Request, offered: Sequence[InputFile]) -> list[str]:
+    """Notes on the files that were taken without being named. Those of a saved workflow tell how it keeps its own."""
+    kinds = [file.kind for file in offered]
+    note = unnamed_note(kinds.count("image"), len(request.sent_pictures)) if "image" in kinds else ""
+    if not choice.saved:
+        return [note] if note else []
     kept = '"saved" in `images` keeps the workflow\'s own'
-    return f"no {file.kind} was given and the newest of the chat was taken; {kept}"
+    notes: list[str] = []
+    for kind in dict.fromkeys(kinds):
+        what = f"no {kind} was given and the newest of the chat was taken"
+        notes.append(f"{note if note and kind == 'image' else what}; {kept}")
+    return notes
 
 
 def _kind(file: InputFile | None) -> str:
@@ -21267,7 +21283,9 @@ def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
     needs = f'The workflow "{choice.workflow.name}" needs'
     if choice.wanting:
         files = " and ".join(choice.wanting.values())
-        raise BadArgument(f"{needs} {files}.", "Give them in `images` of edit_image or run_workflow.")
+        raise BadArgument(
+            f"{needs} {files}.", "Give them in `images` of edit_image or run_workflow; the user can attach them."
+        )
     absent = [file for target, file in choice.absent.items() if target not in touched]
     if absent:
         hint = "They have to be put into ComfyUI's models folder, or others named in `inputs`."
@@ -22808,7 +22826,14 @@ DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
 OF_AUTHOR = ("saved", "author", "keep")  # written in place of a file: the one that the workflow names
 # Written in place of a workflow's name: the one that is in a file of the chat.
 OF_CHAT = re.compile(r"(?:the |this )?attached(?: (?:image|picture|photo|file|workflow|one|json))?")
-OF_IMAGE = ("transparency", "transparent", "alpha")  # written in place of a mask: the picture's own
+# Written in place of a mask: the picture's own see-through part, and whichever picture of the chat is a mask.
+_PART = r"(?: (?:areas?|parts?|regions?|pixels|channel|background|mask|bereich|teil|hintergrund|fondo|zone))?"
+_THE = r"(?:the |a |its |der |das |die |el |la |le )?"
+OF_IMAGE = re.compile(rf"{_THE}(?:tran?sparen\w{{0,9}}|alpha|透明\w{{0,4}}|투명\w{{0,4}}){_PART}")
+SOME_MASK = re.compile(
+    rf"{_THE}(?:mask(?:ed)?|maske|masque|máscara|maschera|マスク|마스크|蒙版|遮罩|white|black and white|true){_PART}"
+    r"(?: (?:image|picture))?"
+)
 
 # Under which keys an object names its file, the most certain first, and under which it holds several.
 ONE_FILE = ("id", "file_id", "url", "image_url", "src", "number", "name", "filename", "image", "file", "path", "index")
@@ -22854,7 +22879,8 @@ def _items_of(value: Any, depth: int) -> Iterator[str | None]:
 
 
 def _named_in(item: Mapping[str, Any]) -> Any:
-    """What an object says of its file or files; None where it says nothing."""
+    """What an object says of its file or files, as {"person": "1", "place": "2"} does under keys of its own; None where
+    it says nothing."""
     for key in SEVERAL_FILES:
         if item.get(key):
             return item[key]
@@ -22862,7 +22888,7 @@ def _named_in(item: Mapping[str, Any]) -> Any:
         value = item.get(key)
         if value is not None and value != "":
             return value
-    return None
+    return list(item.values()) if len(item) > 1 else None
 
 
 # What stands around an address: Markdown's brackets, of which the address is within the round ones, or a tag.
@@ -23347,15 +23373,20 @@ _ALL = (
 )
 _BOTH = "both beide beiden ambos ambas entrambi entrambe deux 両方 둘다 둘"
 _SENT = (
-    "attached attachment uploaded upload sent provided given user's original input source "
+    "attached attachment uploaded upload sent provided given user user's original input source "
     "angehängte angehängten hochgeladene hochgeladenen original adjunta adjuntas jointe allegata anexada"
 )
+_MINE = "my mine mein meine meinem meiner mi mon ma mes meu minha mio mia miei"
+OWNED = frozenset(_MINE.split())  # "my photo" is one that was sent, where there is any
 LAST, ALL, BOTH, SENT = (frozenset(words.split()) for words in (_LAST, _ALL, _BOTH, _SENT))
 BEFORE_LAST = frozenset(
     {"second to last", "second last", "last but one", "penultimate", "vorletzte", "one before last"}
 )
 _ORDINALS = {
-    1: "first 1st erste erstes ersten erster primera primero primer premier première prima primo primeira primeiro",
+    1: (
+        "first 1st oldest earliest erste erstes ersten erster primera primero primer premier première prima primo "
+        "primeira primeiro"
+    ),
     2: "second 2nd zweite zweites zweiten segunda segundo deuxième seconde seconda secondo",
     3: "third 3rd dritte drittes dritten tercera tercero tercer troisième terza terzo terceira terceiro",
     4: "fourth 4th vierte viertes vierten cuarta cuarto quatrième quarta quarto",
@@ -23395,9 +23426,11 @@ def pick_pictures(words: str, pictures: Sequence[ChatFile]) -> list[int]:
     named = _by_name(words, pictures)
     if named:
         return named
-    text = JOINED_NUMBER.sub(r"\1", plain_words(words))
+    text = JOINED_NUMBER.sub(r"\1", plain_words(words)).replace("_", " ")
     spaced = UNSPACED.sub(r" \g<0> ", text).split()
-    tokens = [token for token in spaced if token.strip("#'.") not in NOTHING]
+    tokens = [token for token in spaced if token.strip("#'.") not in NOTHING | OWNED]
+    if not tokens and not OWNED.isdisjoint(spaced) and any(file.attached for file in pictures):
+        tokens = ["sent"]
     meant = _meant(text.removeprefix("the "), tokens, pictures)
     if meant is None:
         raise _not_a_picture(words, pictures)
@@ -24293,7 +24326,8 @@ class Chat:
 #
 # A model often leaves `images` out, or names the mask alone. Then all pictures of the user's last message are meant,
 # apart from the mask; the newest picture of the chat where that message has none. The second of two that plainly is a
-# mask of the first, white on black and of its size, is taken for its mask. All of this is said in the result.
+# mask of the first, white on black and of its size, is taken for its mask. A mask may be described ("the white area")
+# instead of named, and mixed up with its picture. All of this is said in the result.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -24307,9 +24341,10 @@ class GivenPictures:
 
 async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
     """The pictures and the mask of a call that edits. Raises `BadArgument` and `LimitExceeded`."""
-    words = read_references(mask, "mask")
-    is_own = bool(words) and words[0].lower() in OF_IMAGE
-    masks = [] if is_own else await chat.meant_files(mask, "mask")
+    words = "" if mask is True else " ".join(map(plain_words, read_references(mask, "mask")))
+    is_own = bool(OF_IMAGE.fullmatch(words))
+    is_some = mask is True or bool(SOME_MASK.fullmatch(words))
+    masks = [] if is_own or is_some else await chat.meant_files(mask, "mask")
     if len(masks) > 1:
         raise BadArgument("The argument mask names several pictures.", "Give one.")
     named = list(dict.fromkeys(map(_file_of, await chat.meant_files(images, "images"))))
@@ -24318,12 +24353,20 @@ async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
         named, note = await _meant_without_name(chat, masks)
     elif len(named) > 1:
         named = _without(named, masks) or named
+    if is_some and len(named) == 1:
+        named += _without([file.reference for file in await chat.newest_pictures()], named)[:1]
     files = await chat.read_inputs(named)
     painted: Image.Image | None = None
     if masks:
         name, data = await chat.read_file(masks[0])
         chat.worked_on[masks[0]] = name
         painted = await PICTURES.run(read_mask, data, name)
+        picture = await _picture_in_the_mask(chat, files, masks[0])
+        if picture and files[0]:
+            painted = await PICTURES.run(read_mask, files[0].data, "the mask")
+            note = "the picture is white on black and was taken for the mask, and the mask for the picture"
+            files = [picture]
+            chat.worked_on[named[0]] = chat.worked_on.pop(named[0])
     elif is_own and files[0]:
         painted = await _own_mask(files[0])
     if painted is None and len(files) == 2 and files[0] and files[1]:
@@ -24332,9 +24375,28 @@ async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
             painted = await PICTURES.run(read_mask, second.data, "the mask")
             note = "the second picture is white on black, and was taken for the mask of the first"
             files = [first]
+    if painted is None and is_some:
+        raise BadArgument(
+            "No picture here plainly is a mask: white on black, and as large as the picture.", "Give the mask's number."
+        )
     if note and files[0]:
         files[0] = replace(files[0], notes=(*files[0].notes, note))
     return GivenPictures(files, painted)
+
+
+async def _picture_in_the_mask(chat: Chat, files: Sequence[InputFile | None], mask: str) -> InputFile | None:
+    """The picture that was given as the mask, where the only file plainly is a mask and that is none; else None."""
+    drawn = files[0]
+    if len(files) != 1 or drawn is None:
+        return None
+    is_drawn = await PICTURES.run(is_mask_of, drawn, drawn)
+    if not is_drawn:
+        return None
+    [picture] = await chat.read_inputs([mask])
+    if picture is None or picture.size != drawn.size:
+        return None
+    is_drawn_too = await PICTURES.run(is_mask_of, picture, drawn)
+    return None if is_drawn_too else picture
 
 
 async def _own_mask(picture: InputFile) -> Image.Image:
@@ -24352,9 +24414,7 @@ async def _meant_without_name(chat: Chat, masks: Sequence[str]) -> tuple[list[st
         newest = _without([file.reference for file in await chat.pictures()], masks)[-1:]
     if not newest:
         raise BadArgument(*NO_PICTURE)
-    if len(newest) == 1:
-        return newest, ""
-    return newest, f"no `images` was given, and all {len(newest)} pictures of the user's last message were taken"
+    return newest, unnamed_note(len(newest), len(newest))
 
 
 def _without(references: Sequence[str], others: Sequence[str]) -> list[str]:

@@ -180,6 +180,22 @@ REQUESTS = (
                 prompt="a boat",
                 images=["1", "2"],
             ),
+            *(
+                weak(EDIT, {"workflow": "checkpoint-inpaint", "note": "taken for the mask"}, prompt="a boat", mask=mask)
+                for mask in ("the mask", "white area", True, "auto")
+            ),
+            weak(EDIT, {"workflow": "checkpoint-inpaint"}, prompt="a boat", images="photo.png", mask="white"),
+            weak(EDIT, {"note": "and the mask for the picture"}, prompt="a boat", images=["2"], mask="1"),
+            weak(EDIT, {"error": "mask.png"}, prompt="a boat", mask="the sky"),
+            weak(EDIT, {"note": "taken for the mask"}, prompt="a boat", images={"photo": "1", "where": "2"}),
+        ),
+    ),
+    Asked(
+        "Change the photo.",
+        "photo",
+        (
+            weak(EDIT, {"error": "plainly is a mask"}, prompt="a boat", mask="the mask"),
+            weak(EDIT, {"error": "no transparent part"}, prompt="a boat", mask="alpha channel"),
         ),
     ),
     Asked(

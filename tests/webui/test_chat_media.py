@@ -173,6 +173,6 @@ async def test_a_mask_is_one_picture() -> None:
 
 
 async def test_what_does_not_name_a_picture_is_refused_by_the_name_of_its_argument() -> None:
-    for images, mask, name in ((True, None, "images"), (None, True, "mask")):
+    for images, mask, name in ((True, None, "images"), (None, {"id": True}, "mask")):
         with pytest.raises(tool.BadArgument, match=f"The argument {name} is"):
             await tool.given_pictures(tool.Chat(), images, mask)

@@ -80,6 +80,10 @@ THREE = chat_of("fox.png", "an owl, at night.png", "a-cat-7.png*")
         ("2 to 3", [2, 3]),
         ("the attached image", [2]),
         ("original", [2]),
+        ("my photo", [2]),
+        ("user_upload", [2]),
+        ("mein Bild", [2]),
+        ("the oldest", [1]),
         ("fox.png", [1]),
         ("Fox.PNG", [1]),
         ("fox", [1]),
@@ -196,6 +200,7 @@ def test_in_a_chat_without_pictures_none_is_invented() -> None:
         ({"id": FOX}, [FOX]),
         ({"number": 3, "id": FOX, "url": f"/api/v1/files/{FOX}/content"}, [FOX]),
         ({"number": 3}, ["3"]),
+        ({"person": "1", "place": 2}, ["1", "2"]),
         ([{"name": "fox.png"}, 2], ["fox.png", "2"]),
         ({"status": "done", "images": [{"number": 1, "id": FOX}, {"number": 2, "id": OWL}]}, [FOX, OWL]),
         ([{"type": "image_url", "image_url": {"url": PIXEL}}], [PIXEL]),
@@ -227,6 +232,13 @@ def test_an_argument_names_files_in_any_shape(value: Any, read: list[str]) -> No
 )
 def test_a_text_with_an_id_names_its_file_by_itself(text: str, files: list[str]) -> None:
     assert tool.file_references(text) == files
+
+
+def test_a_mask_may_be_described() -> None:
+    own = ("transparency", "alpha channel", "the transparent part", "Transparenz", "transparent area")
+    assert all(tool.OF_IMAGE.fullmatch(tool.plain_words(text)) for text in own)
+    assert all(map(tool.SOME_MASK.fullmatch, ("mask", "the mask", "white area", "masked region", "マスク")))
+    assert not any(map(tool.SOME_MASK.fullmatch, ("mask.png", "white house", "2")))
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, [{"colour": "red"}], [None], True, [[[[[[[["1"]]]]]]]], {"id": True}])

@@ -81,11 +81,7 @@ async def place_files(
         mask = await _take_mask(files, len(pictures))
 
     placed = _placed(workflow.name, inputs, files)
-    notes = _notes_of(files)
-    if choice.saved:
-        notes += map(_taken_note, offered)
-    elif len(offered) > 1:
-        notes.append(f"no `images` was given, and {len(offered)} pictures of the user's last message were taken")
+    notes = [*_notes_of(files), *_taken_notes(choice, request, offered)]
     if mask:
         placed |= await _carry_mask(workflow.name, mask, mask_inputs, placed)
     notes += _notes_of(placed.values())
@@ -112,9 +108,29 @@ def _notes_of(files: Iterable[InputFile | None]) -> list[str]:
     return notes
 
 
-def _taken_note(file: InputFile) -> str:
+def unnamed_note(taken: int, sent: int) -> str:
+    """What a result says of pictures that the call did not name: how many were `taken` of those that the user `sent`
+    with the last message. Nothing of one alone."""
+    if sent < 2:
+        return ""
+    if taken == sent:
+        return f"no `images` was given, and all {sent} pictures of the user's last message were taken"
+    which = "the newest was taken" if taken == 1 else f"the newest {taken} were taken"
+    return f"no `images` was given, and of the {sent} pictures of the user's last message {which}"
+
+
+def _taken_notes(choice: FittedWorkflow, request: Request, offered: Sequence[InputFile]) -> list[str]:
+    """Notes on the files that were taken without being named. Those of a saved workflow tell how it keeps its own."""
+    kinds = [file.kind for file in offered]
+    note = unnamed_note(kinds.count("image"), len(request.sent_pictures)) if "image" in kinds else ""
+    if not choice.saved:
+        return [note] if note else []
     kept = '"saved" in `images` keeps the workflow\'s own'
-    return f"no {file.kind} was given and the newest of the chat was taken; {kept}"
+    notes: list[str] = []
+    for kind in dict.fromkeys(kinds):
+        what = f"no {kind} was given and the newest of the chat was taken"
+        notes.append(f"{note if note and kind == 'image' else what}; {kept}")
+    return notes
 
 
 def _kind(file: InputFile | None) -> str:

@@ -112,7 +112,9 @@ def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
     needs = f'The workflow "{choice.workflow.name}" needs'
     if choice.wanting:
         files = " and ".join(choice.wanting.values())
-        raise BadArgument(f"{needs} {files}.", "Give them in `images` of edit_image or run_workflow.")
+        raise BadArgument(
+            f"{needs} {files}.", "Give them in `images` of edit_image or run_workflow; the user can attach them."
+        )
     absent = [file for target, file in choice.absent.items() if target not in touched]
     if absent:
         hint = "They have to be put into ComfyUI's models folder, or others named in `inputs`."

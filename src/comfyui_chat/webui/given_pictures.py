@@ -2,7 +2,8 @@
 
 A model often leaves `images` out, or names the mask alone. Then all pictures of the user's last message are meant,
 apart from the mask; the newest picture of the chat where that message has none. The second of two that plainly is a
-mask of the first, white on black and of its size, is taken for its mask. All of this is said in the result.
+mask of the first, white on black and of its size, is taken for its mask. A mask may be described ("the white area")
+instead of named, and mixed up with its picture. All of this is said in the result.
 """
 
 from collections.abc import Sequence
@@ -13,10 +14,12 @@ from PIL import Image
 
 from ..errors import BadArgument
 from ..media.pictures import InputFile, is_mask_of, mask_of, read_mask
+from ..run.inputs import unnamed_note
+from ..spelling import plain_words
 from ..threads import PICTURES
 from .chat import Chat
 from .picking import NO_PICTURE
-from .references import FILE_REFERENCE, OF_IMAGE, read_references
+from .references import FILE_REFERENCE, OF_IMAGE, SOME_MASK, read_references
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,10 @@ class GivenPictures:
 
 async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
     """The pictures and the mask of a call that edits. Raises `BadArgument` and `LimitExceeded`."""
-    words = read_references(mask, "mask")
-    is_own = bool(words) and words[0].lower() in OF_IMAGE
-    masks = [] if is_own else await chat.meant_files(mask, "mask")
+    words = "" if mask is True else " ".join(map(plain_words, read_references(mask, "mask")))
+    is_own = bool(OF_IMAGE.fullmatch(words))
+    is_some = mask is True or bool(SOME_MASK.fullmatch(words))
+    masks = [] if is_own or is_some else await chat.meant_files(mask, "mask")
     if len(masks) > 1:
         raise BadArgument("The argument mask names several pictures.", "Give one.")
     named = list(dict.fromkeys(map(_file_of, await chat.meant_files(images, "images"))))
@@ -40,12 +44,20 @@ async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
         named, note = await _meant_without_name(chat, masks)
     elif len(named) > 1:
         named = _without(named, masks) or named
+    if is_some and len(named) == 1:
+        named += _without([file.reference for file in await chat.newest_pictures()], named)[:1]
     files = await chat.read_inputs(named)
     painted: Image.Image | None = None
     if masks:
         name, data = await chat.read_file(masks[0])
         chat.worked_on[masks[0]] = name
         painted = await PICTURES.run(read_mask, data, name)
+        picture = await _picture_in_the_mask(chat, files, masks[0])
+        if picture and files[0]:
+            painted = await PICTURES.run(read_mask, files[0].data, "the mask")
+            note = "the picture is white on black and was taken for the mask, and the mask for the picture"
+            files = [picture]
+            chat.worked_on[named[0]] = chat.worked_on.pop(named[0])
     elif is_own and files[0]:
         painted = await _own_mask(files[0])
     if painted is None and len(files) == 2 and files[0] and files[1]:
@@ -54,9 +66,28 @@ async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
             painted = await PICTURES.run(read_mask, second.data, "the mask")
             note = "the second picture is white on black, and was taken for the mask of the first"
             files = [first]
+    if painted is None and is_some:
+        raise BadArgument(
+            "No picture here plainly is a mask: white on black, and as large as the picture.", "Give the mask's number."
+        )
     if note and files[0]:
         files[0] = replace(files[0], notes=(*files[0].notes, note))
     return GivenPictures(files, painted)
+
+
+async def _picture_in_the_mask(chat: Chat, files: Sequence[InputFile | None], mask: str) -> InputFile | None:
+    """The picture that was given as the mask, where the only file plainly is a mask and that is none; else None."""
+    drawn = files[0]
+    if len(files) != 1 or drawn is None:
+        return None
+    is_drawn = await PICTURES.run(is_mask_of, drawn, drawn)
+    if not is_drawn:
+        return None
+    [picture] = await chat.read_inputs([mask])
+    if picture is None or picture.size != drawn.size:
+        return None
+    is_drawn_too = await PICTURES.run(is_mask_of, picture, drawn)
+    return None if is_drawn_too else picture
 
 
 async def _own_mask(picture: InputFile) -> Image.Image:
@@ -74,9 +105,7 @@ async def _meant_without_name(chat: Chat, masks: Sequence[str]) -> tuple[list[st
         newest = _without([file.reference for file in await chat.pictures()], masks)[-1:]
     if not newest:
         raise BadArgument(*NO_PICTURE)
-    if len(newest) == 1:
-        return newest, ""
-    return newest, f"no `images` was given, and all {len(newest)} pictures of the user's last message were taken"
+    return newest, unnamed_note(len(newest), len(newest))
 
 
 def _without(references: Sequence[str], others: Sequence[str]) -> list[str]:

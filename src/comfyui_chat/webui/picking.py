@@ -58,15 +58,20 @@ _ALL = (
 )
 _BOTH = "both beide beiden ambos ambas entrambi entrambe deux 両方 둘다 둘"
 _SENT = (
-    "attached attachment uploaded upload sent provided given user's original input source "
+    "attached attachment uploaded upload sent provided given user user's original input source "
     "angehängte angehängten hochgeladene hochgeladenen original adjunta adjuntas jointe allegata anexada"
 )
+_MINE = "my mine mein meine meinem meiner mi mon ma mes meu minha mio mia miei"
+OWNED = frozenset(_MINE.split())  # "my photo" is one that was sent, where there is any
 LAST, ALL, BOTH, SENT = (frozenset(words.split()) for words in (_LAST, _ALL, _BOTH, _SENT))
 BEFORE_LAST = frozenset(
     {"second to last", "second last", "last but one", "penultimate", "vorletzte", "one before last"}
 )
 _ORDINALS = {
-    1: "first 1st erste erstes ersten erster primera primero primer premier première prima primo primeira primeiro",
+    1: (
+        "first 1st oldest earliest erste erstes ersten erster primera primero primer premier première prima primo "
+        "primeira primeiro"
+    ),
     2: "second 2nd zweite zweites zweiten segunda segundo deuxième seconde seconda secondo",
     3: "third 3rd dritte drittes dritten tercera tercero tercer troisième terza terzo terceira terceiro",
     4: "fourth 4th vierte viertes vierten cuarta cuarto quatrième quarta quarto",
@@ -106,9 +111,11 @@ def pick_pictures(words: str, pictures: Sequence[ChatFile]) -> list[int]:
     named = _by_name(words, pictures)
     if named:
         return named
-    text = JOINED_NUMBER.sub(r"\1", plain_words(words))
+    text = JOINED_NUMBER.sub(r"\1", plain_words(words)).replace("_", " ")
     spaced = UNSPACED.sub(r" \g<0> ", text).split()
-    tokens = [token for token in spaced if token.strip("#'.") not in NOTHING]
+    tokens = [token for token in spaced if token.strip("#'.") not in NOTHING | OWNED]
+    if not tokens and not OWNED.isdisjoint(spaced) and any(file.attached for file in pictures):
+        tokens = ["sent"]
     meant = _meant(text.removeprefix("the "), tokens, pictures)
     if meant is None:
         raise _not_a_picture(words, pictures)

@@ -29,7 +29,14 @@ DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
 OF_AUTHOR = ("saved", "author", "keep")  # written in place of a file: the one that the workflow names
 # Written in place of a workflow's name: the one that is in a file of the chat.
 OF_CHAT = re.compile(r"(?:the |this )?attached(?: (?:image|picture|photo|file|workflow|one|json))?")
-OF_IMAGE = ("transparency", "transparent", "alpha")  # written in place of a mask: the picture's own
+# Written in place of a mask: the picture's own see-through part, and whichever picture of the chat is a mask.
+_PART = r"(?: (?:areas?|parts?|regions?|pixels|channel|background|mask|bereich|teil|hintergrund|fondo|zone))?"
+_THE = r"(?:the |a |its |der |das |die |el |la |le )?"
+OF_IMAGE = re.compile(rf"{_THE}(?:tran?sparen\w{{0,9}}|alpha|透明\w{{0,4}}|투명\w{{0,4}}){_PART}")
+SOME_MASK = re.compile(
+    rf"{_THE}(?:mask(?:ed)?|maske|masque|máscara|maschera|マスク|마스크|蒙版|遮罩|white|black and white|true){_PART}"
+    r"(?: (?:image|picture))?"
+)
 
 # Under which keys an object names its file, the most certain first, and under which it holds several.
 ONE_FILE = ("id", "file_id", "url", "image_url", "src", "number", "name", "filename", "image", "file", "path", "index")
@@ -75,7 +82,8 @@ def _items_of(value: Any, depth: int) -> Iterator[str | None]:
 
 
 def _named_in(item: Mapping[str, Any]) -> Any:
-    """What an object says of its file or files; None where it says nothing."""
+    """What an object says of its file or files, as {"person": "1", "place": "2"} does under keys of its own; None where
+    it says nothing."""
     for key in SEVERAL_FILES:
         if item.get(key):
             return item[key]
@@ -83,7 +91,7 @@ def _named_in(item: Mapping[str, Any]) -> Any:
         value = item.get(key)
         if value is not None and value != "":
             return value
-    return None
+    return list(item.values()) if len(item) > 1 else None
 
 
 # What stands around an address: Markdown's brackets, of which the address is within the round ones, or a tag.
