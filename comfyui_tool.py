@@ -54,7 +54,7 @@ required_open_webui_version: 0.9.6
 #   graph/workflow           A workflow as a value that never changes: a graph, and what can be set in it by name.
 #   graph/paths              What a caller may set at an input that is a path on the server.
 #   graph/loras              Put LoRAs into a graph, right behind the model that its samplers use.
-#   graph/pruning            Make a graph do with the files that there are: renamed by the server, or never given.
+#   graph/pruning            Make a graph do with the files that there are: renamed by the server, never given, or …
 #   graph/mermaid            Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
 #   media/file_bytes         The bytes of a finished file: a few in memory, many on disk.
 #   media/parts              Count what a picture is made of, before a library reads it.
@@ -9045,11 +9045,15 @@ def unused_ids(graph: Graph) -> Iterator[str]:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/pruning.py
 #
-# Make a graph do with the files that there are: renamed by the server, or never given.
+# Make a graph do with the files that there are: renamed by the server, never given, or deleted since.
 #
-# `with_files_named` writes in the names under which a server stored what was uploaded. `without_files` cuts out the nodes
-# that load files which nobody gave, with whatever cannot run without them, or says that the graph needs them.
+# `with_files_named` writes in the names under which a server stored what was uploaded. `saving_anew` has results saved
+# again that ComfyUI has in its memory. `without_files` cuts out the nodes that load files which nobody gave, with
+# whatever cannot run without them, or says that the graph needs them.
 # ----------------------------------------------------------------------------------------------------------------------
+
+
+FILE_NAME_INPUT = "filename_prefix"
 
 
 def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
@@ -9066,6 +9070,21 @@ def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
         inputs = {key: stored(value) for key, value in node["inputs"].items()}
         renamed[node_id] = {**node, "inputs": inputs}
     return renamed
+
+
+def saving_anew(graph: Graph, node_ids: Collection[str], ending: str) -> Graph | None:
+    """The same graph with another file name in those of these nodes that save under one that the graph gives: ComfyUI
+    does not run a node again whose inputs are the same as before. None where there is no such node."""
+    changed: dict[str, Any] = {}
+    for node_id in node_ids:
+        node = graph.get(node_id) or {}
+        inputs = node.get("inputs") or {}
+        prefix = inputs.get(FILE_NAME_INPUT)
+        if isinstance(prefix, str):
+            changed[node_id] = {**node, "inputs": {**inputs, FILE_NAME_INPUT: f"{prefix}_{ending}"}}
+    if not changed:
+        return None
+    return {node_id: changed.get(node_id, node) for node_id, node in graph.items()}
 
 
 PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # what a node works out, so that nothing can stand in for it
@@ -12365,6 +12384,7 @@ class Recorded(Event):
     outputs: tuple[Output, ...]
     failure: Failed | None
     interrupted: bool
+    cached: frozenset[str] = frozenset()  # nodes that were not run, where that is told
 
 
 @dataclass(frozen=True)
@@ -12626,6 +12646,7 @@ def parse_history(entry: Mapping[str, Any]) -> Recorded:
         outputs=parse_outputs(entry.get("outputs")),
         failure=failure,
         interrupted="execution_interrupted" in messages,
+        cached=frozenset(map(str, list_of(object_of(messages.get("execution_cached")).get("nodes")))),
     )
 
 
@@ -18294,6 +18315,7 @@ def _after_look_up(job: Job, event: Event, now: float) -> Job:
             recorded=True,
             succeeded=event.success,
             outputs=event.outputs,
+            cached=event.cached or job.cached,
             failure=event.failure or job.failure,
             interrupted=event.interrupted,
         )
@@ -21593,6 +21615,12 @@ class Collected:
     notes: tuple[str, ...]
     left_out: int = 0  # files that did not come
     left: int = 0  # how many of those a later call may bring
+    gone: int = 0  # how many of those the server no longer has
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for product in self.products:
+            product.data.close()
 
 
 class Allowance:
@@ -21667,6 +21695,7 @@ async def collect(
         notes=tuple(dict.fromkeys(notes)),
         left_out=len(missing) + unbegun + never + job.left_out,
         left=sum(file.later for file in missing) + unbegun,
+        gone=sum(is_gone(file.error) for file in missing),
     )
 
 
@@ -21676,6 +21705,11 @@ def later_note(left: int, job_id: str) -> tuple[str, ...]:
         return ()
     what = "the file that is missing" if left == 1 else f"the {left} files that are missing"
     return (f"check_job tries once more to bring {what}: job_id {job_id}",)
+
+
+def is_gone(error: ComfyUIError) -> bool:
+    """Whether an error says that the server no longer has a file."""
+    return isinstance(error, UnexpectedAnswer) and error.status == 404
 
 
 class Collecting:
@@ -22086,8 +22120,7 @@ class RunProgress:
     def close(self) -> None:
         """Let go of the files that were made, when the call ends without a result."""
         for collected in self.collected:
-            for product in collected.products:
-                product.data.close()
+            collected.close()
 
     # Choosing a server, and everything that has to be right before a prompt is posted there.
 
@@ -22166,21 +22199,47 @@ class RunProgress:
             await self.run_prompt(assigned, index, wait)
 
     async def run_prompt(self, assigned: Assignment, index: int, wait: float) -> None:
-        """Run one of the prompts, for at most `wait` seconds, and fetch what it made."""
-        server = assigned.server
+        """Run one of the prompts, for at most `wait` seconds, and fetch what it made.
+
+        ComfyUI tells the old files of what it has made before and does not make again. Where somebody has deleted them,
+        it is posted again so that they are saved anew.
+        """
+        graph = assigned.prompts.workflows[index].graph
+        may_be_old = True
+        was_cached = False
+        while True:
+            job, dropped = await self.follow_prompt(assigned, index, graph, wait)
+            was_cached = was_cached or job.cached >= set(graph)
+            anew = saving_anew(graph, _cached_outputs(job), secrets.token_hex(3)) if may_be_old else None
+            try:
+                collected = await self.collect_made(assigned, index, job, graph)
+            except UnexpectedAnswer as error:
+                if anew is None or not is_gone(error):
+                    raise
+            else:
+                if anew is None or not collected.gone:
+                    break
+                collected.close()
+            graph, may_be_old = anew, False
+        job_id = self.fleet.owner.job_id(assigned.server.endpoint, job.prompt_id)
+        self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *later_note(collected.left, job_id)]
+        if was_cached:
+            self.notes.append(CACHED_NOTE)
+        self.collected.append(collected)
+
+    async def follow_prompt(
+        self, assigned: Assignment, index: int, graph: Graph, wait: float
+    ) -> tuple[Job, tuple[str, ...]]:
+        """Post the graph of one of the prompts and follow it to its end, as `follow` does."""
         prompts = assigned.prompts
-        graph = prompts.workflows[index].graph
         seed = None if prompts.seed is None else prompts.seed + index
-        part = ""
-        if self.parts > 1:
-            part = f"{index + 1} of {self.parts} · "
-        job, dropped = await follow(
-            server,
+        return await follow(
+            assigned.server,
             self.fleet,
             graph,
             self.listener,
             wait=wait,
-            part=part,
+            part=self.part(index),
             previews=self.options.previews,
             about={
                 "workflow": assigned.fitted.workflow.name,
@@ -22191,19 +22250,28 @@ class RunProgress:
             },
             posted=assigned.posted,
         )
-        self.listener.status("saving", f"{part}Saving")
-        job_id = self.fleet.owner.job_id(server.endpoint, job.prompt_id)
+
+    async def collect_made(self, assigned: Assignment, index: int, job: Job, graph: Graph) -> Collected:
+        """Fetch what one of the prompts made, as `collect` does."""
+        self.listener.status("saving", f"{self.part(index)}Saving")
+        server = assigned.server
         try:
-            collected = await collect(server, job, graph, self.options.format, self.fleet.timing, (), self.allowance)
+            return await collect(server, job, graph, self.options.format, self.fleet.timing, (), self.allowance)
         except BaseException as error:
             JOBS.leave(job.prompt_id)
             if isinstance(error, ServerError):
+                job_id = self.fleet.owner.job_id(server.endpoint, job.prompt_id)
                 error.add_note(f"The run itself went well: check_job may bring its files later, job_id {job_id}.")
             raise
-        self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *later_note(collected.left, job_id)]
-        if job.cached >= set(graph):
-            self.notes.append(CACHED_NOTE)
-        self.collected.append(collected)
+
+    def part(self, index: int) -> str:
+        """What stands before what is shown of one of several prompts: "2 of 4 · "."""
+        return f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
+
+
+def _cached_outputs(job: Job) -> list[str]:
+    """The nodes whose files a job tells of, and which it did not run."""
+    return [output.node_id for output in job.outputs if output.node_id in job.cached]
 
 
 async def _with_uploads(server: ComfyUIServer, prompts: BoundPrompts, files: Sequence[InputFile]) -> BoundPrompts:

@@ -77,6 +77,25 @@ async def test_a_fully_cached_run_ends_with_its_picture_and_says_so(comfy: Stand
     assert any("already" in note for note in again.notes)
 
 
+async def test_what_was_made_before_and_deleted_is_saved_anew(comfy: StandIn) -> None:
+    first = await make(comfy, seed=5, count=2)
+    last = first.products[-1].source
+    comfy.misbehave.view_missing = {last.rpartition("/")[2]}
+    again = await make(comfy, seed=5, count=2)
+    assert len(again.products) == 2 and last not in [product.source for product in again.products]
+    assert not again.left_out
+    *_, prompt = comfy.history.values()
+    (cached,) = [data["nodes"] for kind, data in prompt["status"]["messages"] if kind == "execution_cached"]
+    assert len(cached) == len(prompt["prompt"][2]) - 1, "only the node that saves was run"
+
+
+async def test_without_a_websocket_it_is_known_too_what_was_made_before(comfy: StandIn) -> None:
+    comfy.misbehave.refuse_websocket = 404
+    await make(comfy, seed=5)
+    comfy.files.empty("output")
+    assert (await make(comfy, seed=5)).products
+
+
 async def test_count_is_one_batch(comfy: StandIn) -> None:
     await make(comfy, count=3)
     (posted,) = comfy.prompts

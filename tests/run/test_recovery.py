@@ -64,6 +64,7 @@ the file is answered with other JSON    -          -         -         outputs  
 the file is answered so for ever        -          -         -         strange   -         -         -
 every connection breaks off once        outputs    outputs   outputs   outputs   outputs   outputs   outputs
 every download breaks off               -          -         -         -         -         gone      -
+it was made before, and deleted         -          again     -         -         -         -         -
 the server is away for a moment         nobody     outputs   outputs   outputs   outputs   outputs   outputs
 the server is away for long             nobody     gone      gone      gone      gone      gone      outputs
 the server restarts and knows nothing   nobody     outputs   again     again     again     outputs   outputs
@@ -324,6 +325,13 @@ async def _(world: World) -> None:
 async def _(world: World) -> None:
     world.proxy.cut("http")
     world.first.misbehave.truncate_view = True
+
+
+@fault("it was made before, and deleted")
+async def _(world: World) -> None:
+    await make(world.first, timing=world.timing, prompt=PROMPT, seed=SEED)
+    world.first.files.empty("output")
+    world.first.prompts.clear()
 
 
 @fault("the server is away for a moment")

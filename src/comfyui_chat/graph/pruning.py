@@ -1,10 +1,11 @@
-"""Make a graph do with the files that there are: renamed by the server, or never given.
+"""Make a graph do with the files that there are: renamed by the server, never given, or deleted since.
 
-`with_files_named` writes in the names under which a server stored what was uploaded. `without_files` cuts out the nodes
-that load files which nobody gave, with whatever cannot run without them, or says that the graph needs them.
+`with_files_named` writes in the names under which a server stored what was uploaded. `saving_anew` has results saved
+again that ComfyUI has in its memory. `without_files` cuts out the nodes that load files which nobody gave, with
+whatever cannot run without them, or says that the graph needs them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from .definitions import AUTOGROW, Definitions
@@ -12,6 +13,8 @@ from .link_types import VALUE_TYPES
 from .links import Origin, TypedLink, Wiring
 from .nodes import Graph, Target
 from .search import Flow
+
+FILE_NAME_INPUT = "filename_prefix"
 
 
 def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
@@ -28,6 +31,21 @@ def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
         inputs = {key: stored(value) for key, value in node["inputs"].items()}
         renamed[node_id] = {**node, "inputs": inputs}
     return renamed
+
+
+def saving_anew(graph: Graph, node_ids: Collection[str], ending: str) -> Graph | None:
+    """The same graph with another file name in those of these nodes that save under one that the graph gives: ComfyUI
+    does not run a node again whose inputs are the same as before. None where there is no such node."""
+    changed: dict[str, Any] = {}
+    for node_id in node_ids:
+        node = graph.get(node_id) or {}
+        inputs = node.get("inputs") or {}
+        prefix = inputs.get(FILE_NAME_INPUT)
+        if isinstance(prefix, str):
+            changed[node_id] = {**node, "inputs": {**inputs, FILE_NAME_INPUT: f"{prefix}_{ending}"}}
+    if not changed:
+        return None
+    return {node_id: changed.get(node_id, node) for node_id, node in graph.items()}
 
 
 PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # what a node works out, so that nothing can stand in for it

@@ -66,6 +66,12 @@ class Collected:
     notes: tuple[str, ...]
     left_out: int = 0  # files that did not come
     left: int = 0  # how many of those a later call may bring
+    gone: int = 0  # how many of those the server no longer has
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for product in self.products:
+            product.data.close()
 
 
 class Allowance:
@@ -140,6 +146,7 @@ async def collect(
         notes=tuple(dict.fromkeys(notes)),
         left_out=len(missing) + unbegun + never + job.left_out,
         left=sum(file.later for file in missing) + unbegun,
+        gone=sum(is_gone(file.error) for file in missing),
     )
 
 
@@ -149,6 +156,11 @@ def later_note(left: int, job_id: str) -> tuple[str, ...]:
         return ()
     what = "the file that is missing" if left == 1 else f"the {left} files that are missing"
     return (f"check_job tries once more to bring {what}: job_id {job_id}",)
+
+
+def is_gone(error: ComfyUIError) -> bool:
+    """Whether an error says that the server no longer has a file."""
+    return isinstance(error, UnexpectedAnswer) and error.status == 404
 
 
 class Collecting:

@@ -169,6 +169,7 @@ def _after_look_up(job: Job, event: Event, now: float) -> Job:
             recorded=True,
             succeeded=event.success,
             outputs=event.outputs,
+            cached=event.cached or job.cached,
             failure=event.failure or job.failure,
             interrupted=event.interrupted,
         )

@@ -33,10 +33,12 @@ from ..errors import (
     ServerGone,
     ServerUnreachable,
     StillRunning,
+    UnexpectedAnswer,
     UnknownWorkflow,
     WorkflowRefused,
 )
-from ..graph.pruning import with_files_named
+from ..graph.nodes import Graph
+from ..graph.pruning import saving_anew, with_files_named
 from ..media.delivery import Format
 from ..media.kinds import OutputFile
 from ..media.pictures import InputFile
@@ -46,11 +48,11 @@ from ..server.endpoint import Endpoint
 from ..server.pool import Pool, open_server
 from ..tasks import gather
 from ..threads import FILES
-from .collecting import PARALLEL_FILES, Allowance, Collected, collect, later_note
+from .collecting import PARALLEL_FILES, Allowance, Collected, collect, is_gone, later_note
 from .fleet import Fleet
 from .follow import ProgressListener, follow
 from .inputs import freshen, place_files
-from .job import missed_pictures
+from .job import Job, missed_pictures
 from .owner import JOBS
 from .planning import MAX_SEED, BoundPrompts, prepare
 
@@ -265,8 +267,7 @@ class RunProgress:
     def close(self) -> None:
         """Let go of the files that were made, when the call ends without a result."""
         for collected in self.collected:
-            for product in collected.products:
-                product.data.close()
+            collected.close()
 
     # Choosing a server, and everything that has to be right before a prompt is posted there.
 
@@ -345,21 +346,47 @@ class RunProgress:
             await self.run_prompt(assigned, index, wait)
 
     async def run_prompt(self, assigned: Assignment, index: int, wait: float) -> None:
-        """Run one of the prompts, for at most `wait` seconds, and fetch what it made."""
-        server = assigned.server
+        """Run one of the prompts, for at most `wait` seconds, and fetch what it made.
+
+        ComfyUI tells the old files of what it has made before and does not make again. Where somebody has deleted them,
+        it is posted again so that they are saved anew.
+        """
+        graph = assigned.prompts.workflows[index].graph
+        may_be_old = True
+        was_cached = False
+        while True:
+            job, dropped = await self.follow_prompt(assigned, index, graph, wait)
+            was_cached = was_cached or job.cached >= set(graph)
+            anew = saving_anew(graph, _cached_outputs(job), secrets.token_hex(3)) if may_be_old else None
+            try:
+                collected = await self.collect_made(assigned, index, job, graph)
+            except UnexpectedAnswer as error:
+                if anew is None or not is_gone(error):
+                    raise
+            else:
+                if anew is None or not collected.gone:
+                    break
+                collected.close()
+            graph, may_be_old = anew, False
+        job_id = self.fleet.owner.job_id(assigned.server.endpoint, job.prompt_id)
+        self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *later_note(collected.left, job_id)]
+        if was_cached:
+            self.notes.append(CACHED_NOTE)
+        self.collected.append(collected)
+
+    async def follow_prompt(
+        self, assigned: Assignment, index: int, graph: Graph, wait: float
+    ) -> tuple[Job, tuple[str, ...]]:
+        """Post the graph of one of the prompts and follow it to its end, as `follow` does."""
         prompts = assigned.prompts
-        graph = prompts.workflows[index].graph
         seed = None if prompts.seed is None else prompts.seed + index
-        part = ""
-        if self.parts > 1:
-            part = f"{index + 1} of {self.parts} · "
-        job, dropped = await follow(
-            server,
+        return await follow(
+            assigned.server,
             self.fleet,
             graph,
             self.listener,
             wait=wait,
-            part=part,
+            part=self.part(index),
             previews=self.options.previews,
             about={
                 "workflow": assigned.fitted.workflow.name,
@@ -370,19 +397,28 @@ class RunProgress:
             },
             posted=assigned.posted,
         )
-        self.listener.status("saving", f"{part}Saving")
-        job_id = self.fleet.owner.job_id(server.endpoint, job.prompt_id)
+
+    async def collect_made(self, assigned: Assignment, index: int, job: Job, graph: Graph) -> Collected:
+        """Fetch what one of the prompts made, as `collect` does."""
+        self.listener.status("saving", f"{self.part(index)}Saving")
+        server = assigned.server
         try:
-            collected = await collect(server, job, graph, self.options.format, self.fleet.timing, (), self.allowance)
+            return await collect(server, job, graph, self.options.format, self.fleet.timing, (), self.allowance)
         except BaseException as error:
             JOBS.leave(job.prompt_id)
             if isinstance(error, ServerError):
+                job_id = self.fleet.owner.job_id(server.endpoint, job.prompt_id)
                 error.add_note(f"The run itself went well: check_job may bring its files later, job_id {job_id}.")
             raise
-        self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *later_note(collected.left, job_id)]
-        if job.cached >= set(graph):
-            self.notes.append(CACHED_NOTE)
-        self.collected.append(collected)
+
+    def part(self, index: int) -> str:
+        """What stands before what is shown of one of several prompts: "2 of 4 · "."""
+        return f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
+
+
+def _cached_outputs(job: Job) -> list[str]:
+    """The nodes whose files a job tells of, and which it did not run."""
+    return [output.node_id for output in job.outputs if output.node_id in job.cached]
 
 
 async def _with_uploads(server: ComfyUIServer, prompts: BoundPrompts, files: Sequence[InputFile]) -> BoundPrompts:

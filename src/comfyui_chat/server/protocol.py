@@ -146,6 +146,7 @@ class Recorded(Event):
     outputs: tuple[Output, ...]
     failure: Failed | None
     interrupted: bool
+    cached: frozenset[str] = frozenset()  # nodes that were not run, where that is told
 
 
 @dataclass(frozen=True)
@@ -407,6 +408,7 @@ def parse_history(entry: Mapping[str, Any]) -> Recorded:
         outputs=parse_outputs(entry.get("outputs")),
         failure=failure,
         interrupted="execution_interrupted" in messages,
+        cached=frozenset(map(str, list_of(object_of(messages.get("execution_cached")).get("nodes")))),
     )
 
 
