@@ -50,8 +50,8 @@ FLOORS = (
     ),
     (
         "run",
-        "owner job fleet follow ranges amounts limits sizing used duration asked_inputs inputs planning collecting "
-        "make earlier",
+        "owner failures job fleet follow ranges amounts limits sizing used duration asked_inputs inputs planning "
+        "collecting make earlier",
     ),
     (
         "webui",

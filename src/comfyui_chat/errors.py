@@ -32,6 +32,7 @@ that are raised.
     │   └── ValueOutOfRange
     ├── RunFailed
     │   ├── OutOfMemory
+    │   ├── ModelUnusable
     │   ├── NodeFailed
     │   ├── NothingMade
     │   ├── PictureMissed
@@ -44,6 +45,8 @@ that are raised.
 """
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 
@@ -243,10 +246,24 @@ class RunFailed(ComfyUIError):
 
 
 class OutOfMemory(RunFailed):
-    """The graphics card ran out of memory."""
+    """The graphics card, or the computer that it is in, ran out of memory."""
 
     code = "out_of_memory"
-    default_hint = "Try again with a smaller size or a lower count."
+    default_hint = "Try again with a smaller size, a lower count or a smaller model."
+
+
+class ModelUnusable(RunFailed):
+    """A model file could not be loaded: it is damaged, not completely downloaded, or of another kind."""
+
+    code = "model_unusable"
+    default_hint = "Name another model that list_models lists; a person has to replace the file on the ComfyUI server."
+
+    def __init__(self, message: str, predicate: str = "", files: Mapping[Any, str] = MappingProxyType({})) -> None:
+        """`predicate` says what the file is, as the end of a sentence; `files` are those that the node should have
+        loaded, by the inputs that name them."""
+        super().__init__(message)
+        self.predicate = predicate
+        self.files = files
 
 
 class NodeFailed(RunFailed):

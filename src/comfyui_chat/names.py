@@ -3,8 +3,8 @@
 People and models rarely write a name as ComfyUI lists it. `find_name` takes "detail tweaker" for
 "SDXL\\Detail_Tweaker.safetensors", since both have the same `plain_name`. Where it finds none, `names_with_words` tells
 which have all words of it, "juggernaut" for "Juggernaut-XL_v9.safetensors", and `closest` which are alike.
-`quoted`, `shortened`, `shown_value` and `duration` put names, values from anywhere and times into a message, and
-`file_stem` names the files that are made.
+`quoted`, `shortened`, `shown_value` and `duration` put names, values from anywhere and times into a message,
+`without_paths` what a server says, and `file_stem` names the files that are made.
 """
 
 import difflib
@@ -196,6 +196,25 @@ def file_stem(prompt: str, seed: int | None) -> str:
     if seed is None:
         return stem
     return f"{stem}-{seed}"
+
+
+# The beginning of a path from the root of a file system, to the last slash in it. Spaces in it count behind the usual
+# roots and on Windows only, since elsewhere a slash may stand between words.
+PATH = re.compile(
+    r"""(?<![\w:/\\.])(?:
+        [A-Za-z]:[\\/](?:[^\\/:*?"'<>|\r\n]{1,100}[\\/]){0,40}
+        | \\\\[\w.-]{1,60}\\(?:[^\\/:*?"'<>|\r\n]{1,100}[\\/]){0,40}
+        | /(?:home|Users|mnt|media|Volumes|root|opt|srv|data|workspace|app|tmp)/(?:[^/:"'<>|\r\n]{1,100}/){0,40}
+        | /(?:[\w.@+~-]{1,100}/){1,40}
+    )""",
+    re.VERBOSE,
+)
+
+
+def without_paths(text: str) -> str:
+    """A text of a server with the names of files alone in the place of their whole paths: of
+    "/home/ann/ComfyUI/models/vae/ae.sft" only "ae.sft"."""
+    return PATH.sub("", text)
 
 
 def shown_value(value: Any) -> str:

@@ -221,6 +221,26 @@ def test_a_checkpoints_family_is_read_from_its_name(name: str, family: str) -> N
         ),
         ("z-image-turbo", 0, ["z_image_turbo_int8.safetensors"], ["Z-Image-Turbo-Fun-Controlnet-Union.safetensors"]),
         ("checkpoint", 0, ["realcartoon3d_v17.safetensors"], ["sam3.safetensors", "sd_xl_refiner_1.0.safetensors"]),
+        (
+            "checkpoint",
+            0,
+            [
+                *("aestheticFlora_v3.safetensors", "samaritan3d_v4.safetensors", "anything-v4.5-vae-baked.ckpt"),
+                *("sd3_medium_incl_clips_t5xxlfp8.safetensors", "clipart_xl.safetensors"),
+            ],
+            [
+                *(
+                    "ae.safetensors",
+                    "clip_l.safetensors",
+                    "SUPIR-v0Q.ckpt",
+                    "sam_vit_h_4b8939.pth",
+                    "sam_b.pt",
+                    "sam.pth",
+                ),
+                *("sdxl_vae.safetensors", "t5xxl_fp16.safetensors", "add-detail.lora.safetensors"),
+                *("sdxl_lightning_4step_lora.safetensors", "clip_vision_h.safetensors"),
+            ],
+        ),
     ],
 )
 def test_files_that_will_do_are_told_from_those_that_only_sound_alike(

@@ -25,7 +25,7 @@ from ..values import Argument
 from .entries import USERS_SOURCES, Entry, Family, ModelNeed
 from .missing import AbsentFile, file_path, nodes_missing
 from .naming import family_by_name, several_meant, taken_for
-from .request import AS_SAVED, FittedWorkflow
+from .request import AS_SAVED, ChosenFile, FittedWorkflow
 
 MAX_METADATA_FILES = 24  # how many files, whose names say nothing, have their metadata read
 MISSING_FILES_HINT = (  # after a list of missing model files
@@ -49,8 +49,9 @@ async def fit_entry(
     """A bundled workflow with model files that this server has, and the family that its main model belongs to.
 
     `strict` takes a named model only when its name or its metadata say that it belongs to the workflow; `readable`
-    passes over files that the server cannot read. Lists of files that lack a named model are asked for again unless
-    that was done after `began` (of `time.monotonic`; None is now). Raises `NodeNotInstalled`, `ModelNotInstalled`.
+    passes over files that the server cannot read, or lately could not load. Lists of files that lack a named model are
+    asked for again unless that was done after `began` (of `time.monotonic`; None is now). Raises `NodeNotInstalled`,
+    `ModelNotInstalled`.
     """
     if began is None:
         began = time.monotonic()
@@ -81,7 +82,11 @@ async def fit_entry(
     family = await _family(server, entry, model_file)
     workflow = replace(entry.workflow, definitions=definitions)
     workflow = workflow.set({need.target: files[str(need)] for need in entry.needs})
-    return FittedWorkflow(workflow, family, model_file, task=entry.task)
+    chosen: dict[Target, ChosenFile] = {}
+    for need in entry.needs:
+        if model is None or need is not main_need:
+            chosen[need.target] = ChosenFile(need.folder, files[str(need)])
+    return FittedWorkflow(workflow, family, model_file, task=entry.task, chosen=chosen)
 
 
 async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Family:
@@ -117,7 +122,8 @@ class FileSearch:
 
     async def best(self, readable: bool) -> str | None:
         """The best installed file, or None. A main model may also be found by what it says of itself. `readable` passes
-        over files that the server cannot read, which would only fail in the middle of the run."""
+        over files that the server cannot read, or lately could not load, which would only fail in the middle of the
+        run; else they come last."""
         for believe in (DEFINITION_SECONDS, DOUBT_SECONDS):
             names = await self._names(believe)
             name = await self._best_of(names, readable)
@@ -129,7 +135,10 @@ class FileSearch:
         """The best of these files: first by name, then, for a main model, by the metadata of files whose names tell
         nothing."""
         by_name = await FILES.run(self.need.rank, names)
+        by_name.sort(key=self._is_aside)
         for name in by_name:
+            if readable and self._is_aside(name):
+                break
             if not readable and not self.main:
                 return name
             about = await self._architecture(name)
@@ -139,7 +148,7 @@ class FileSearch:
                 return name
         if self.main and self.need.match:
             known = set(by_name)
-            others = [name for name in names if name not in known]
+            others = [name for name in names if name not in known and not self._is_aside(name)]
             return await self._by_metadata(others)
         return None
 
@@ -150,6 +159,10 @@ class FileSearch:
             if about and self.need.fits(name, about):
                 return name
         return None
+
+    def _is_aside(self, name: str) -> bool:
+        """Whether the server lately could not load a file."""
+        return self.server.record.is_aside(self.need.folder, name)
 
     async def _names(self, believe: float) -> tuple[str, ...]:
         definition = await self.server.define(self.loader, believe)

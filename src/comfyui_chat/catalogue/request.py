@@ -96,6 +96,14 @@ class Request:
 
 
 @dataclass(frozen=True)
+class ChosenFile:
+    """A model file that nobody named: it was chosen here."""
+
+    folder: str
+    name: str
+
+
+@dataclass(frozen=True)
 class FittedWorkflow:
     """A workflow that this server can run, with its definitions of the nodes, and with its model files set.
     `run/inputs.py` adds `wanting`, `picture` and `sizes`."""
@@ -107,6 +115,7 @@ class FittedWorkflow:
     absent: Mapping[Target, AbsentFile] = field(default_factory=dict)  # model files that it names, and by their widgets
     wanting: Mapping[Target, str] = field(default_factory=dict)  # input files that it still has to be given
     task: str = ""  # of a bundled one
+    chosen: Mapping[Target, ChosenFile] = field(default_factory=dict)  # its model files that nobody named
     picture: Size | None = None  # of the first picture that it works on
     sizes: Mapping[Target, Size] = field(default_factory=dict)  # of the pictures that it is given
     from_user: bool = False  # attached to the chat or pasted by the user, and not put there by the administrator

@@ -26,12 +26,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..bounds import MB, MOST_OUTPUTS_READ, MOST_SENT_BYTES, MOST_SENT_PICTURES
-from ..errors import JobLost, NodeFailed, OutOfMemory, PaymentRequired, RunFailed, RunInterrupted
+from ..errors import JobLost, RunFailed, RunInterrupted
 from ..graph.definitions import SEED_INPUTS
-from ..graph.nodes import Graph, node_title
+from ..graph.nodes import Graph
 from ..media.file_bytes import FileBytes
-from ..names import duration, shortened
-from ..server.cloud import UNPAID
+from ..names import duration
 from ..server.protocol import (
     Absent,
     Cached,
@@ -52,6 +51,7 @@ from ..server.protocol import (
     Succeeded,
     Waiting,
 )
+from .failures import run_error
 from .owner import JOBS
 
 
@@ -305,21 +305,6 @@ def _lost_error(job: Job) -> JobLost | RunInterrupted:
     if not job.away or JOBS.cancelled(job.prompt_id):
         return RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
     return JobLost("ComfyUI no longer knows the job: it was restarted, or the job was deleted there.", True)
-
-
-def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
-    """The error of the node that failed, by its title and reason. Its inputs and stack trace, which may hold prompts
-    and paths, stay on the server."""
-    lines = failure.message.splitlines()
-    text = lines[0] if lines else ""
-    kind = failure.exception_type.rsplit(".", 1)[-1]
-    where = node_title(graph, failure.node_id)
-    if kind in UNPAID:
-        return PaymentRequired(f"Comfy Cloud stopped the run: {shortened(text or kind, 300)}")
-    says_so = "out of memory" in failure.message.lower()
-    if says_so or "OutOfMemory" in kind or kind == "OOMError":
-        return OutOfMemory(f"The graphics card ran out of memory in {where}.")
-    return NodeFailed(f"{where} failed: {shortened(text or kind or 'no reason given', 300)}")
 
 
 def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:

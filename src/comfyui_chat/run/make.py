@@ -25,10 +25,12 @@ from typing import Any
 
 from ..catalogue.choosing import choose
 from ..catalogue.entries import Catalogue
-from ..catalogue.request import FittedWorkflow, Request
+from ..catalogue.request import ChosenFile, FittedWorkflow, Request
 from ..errors import (
     ComfyUIError,
     JobLost,
+    ModelNotInstalled,
+    ModelUnusable,
     ServerError,
     ServerGone,
     ServerUnreachable,
@@ -42,7 +44,7 @@ from ..graph.pruning import saving_anew, with_files_named
 from ..media.delivery import Format
 from ..media.kinds import OutputFile
 from ..media.pictures import InputFile
-from ..names import file_stem
+from ..names import file_stem, quoted, shortened
 from ..server.client import ComfyUIServer
 from ..server.endpoint import Endpoint
 from ..server.pool import Pool, open_server
@@ -56,6 +58,7 @@ from .job import Job, missed_pictures
 from .owner import JOBS
 from .planning import MAX_SEED, BoundPrompts, prepare
 
+MOST_UNUSABLE_FILES = 4  # model files that a call tries to no avail
 CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
 
 
@@ -165,7 +168,8 @@ class RunProgress:
         self.running = ""  # the id of the job that outlived the wait
         self.gone: set[Endpoint] = set()  # servers that are not tried any more
         self.ran_again = False  # whether a lost job was posted once more
-        self.failed: tuple[Assignment, ComfyUIError] | None = None  # why another server is needed
+        self.failed: tuple[Assignment, ComfyUIError] | None = None  # why another round is needed
+        self.unusable: set[tuple[Endpoint, ChosenFile]] = set()  # model files that could not be loaded
 
     async def run_round(self) -> RunResult | None:
         """Run what is left of the call on the server that will be done soonest. None where that failed in a way that
@@ -186,7 +190,7 @@ class RunProgress:
                 await self.run_prompts(assigned)
             except ComfyUIError as error:
                 self.failed = assigned, error
-                if self.prepare_next_round(assigned.server, error):
+                if self.set_model_aside(assigned, error) or self.prepare_next_round(assigned.server, error):
                     return None
                 if not self.collected:
                     if isinstance(error, StillRunning) and self.parts > 1:
@@ -224,6 +228,40 @@ class RunProgress:
         self.gone.add(server.endpoint)
         self.ran_again = True
         return True
+
+    def set_model_aside(self, assigned: Assignment, error: ComfyUIError) -> bool:
+        """Whether it was a model file of our own choosing that could not be loaded, so that another one may do. It is
+        not chosen any more in this call, and by nobody for a while. A file that somebody named is not exchanged."""
+        if not isinstance(error, ModelUnusable):
+            return False
+        chosen = assigned.fitted.chosen
+        named = [(chosen.get(target), name) for target, name in error.files.items()]
+        files = [file for file, name in named if file and file.name == name]
+        if not files:
+            who_named = self.who_named(assigned.fitted)
+            if who_named:
+                error.add_note(who_named)
+            return False
+        if self.unusable:
+            others = quoted(dict.fromkeys(shortened(file.name) for _, file in self.unusable))
+            error.add_note(f"Before it these were tried, which cannot be loaded either: {others}.")
+        for file in files:
+            assigned.server.record.set_aside(file.folder, file.name, error.predicate)
+            self.unusable.add((assigned.server.endpoint, file))
+        if len(self.unusable) >= MOST_UNUSABLE_FILES:
+            error.add_note("Nobody named them: they were chosen here. Call again to have the next ones tried.")
+            return False
+        error.add_note("Nobody named it: it was chosen here, and there is no other one that would do.")
+        self.notes.append(f"{error.message} Another one was taken")
+        self.listener.status("connecting", "A model file cannot be loaded; another one is tried")
+        return True
+
+    def who_named(self, fitted: FittedWorkflow) -> str:
+        """Who named the model file that could not be loaded, as a sentence; "" where the call itself did."""
+        model = self.request.model
+        if model and model.level:
+            return f"{model.name} names it."
+        return f'The workflow "{fitted.workflow.name}" names it.' if model is None and fitted.saved else ""
 
     def run_lost_job_again(self, server: ComfyUIServer, error: ComfyUIError, others: bool) -> bool:
         """Whether a job that this server lost is run again: on the same one where that answers again, else where there
@@ -314,6 +352,8 @@ class RunProgress:
         """The request bound for one server, with its files there. These are sent last: not before everything else
         about the call is known to be right."""
         fitted = await choose(server, request, self.options.catalogue)
+        if any((server.endpoint, file) in self.unusable for file in fitted.chosen.values()):
+            raise ModelNotInstalled("There is no other model that would do.")
         fitted = await freshen(server, fitted, request)
         fitted, files = await place_files(server, fitted, request)
         if fitted.saved:

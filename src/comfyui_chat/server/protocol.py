@@ -31,7 +31,7 @@ from ..graph.definitions import Definitions, InputSpec
 from ..graph.nodes import Graph, node_title
 from ..json_pieces import JsonText, read_json_text
 from ..media.file_bytes import FileBytes
-from ..names import MODEL_FILE, closest, quoted, shortened
+from ..names import MODEL_FILE, closest, quoted, shortened, without_paths
 from ..values import list_of, object_of
 
 
@@ -262,7 +262,7 @@ def _parse_output(node_id: str, key: str, item: Any) -> Output | None:
 
 def parse_failure(data: Mapping[str, Any]) -> Failed:
     """An `execution_error`, from a frame or from the history, without the inputs and the traceback that it carries."""
-    message = str(data.get("exception_message") or "")[:MOST_MESSAGE_CHARACTERS].strip()
+    message = without_paths(str(data.get("exception_message") or "")[:MOST_MESSAGE_CHARACTERS]).strip()
     exception_type = str(data.get("exception_type") or "")[:MOST_NAME_CHARACTERS]
     return Failed(str(data.get("node_id"))[:MOST_NAME_CHARACTERS], exception_type, message)
 
@@ -485,7 +485,7 @@ def _unknown_class(error: Mapping[str, Any], message: str) -> str | None:
 
 def _short(text: Any, length: int) -> str:
     """A text that a server means for people, as it can stand in a message; it may be of any length."""
-    return shortened(str(text)[:MOST_MESSAGE_CHARACTERS], length)
+    return shortened(without_paths(str(text)[:MOST_MESSAGE_CHARACTERS]), length)
 
 
 def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, definitions: Definitions) -> WorkflowRefused:

@@ -2,7 +2,8 @@
 
 `ComfyUIServer` holds one `Record`, which outlives its connections. The `run` floor writes into it what happened:
 `expecting` while a call is on its way, `ran` after a good run, `rest` after a fault, `recover` when the server answers
-again. A choice between servers reads `pace`, `coming` and `resting`; status reports and log lines show the rest.
+again, `set_aside` when a model file could not be loaded. A choice between servers reads `pace`, `coming` and `resting`,
+one between models `is_aside`; status reports and log lines show the rest.
 
 Each process of Open WebUI has records of its own; nothing is stored, and nothing here needs to agree with the others.
 """
@@ -18,6 +19,18 @@ from ..bounded import BoundedDict
 REST_SECONDS = 5.0
 LONGEST_REST_SECONDS = 300.0
 REMEMBERED_PACES = 50  # how many workflows of one server have their pace remembered
+SET_ASIDE_SECONDS = 900.0  # how long a model file that could not be loaded is not chosen
+REMEMBERED_FILES = 50  # how many such files of one server are remembered
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A model file that is not chosen for a while, since it could not be loaded."""
+
+    folder: str
+    name: str
+    reason: str  # the end of a sentence that the file's name begins
+    until: float  # of `time.monotonic`
 
 
 @dataclass
@@ -39,6 +52,7 @@ class Record:
     fault_at: float = 0.0  # in seconds since 1970
     resting_until: float = 0.0  # of `time.monotonic`
     silent: bool = False  # whether the last fault was that it did not answer
+    aside: BoundedDict[tuple[str, str], SetAside] = field(default_factory=lambda: BoundedDict(REMEMBERED_FILES))
 
     @contextlib.contextmanager
     def expecting(self) -> Iterator[None]:
@@ -85,3 +99,17 @@ class Record:
     def resting(self) -> bool:
         """Whether it is left alone for now."""
         return time.monotonic() < self.resting_until
+
+    def set_aside(self, folder: str, name: str, reason: str) -> None:
+        """Do not have a model file chosen for a while."""
+        self.aside.pop((folder, name), None)  # so that it is the newest
+        self.aside[folder, name] = SetAside(folder, name, reason, time.monotonic() + SET_ASIDE_SECONDS)
+
+    def is_aside(self, folder: str, name: str) -> bool:
+        """Whether a model file is not to be chosen now."""
+        file = self.aside.get((folder, name))
+        return file is not None and time.monotonic() < file.until
+
+    def files_aside(self) -> list[SetAside]:
+        """The model files that are not chosen now."""
+        return [file for file in self.aside.values() if self.is_aside(file.folder, file.name)]

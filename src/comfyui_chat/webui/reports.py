@@ -24,6 +24,7 @@ from ..names import duration, shortened
 from ..run.fleet import ServerStatus
 from ..run.make import RunResult
 from ..server.protocol import Device
+from ..server.record import SetAside
 from ..threads import PICTURES
 from .chat import Chat
 from .settings import Settings
@@ -286,6 +287,7 @@ def _server_entry(status: ServerStatus, admin: bool) -> dict[str, Any]:
     if fault:
         entry["last_fault"] = fault
     if admin:
+        entry["model files set aside"] = [_aside_line(file) for file in status.record.files_aside()]
         entry["metrics"] = _metrics_line(status)
     return entry
 
@@ -297,6 +299,12 @@ def _memory_line(device: Device) -> str:
     free = device.memory_free / 2**30
     total = device.memory_total / 2**30
     return f"{free:.3g} of {total:.3g} GB free on {device.name}"
+
+
+def _aside_line(file: SetAside) -> str:
+    """A model file that is not chosen for now: "checkpoints/x.safetensors is damaged ... (not chosen for 12 min)"."""
+    seconds = max(file.until - time.monotonic(), 1.0)
+    return f"{shortened(f'{file.folder}/{file.name}', 200)} {file.reason} (not chosen for {duration(seconds)})"
 
 
 def _metrics_line(status: ServerStatus) -> str:

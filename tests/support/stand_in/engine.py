@@ -317,6 +317,9 @@ class PromptRun:
         engine.poll()
         if class_type in engine.misbehave.fail_node:
             raise NodeFailure(*engine.misbehave.fail_node[class_type])
+        for value in self.graph[node_id]["inputs"].values():
+            if isinstance(value, str) and value in engine.misbehave.unusable_files:
+                raise NodeFailure(*engine.misbehave.unusable_files[value])
         result = await nodes.execute(NodeRun(self, node_id), class_type)
         engine.cache[self.signature(node_id)] = result
         self.forget_others()

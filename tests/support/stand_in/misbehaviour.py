@@ -15,6 +15,9 @@ class Misbehaviour:
     """Everything is off at first and may be set at any time."""
 
     fail_node: dict[str, tuple[str, str]] = field(default_factory=dict)  # class -> (exception type, message)
+    unusable_files: dict[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # model file -> the same, when it is loaded
     hold_before: str | None = None  # a node class: execution waits before it until `release`
     hold_at_step: int | None = None  # the sampler waits at this step until `release`
     drop_sockets_at_step: int | None = None  # all sockets are cut at this sampling step, once
