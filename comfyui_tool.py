@@ -912,8 +912,8 @@ def forget_oldest(entries: dict[K, V], most: int, is_needed: Callable[[V], bool]
 # People and models rarely write a name as ComfyUI lists it. `find_name` takes "detail tweaker" for
 # "SDXL\Detail_Tweaker.safetensors", since both have the same `plain_name`. Where it finds none, `names_with_words` tells
 # which have all words of it, "juggernaut" for "Juggernaut-XL_v9.safetensors", and `closest` which are alike.
-# `quoted`, `shortened`, `shown_value` and `duration` put names, values from anywhere and times into a message,
-# `without_paths` what a server says, and `file_stem` names the files that are made.
+# `quoted`, `shortened`, `beginning`, `shown_value` and `duration` put names, values from anywhere and times into a
+# message, `without_paths` what a server says, and `file_stem` names the files that are made.
 # ======================================================================================================================
 
 
@@ -1082,6 +1082,14 @@ def shortened(text: Any, length: int = 80) -> str:
     if len(line) <= length and len(whole) <= MOST_MESSAGE_CHARACTERS:
         return line
     return line[: length - 1] + "…"
+
+
+def beginning(text: str, length: int) -> str:
+    """The beginning of a text, of at most `length` characters, with its line breaks."""
+    text = text.strip("\r\n")
+    if len(text) <= length:
+        return text
+    return text[: length - 1] + "…"
 
 
 # A file is named after so many characters of the prompt at most. Its name is shorter by far, but in some scripts one
@@ -12511,11 +12519,20 @@ def parse_outputs(outputs: Any) -> tuple[Output, ...]:
         for key, items in (output or {}).items():
             if isinstance(items, str):
                 items = [items]
-            for item in list_of(items)[:MOST_OUTPUTS_READ]:
+            for item in _whole_texts(key, list_of(items))[:MOST_OUTPUTS_READ]:
                 parsed = _parse_output(str(node_id), key, item)
                 if parsed and len(found) < MOST_OUTPUTS_READ:
                     found.append(parsed)
     return tuple(found)
+
+
+def _whole_texts(key: str, items: list[Any]) -> list[Any]:
+    """What a node reports under a key. Where it gives one text instead of a list of texts, ComfyUI takes it apart into
+    its characters: these are one text again."""
+    letters = key in TEXT_KEYS and len(items) > 1
+    if letters and all(isinstance(item, str) and len(item) == 1 for item in items):
+        return ["".join(items[:MOST_ARGUMENT_CHARACTERS])]
+    return items
 
 
 def _parse_output(node_id: str, key: str, item: Any) -> Output | None:
@@ -25702,6 +25719,7 @@ async def opaque_note(prompt: str, products: Sequence[OutputFile]) -> tuple[str,
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+MOST_NODE_TEXTS, LONGEST_NODE_TEXT = 8, 4000  # that nodes showed, and that the model reads
 MOST_COPIES = 4  # pictures of one result that the model is shown
 ToolAnswer = str | dict[str, Any]  # of a method, as `as_answer` makes it
 EMPTY: tuple[Any, ...] = (None, "", [], {}, ())
@@ -25791,7 +25809,7 @@ def report(
         **_length_told(made.used, times),
         "took": duration(made.seconds) if made.seconds >= 0.5 else "",
         "adjusted": [*made.notes, *_other_length(made.used, times)],
-        "text": [shortened(text, 4000) for text in made.texts[:8]],
+        "text": [beginning(text, LONGEST_NODE_TEXT) for text in made.texts[:MOST_NODE_TEXTS]],
         "still_running": made.running,
     }
     if made.running:

@@ -3,8 +3,8 @@
 People and models rarely write a name as ComfyUI lists it. `find_name` takes "detail tweaker" for
 "SDXL\\Detail_Tweaker.safetensors", since both have the same `plain_name`. Where it finds none, `names_with_words` tells
 which have all words of it, "juggernaut" for "Juggernaut-XL_v9.safetensors", and `closest` which are alike.
-`quoted`, `shortened`, `shown_value` and `duration` put names, values from anywhere and times into a message,
-`without_paths` what a server says, and `file_stem` names the files that are made.
+`quoted`, `shortened`, `beginning`, `shown_value` and `duration` put names, values from anywhere and times into a
+message, `without_paths` what a server says, and `file_stem` names the files that are made.
 """
 
 import difflib
@@ -181,6 +181,14 @@ def shortened(text: Any, length: int = 80) -> str:
     if len(line) <= length and len(whole) <= MOST_MESSAGE_CHARACTERS:
         return line
     return line[: length - 1] + "…"
+
+
+def beginning(text: str, length: int) -> str:
+    """The beginning of a text, of at most `length` characters, with its line breaks."""
+    text = text.strip("\r\n")
+    if len(text) <= length:
+        return text
+    return text[: length - 1] + "…"
 
 
 # A file is named after so many characters of the prompt at most. Its name is shorter by far, but in some scripts one

@@ -196,3 +196,14 @@ def test_both_binary_layouts_are_read() -> None:
 )
 def test_durations_in_words(seconds: float, text: str) -> None:
     assert tool.duration(seconds) == text
+
+
+@pytest.mark.parametrize("key", ["text", "string"])
+@pytest.mark.parametrize("text", ["A fox.\n\nIt is red.", "狐🦊", "ab"])
+def test_a_text_that_comfyui_took_apart_into_its_characters_is_one_text(key: str, text: str) -> None:
+    assert tool.parse_outputs({"10": {key: [*text]}}) == (tool.Output("10", "", "", "text", text),)
+
+
+def test_texts_that_a_node_gives_as_a_list_stay_several() -> None:
+    texts = [output.text for output in tool.parse_outputs({"10": {"text": ["a", "fox", "b"]}})]
+    assert texts == ["a", "fox", "b"]

@@ -184,3 +184,17 @@ def test_pictures_are_told_of_in_few_tokens(count: int, most: int) -> None:
     run, files, numbers = numbered(count)
     result, _ = tool.report(run, files, True, numbers, worked_on=[1])
     assert tokens(result) <= most
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("A fox.\n\n- red\n- quick\n", "A fox.\n\n- red\n- quick"),
+        ("a\tb\r\nc", "a\tb\r\nc"),
+        ("\n    indented\n", "    indented"),
+        ("x" * 4001, "x" * 3999 + "…"),
+    ],
+)
+def test_a_text_is_told_with_its_line_breaks(text: str, told: str) -> None:
+    result, _ = tool.report(made(texts=(text,)), [], True)
+    assert result["text"] == [told]

@@ -20,6 +20,7 @@ from typing import Any
 
 from ..bounds import (
     FIRST_PIECE_BYTES,
+    MOST_ARGUMENT_CHARACTERS,
     MOST_DEVICES,
     MOST_MESSAGE_CHARACTERS,
     MOST_NAME_CHARACTERS,
@@ -238,11 +239,20 @@ def parse_outputs(outputs: Any) -> tuple[Output, ...]:
         for key, items in (output or {}).items():
             if isinstance(items, str):
                 items = [items]
-            for item in list_of(items)[:MOST_OUTPUTS_READ]:
+            for item in _whole_texts(key, list_of(items))[:MOST_OUTPUTS_READ]:
                 parsed = _parse_output(str(node_id), key, item)
                 if parsed and len(found) < MOST_OUTPUTS_READ:
                     found.append(parsed)
     return tuple(found)
+
+
+def _whole_texts(key: str, items: list[Any]) -> list[Any]:
+    """What a node reports under a key. Where it gives one text instead of a list of texts, ComfyUI takes it apart into
+    its characters: these are one text again."""
+    letters = key in TEXT_KEYS and len(items) > 1
+    if letters and all(isinstance(item, str) and len(item) == 1 for item in items):
+        return ["".join(items[:MOST_ARGUMENT_CHARACTERS])]
+    return items
 
 
 def _parse_output(node_id: str, key: str, item: Any) -> Output | None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..media.pictures import small_copy
 from ..media.running_times import RunningTime, running_time
-from ..names import duration, shortened
+from ..names import beginning, duration, shortened
 from ..run.fleet import ServerStatus
 from ..run.make import RunResult
 from ..server.protocol import Device
@@ -31,6 +31,7 @@ from .settings import Settings
 from .stored_files import player
 from .transparency import opaque_note
 
+MOST_NODE_TEXTS, LONGEST_NODE_TEXT = 8, 4000  # that nodes showed, and that the model reads
 MOST_COPIES = 4  # pictures of one result that the model is shown
 ToolAnswer = str | dict[str, Any]  # of a method, as `as_answer` makes it
 EMPTY: tuple[Any, ...] = (None, "", [], {}, ())
@@ -120,7 +121,7 @@ def report(
         **_length_told(made.used, times),
         "took": duration(made.seconds) if made.seconds >= 0.5 else "",
         "adjusted": [*made.notes, *_other_length(made.used, times)],
-        "text": [shortened(text, 4000) for text in made.texts[:8]],
+        "text": [beginning(text, LONGEST_NODE_TEXT) for text in made.texts[:MOST_NODE_TEXTS]],
         "still_running": made.running,
     }
     if made.running:
