@@ -45,8 +45,8 @@ FLOORS = (
     ),
     (
         "catalogue",
-        "task_words secret_inputs entries missing request naming fitted model_list gallery choosing workflow_list "
-        "listings",
+        "task_words secret_inputs entries missing request small_files naming fitted model_list gallery choosing "
+        "workflow_list listings",
     ),
     (
         "run",

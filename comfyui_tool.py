@@ -84,6 +84,7 @@ required_open_webui_version: 0.9.6
 #   catalogue/entries        The workflows that can be asked for by name, from all the places where they may be.
 #   catalogue/missing        What a server lacks for a workflow, and where that is to be had: said so that a person …
 #   catalogue/request        What somebody wants, and the workflow that was found for it: `Request` and …
+#   catalogue/small_files    Models made small, as GGUF or for Nunchaku, and the nodes that load them.
 #   catalogue/naming         Which installed model, or which bundled workflow, somebody means who says "SDXL", "flux" …
 #   catalogue/fitted         A workflow made to fit a server: which of its installed files it runs with.
 #   catalogue/model_list     What list_models answers: which models are installed, by their kinds.
@@ -8706,6 +8707,12 @@ def lists_users_files(workflow: Workflow, target: Target) -> bool:
 
 
 LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")  # their definitions list the LoRAs that are installed
+# Models of Nunchaku pass over what these put into them, without a word. What loads one -> what puts a LoRA into it.
+NUNCHAKU = re.compile(r"^Nunchaku\w*Loader", re.IGNORECASE)
+NUNCHAKU_LORA_LOADERS: Mapping[str, str] = {
+    "NunchakuFluxDiTLoader": "NunchakuFluxLoraLoader",
+    "NunchakuQwenImageDiTLoader": "NunchakuQwenImageLoraLoader",
+}
 
 
 @dataclass(frozen=True)
@@ -8847,7 +8854,8 @@ def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) ->
     """The graph with these LoRAs in every main diffusion model, in this order, right behind the loader and the LoRAs
     that are there already.
 
-    Raises `WorkflowRefused` when the graph has no model that takes a LoRA, or more than `MAX_MODELS`.
+    Raises `WorkflowRefused` when the graph has no model that takes a LoRA, or more than `MAX_MODELS`, and
+    `NodeNotInstalled` for a model of Nunchaku without the node that puts a LoRA into it.
     """
     if not loras:
         return dict(graph)
@@ -8982,10 +8990,13 @@ def _insert(
     """Write a chain of LoRA nodes behind one model into `result`, and lead what used the model, and its text encoder if
     there is one, to the end of the chain."""
     start, start_clip = behind_loras(wiring, model)
+    own_loader = own_lora_loader(wiring, model)
+    if own_loader:
+        start_clip = None
     end, end_clip = start, start_clip
     for lora in loras:
         node_id = next(new_ids)
-        result[node_id] = lora_node(lora, end, end_clip)
+        result[node_id] = nunchaku_node(own_loader, lora, end) if own_loader else lora_node(lora, end, end_clip)
         end = (node_id, 0)
         if end_clip:
             end_clip = (node_id, 1)
@@ -9013,6 +9024,28 @@ def lora_node(lora: Lora, model: Origin, clip: Origin | None) -> dict[str, Any]:
         class_type = "LoraLoader"
         inputs["strength_clip"] = lora.strength
         inputs["clip"] = [*clip]
+    name = MODEL_FILE.sub("", base_name(lora.file))
+    return {"class_type": class_type, "inputs": inputs, "_meta": {"title": f"LoRA: {name}"}}
+
+
+def own_lora_loader(wiring: Wiring, model: DiffusionModel) -> str:
+    """The class that puts LoRAs into a model of Nunchaku; "" for any other model. Raises `NodeNotInstalled`."""
+    loader = wiring.class_type(model.loader[0])
+    if not NUNCHAKU.search(loader):
+        return ""
+    own = NUNCHAKU_LORA_LOADERS.get(loader, "")
+    if own not in wiring.definitions:
+        files = " ".join(model_names(wiring, model.loader[0])) or loader
+        raise NodeNotInstalled(
+            f'This ComfyUI has no node that puts a LoRA into "{shortened(files)}", which Nunchaku loads.',
+            "Call again without LoRAs, or with another model.",
+        )
+    return own
+
+
+def nunchaku_node(class_type: str, lora: Lora, model: Origin) -> dict[str, Any]:
+    """The node that puts a LoRA into a model of Nunchaku; its text encoder stays as it is."""
+    inputs = {"lora_name": lora.file, "lora_strength": lora.strength, "model": [*model]}
     name = MODEL_FILE.sub("", base_name(lora.file))
     return {"class_type": class_type, "inputs": inputs, "_meta": {"title": f"LoRA: {name}"}}
 
@@ -14583,13 +14616,15 @@ class ComfyUIServer(HttpServer):
         with self._reading(path):
             return parse_stats(raw)
 
-    async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
+    async def define(
+        self, class_type: str, believe: float = DEFINITION_SECONDS, doubt: float = 0.0
+    ) -> NodeDefinition | None:
         """The definition of a node class, or None when this server has no such node. A definition no older than
-        `believe` seconds is not asked for again; that a node is missing is never believed."""
+        `believe` seconds is not asked for again; that a node is missing is believed for `doubt` seconds."""
         if class_type in (".", ".."):  # in an address these would lead elsewhere
             return None
-        is_known = class_type in self.definitions
-        if not is_known or self._definition_age(class_type) >= believe:
+        believed = believe if class_type in self.definitions else doubt
+        if self._definition_age(class_type) >= believed:
             await self.together(f"define {class_type}", functools.partial(self._define, class_type))
         return self.definitions.get(class_type)
 
@@ -15061,9 +15096,11 @@ class ComfyCloud(ComfyUIServer):
         if "status" not in user:
             raise self._another_program()
 
-    async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
-        """The definition of a node class, or None when there is no such node. Whatever `believe` says, all definitions
-        are asked for again once they are an hour old."""
+    async def define(
+        self, class_type: str, believe: float = DEFINITION_SECONDS, doubt: float = 0.0
+    ) -> NodeDefinition | None:
+        """The definition of a node class, or None when there is no such node. Whatever `believe` and `doubt` say, all
+        definitions are asked for again once they are an hour old."""
         if self._definition_age(WHOLE) >= CLOUD_DEFINITION_SECONDS:
             await self.together("all definitions", self._learn)
         text = self._texts.get(class_type)
@@ -15642,7 +15679,7 @@ def _holds_credential(text: str) -> bool:
 #
 #     {"name": "flux2", "task": "text_to_image", "description": "Flux 2 dev: the finest detail ...",
 #      "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "source": "Comfy-Org/...",
-#                  "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "lora|gguf"}],
+#                  "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "lora|klein"}],
 #      "families": [{"name": "Flux 2 dev, few steps", "match": "turbo|lightning", "megapixels": 1.05,
 #                    "defaults": {"steps": 8}}]}
 # ----------------------------------------------------------------------------------------------------------------------
@@ -15677,6 +15714,10 @@ def matches(pattern: str, text: str) -> bool:
     return re.search(pattern, text[:MOST_MATCHED_CHARACTERS], re.IGNORECASE) is not None
 
 
+# Words in the names of files that ComfyUI's own loaders cannot read: catalogue/small_files.py has the nodes that can.
+MADE_SMALL = re.compile(r"(?<![a-z])(gguf|svdq|nf4|int4|awq)(?![a-z])", re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class ModelNeed:
     """A model file that a workflow loads: where it is named in the graph, and which files will do."""
@@ -15688,8 +15729,11 @@ class ModelNeed:
     avoid: str  # the same for what will not do, although `match` finds it; "" is for nothing
     source: str = ""  # the repository on Hugging Face that has `file`
 
-    def fits(self, name: str, about: str = "") -> bool:
-        """Whether a file will do, by its name or by what it says of itself (`about`)."""
+    def fits(self, name: str, about: str = "", *, small: bool = False) -> bool:
+        """Whether a file will do, by its name or by what it says of itself (`about`): one that ComfyUI's own loaders
+        can read, or with `small` one that they cannot."""
+        if bool(MADE_SMALL.search(base_name(name)[:MOST_MATCHED_CHARACTERS])) != small:
+            return False
         texts = [base_name(name)]
         if about:
             texts.append(about)
@@ -15697,9 +15741,9 @@ class ModelNeed:
             return False
         return any(matches(self.match, text) for text in texts)
 
-    def rank(self, choices: Iterable[str]) -> list[str]:
+    def rank(self, choices: Iterable[str], *, small: bool = False) -> list[str]:
         """Those of the installed files that will do by their names, best first. Blocks, where there are many."""
-        fitting = [name for name in first_names(choices, MOST_COMPARED_CHARACTERS) if self.fits(name)]
+        fitting = [name for name in first_names(choices, MOST_COMPARED_CHARACTERS) if self.fits(name, small=small)]
         best = plain_name(self.file)
         return sorted(fitting, key=lambda name: (plain_name(name) != best, name.lower()))
 
@@ -15743,6 +15787,14 @@ class Entry:
     def own(self) -> bool:
         """Whether somebody here made it, or chose it."""
         return not self.bundled and self.template is None
+
+    @functools.cached_property
+    def needs_by_node(self) -> Mapping[str, Sequence[ModelNeed]]:
+        """The needs by the nodes that load them; the main model's node comes first."""
+        by_node: dict[str, list[ModelNeed]] = {}
+        for need in self.needs:
+            by_node.setdefault(need.target.node_id, []).append(need)
+        return by_node
 
     @functools.cached_property
     def workflow(self) -> Workflow:
@@ -16227,6 +16279,7 @@ class FittedWorkflow:
     wanting: Mapping[Target, str] = field(default_factory=dict)  # input files that it still has to be given
     task: str = ""  # of a bundled one
     chosen: Mapping[Target, ChosenFile] = field(default_factory=dict)  # its model files that nobody named
+    files: Mapping[str, str] = field(default_factory=dict)  # of a bundled one: each need as a text -> the file for it
     picture: Size | None = None  # of the first picture that it works on
     sizes: Mapping[Target, Size] = field(default_factory=dict)  # of the pictures that it is given
     from_user: bool = False  # attached to the chat or pasted by the user, and not put there by the administrator
@@ -16239,6 +16292,156 @@ class FittedWorkflow:
     def noting(self, note: str) -> "FittedWorkflow":
         """The same with one more note."""
         return replace(self, notes=(*self.notes, note))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/small_files.py
+#
+# Models made small, as GGUF or for Nunchaku, and the nodes that load them.
+#
+# People with small graphics cards have only such files: "flux1-dev-Q4_K_S.gguf", "svdq-int4_r32-flux.1-dev.safetensors".
+# ComfyUI's own loaders cannot read them, the nodes of two packages can. Where a bundled workflow has no file of its own,
+# the node that loads it is exchanged for one of these (`SMALL_LOADERS`), if it is installed and has a file that will do:
+#
+#     {"class_type": "UNETLoader", "inputs": {"unet_name": "flux1-dev.safetensors", "weight_dtype": "default"}}
+#     {"class_type": "UnetLoaderGGUF", "inputs": {"unet_name": "flux1-dev-Q4_K_S.gguf"}}
+#
+# The classes and inputs are those of ComfyUI-GGUF 1.1 and ComfyUI-nunchaku 1.2, which both list in their definitions the
+# files that there are. Values that the plain loader does not have are the new one's defaults.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+GGUF_FILE = re.compile(r"\.gguf$", re.IGNORECASE)
+# A text encoder that sees pictures has the part for that in a file beside it, in whose name its own stands.
+SEES_PICTURES = re.compile(r"[-_. ]vl[-_. ]", re.IGNORECASE)
+QUANTIZATION = re.compile(r"[-_.]((u?d[-_])?i?q\d\w*|bf16|f16|f32)$", re.IGNORECASE)
+# Text encoders that GGUF's loader cannot load beside one of its own.
+SCALED = re.compile(r"scaled", re.IGNORECASE)
+# Nunchaku's files for cards of NVIDIA's Blackwell generation, and those cards; all others take the files for int4.
+FP4_FILE = re.compile(r"fp4", re.IGNORECASE)
+BLACKWELL = re.compile(r"blackwell|RTX 50\d\d|\bG?B[123]00\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class SmallLoader:
+    """A node that loads files which a plain loader cannot read."""
+
+    class_type: str
+    instead_of: str  # the class of the plain loader
+    inputs: Mapping[str, str]  # the plain loader's inputs -> what this one calls them
+    files: re.Pattern[str]  # finds the files that it is for
+
+    def node(self, plain: Mapping[str, Any], definition: NodeDefinition) -> dict[str, Any]:
+        """The node that takes the place of a plain one, which keeps its title and what both know."""
+        held = {self.inputs.get(name, name): value for name, value in node_inputs(plain).items()}
+        inputs: dict[str, Any] = {}
+        for name, spec in definition.inputs.items():
+            known = name in held and (not spec.choices or held[name] in spec.choices or name in self.inputs.values())
+            if known:
+                inputs[name] = held[name]
+            elif spec.required:
+                inputs[name] = default_value(spec)
+        return {**plain, "class_type": self.class_type, "inputs": inputs}
+
+
+UNET, ONE_CLIP = {"unet_name": "unet_name"}, {"clip_name": "clip_name"}
+TWO_CLIPS = {"clip_name1": "clip_name1", "clip_name2": "clip_name2"}
+THREE_CLIPS = {**TWO_CLIPS, "clip_name3": "clip_name3"}
+SMALL_LOADERS = (
+    SmallLoader("UnetLoaderGGUF", "UNETLoader", UNET, GGUF_FILE),
+    SmallLoader(
+        "NunchakuFluxDiTLoader",
+        "UNETLoader",
+        {"unet_name": "model_path"},
+        re.compile(r"svdq.*flux(?![-_. ]?2)", re.IGNORECASE),
+    ),
+    SmallLoader(
+        "NunchakuQwenImageDiTLoader",
+        "UNETLoader",
+        {"unet_name": "model_name"},
+        re.compile(r"svdq.*qwen", re.IGNORECASE),
+    ),
+    SmallLoader(
+        "NunchakuZImageDiTLoader",
+        "UNETLoader",
+        {"unet_name": "model_name"},
+        re.compile(r"svdq.*z[-_. ]?image", re.IGNORECASE),
+    ),
+    SmallLoader("CLIPLoaderGGUF", "CLIPLoader", ONE_CLIP, GGUF_FILE),
+    SmallLoader("DualCLIPLoaderGGUF", "DualCLIPLoader", TWO_CLIPS, GGUF_FILE),
+    SmallLoader("TripleCLIPLoaderGGUF", "TripleCLIPLoader", THREE_CLIPS, GGUF_FILE),
+    SmallLoader(
+        "NunchakuTextEncoderLoaderV2",
+        "DualCLIPLoader",
+        {"clip_name1": "text_encoder1", "clip_name2": "text_encoder2"},
+        re.compile(r"awq.*flux", re.IGNORECASE),
+    ),
+)
+
+
+async def small_loaders(server: ComfyUIServer, plain: str) -> list[tuple[SmallLoader, NodeDefinition]]:
+    """The nodes that this server has to take the place of a plain loader, with their definitions."""
+    found: list[tuple[SmallLoader, NodeDefinition]] = []
+    for loader in SMALL_LOADERS:
+        if loader.instead_of == plain:
+            definition = await server.define(loader.class_type, doubt=DOUBT_SECONDS)
+            if definition:
+                found.append((loader, definition))
+    return found
+
+
+async def small_files(server: ComfyUIServer, entry: Entry) -> list[str]:
+    """The files made small that will do as the main model of a bundled workflow."""
+    need = entry.needs[0]
+    plain = entry.workflow.graph[need.target.node_id]["class_type"]
+    files: list[str] = []
+    for loader, definition in await small_loaders(server, plain):
+        files += small_ones(loader, need, names_of_input(definition, loader.inputs.get(need.target.input, "")))
+    return list(dict.fromkeys(files))
+
+
+def names_of_input(definition: NodeDefinition | None, name: str) -> tuple[str, ...]:
+    """The files that an input of a loader lists."""
+    if definition is None or name not in definition.inputs:
+        return ()
+    return definition.inputs[name].names
+
+
+def small_ones(loader: SmallLoader, need: ModelNeed, names: Sequence[str]) -> list[str]:
+    """Those of the files that a loader lists which it is for and which will do, best first. Blocks, where there are
+    many."""
+    fitting = need.rank(names, small=True)
+    return [name for name in fitting if loader.files.search(name)]
+
+
+def with_sight(names: Sequence[str], listed: Sequence[str]) -> list[str]:
+    """Those text encoders which do not see pictures, or whose part for that is `listed` in the same folder: without it
+    GGUF's loader goes on, and the pictures are not looked at."""
+    parts = [name.lower() for name in listed if "mmproj" in name.lower()]
+    kept: list[str] = []
+    for name in names:
+        if not GGUF_FILE.search(name) or not SEES_PICTURES.search(base_name(name)):
+            kept.append(name)
+            continue
+        file = base_name(name).lower()
+        folder = name.lower().removesuffix(file)
+        stem = QUANTIZATION.sub("", GGUF_FILE.sub("", file))
+        if any(part.startswith(folder) and stem in base_name(part) for part in parts):
+            kept.append(name)
+    return kept
+
+
+async def for_this_card(server: ComfyUIServer, names: Sequence[str]) -> list[str]:
+    """Nunchaku's files with those first that are for the server's graphics card, where there are some for either."""
+    kinds = {bool(FP4_FILE.search(name)) for name in names}
+    if len(kinds) < 2:
+        return list(names)
+    try:
+        stats = await server.stats()
+    except ServerError:
+        return list(names)
+    is_blackwell = any(BLACKWELL.search(device.name) for device in stats.devices)
+    return sorted(names, key=lambda name: bool(FP4_FILE.search(name)) != is_blackwell)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -16276,7 +16479,7 @@ async def meant_by(server: ComfyUIServer, entries: Sequence[Entry], model: Argum
     named = [entry for entry in entries if plain_name(entry.name) == plain_name(name)]
     if named:
         return Meant(entry=named[0])
-    installed = [(entry, await files_of_loader(server, entry)) for entry in entries]
+    installed = [(entry, await files_of_loader(server, entry), await small_files(server, entry)) for entry in entries]
     files = await FILES.run(_files_with_words, name, installed)
     if files:
         return Meant(_one_of(model, files))
@@ -16297,6 +16500,8 @@ async def entry_meant(server: ComfyUIServer, entries: Sequence[Entry], model: Ar
         return meant.entry if meant else None
     for entry in entries:
         if entry.needs[0].fits(meant.file) and meant.file in await files_of_loader(server, entry):
+            return entry
+        if meant.file in await small_files(server, entry):
             return entry
     return None
 
@@ -16322,21 +16527,20 @@ async def files_of_loader(server: ComfyUIServer, entry: Entry) -> tuple[str, ...
     """The files that the loader of a workflow's main model lists."""
     target = entry.needs[0].target
     definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
-    if definition is None or target.input not in definition.inputs:
-        return ()
-    return definition.inputs[target.input].names
+    return names_of_input(definition, target.input)
 
 
-Installed = Sequence[tuple[Entry, tuple[str, ...]]]  # workflows, each with the files that its main loader lists
+# Workflows, each with the files that its main loader lists, and those made small that will do.
+Installed = Sequence[tuple[Entry, tuple[str, ...], list[str]]]
 
 
 def _files_with_words(name: str, installed: Installed) -> list[str]:
     """The files with all words of a name, those first that suit a workflow by their own names. Blocks."""
     suitable: dict[str, None] = {}
     others: dict[str, None] = {}
-    for entry, names in installed:
-        for file in names_with_words(name, names):
-            kind = suitable if entry.needs[0].fits(file) else others
+    for entry, names, small in installed:
+        for file in names_with_words(name, [*names, *small]):
+            kind = suitable if file in small or entry.needs[0].fits(file) else others
             kind[file] = None
     return list(suitable or others)
 
@@ -16345,12 +16549,13 @@ def _files_of_family(name: str, installed: Installed) -> list[str]:
     """The files of the family of the manifest that has this name, or all words of it. Blocks."""
     found: dict[str, None] = {}
     for exactly in (True, False):
-        for entry, names in installed:
+        for entry, names, small in installed:
             families = [family for family in entry.families if _is_named(family, name, exactly=exactly)]
             if not families:
                 continue
-            for file in first_names(names, MOST_COMPARED_CHARACTERS):
-                if entry.needs[0].fits(file) and family_by_name(entry, file) in families:
+            for file in first_names([*names, *small], MOST_COMPARED_CHARACTERS):
+                will_do = file in small or entry.needs[0].fits(file)
+                if will_do and family_by_name(entry, file) in families:
                     found[file] = None
         if found:
             break
@@ -16381,7 +16586,8 @@ def taken_for(wanted: Argument, meaning: str) -> str:
 #
 # A workflow made to fit a server: which of its installed files it runs with.
 #
-# - `fit_entry` fits a bundled one, for each of whose needs a `FileSearch` picks the best file that is installed;
+# - `fit_entry` fits a bundled one, for each of whose needs a `FileSearch` picks the best file that is installed; where
+#   the files for a node are there only as nodes of other packages read them, such a node takes its place;
 # - `fit_saved` fits any other, which stays as its author saved it, apart from the names of model files.
 #
 # Lists of files come from the server's node definitions, which may be minutes old. When a file is not in them, they are
@@ -16423,32 +16629,53 @@ async def fit_entry(
     if missing_classes:
         raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{missing_classes[0]}".')
     main_need = entry.needs[0]
+    wanted = Wanted(model, strict, readable, began)
     files: dict[str, str] = {}  # a need as a text -> its file: several nodes may read the same one
     missing: dict[str, None] = {}
-    for need in entry.needs:
-        wanted_file = str(need)
-        if wanted_file in files:
-            continue
-        loader = graph[need.target.node_id]["class_type"]
-        search = FileSearch(server, need, loader, main=need is main_need)
-        if model and need is main_need:
-            files[wanted_file] = await search.named(model, strict, began)
-        elif name := await search.best(readable and not missing):
-            files[wanted_file] = name
-        else:
-            missing[wanted_file] = None
+    loaders: dict[str, NodeFiles] = {}
+    for node_id, needs in entry.needs_by_node.items():
+        unmet = [need for need in needs if str(need) not in files]
+        found = await _node_files(server, entry, unmet, replace(wanted, readable=readable and not missing))
+        missing |= dict.fromkeys(map(str, found.missing))
+        files |= {str(need): found.files[need.target] for need in unmet if need.target in found.files}
+        loaders[node_id] = found
     if missing:
         lacks = ", ".join(missing)
         raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {lacks}.', MISSING_FILES_HINT)
     model_file = files[str(main_need)]
     family = await _family(server, entry, model_file)
-    workflow = replace(entry.workflow, definitions=definitions)
-    workflow = workflow.set({need.target: files[str(need)] for need in entry.needs})
+    places = _places(entry, loaders)
+    workflow = await FILES.run(_loading, entry, loaders, definitions)
+    workflow = workflow.set({places[need.target]: files[str(need)] for need in entry.needs})
     chosen: dict[Target, ChosenFile] = {}
     for need in entry.needs:
         if model is None or need is not main_need:
-            chosen[need.target] = ChosenFile(need.folder, files[str(need)])
-    return FittedWorkflow(workflow, family, model_file, task=entry.task, chosen=chosen)
+            chosen[places[need.target]] = ChosenFile(need.folder, files[str(need)])
+    return FittedWorkflow(workflow, family, model_file, task=entry.task, chosen=chosen, files=files)
+
+
+def _places(entry: Entry, loaders: Mapping[str, "NodeFiles"]) -> dict[Target, Target]:
+    """The widget for each need's file, which in another loader may be called otherwise."""
+    places: dict[Target, Target] = {}
+    for need in entry.needs:
+        small = loaders[need.target.node_id].small
+        name = small.inputs[need.target.input] if small else need.target.input
+        places[need.target] = Target(need.target.node_id, name)
+    return places
+
+
+def _loading(entry: Entry, loaders: Mapping[str, "NodeFiles"], definitions: Definitions) -> Workflow:
+    """A bundled workflow with other nodes in the place of loaders that cannot load its files. Blocks."""
+    graph = dict(entry.workflow.graph)
+    known = dict(definitions)
+    for node_id, loader in loaders.items():
+        if loader.small and loader.definition:
+            graph[node_id] = loader.small.node(graph[node_id], loader.definition)
+            known[loader.small.class_type] = loader.definition
+    workflow = entry.workflow
+    if any(loader.small for loader in loaders.values()):
+        workflow = Workflow.parse(entry.name, graph)
+    return replace(workflow, definitions=known)
 
 
 async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Family:
@@ -16459,39 +16686,117 @@ async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Famil
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What `fit_entry` was asked for."""
+
+    model: Argument | None
+    strict: bool
+    readable: bool
+    began: float
+
+
+@dataclass
+class NodeFiles:
+    """The files that a loader node of a bundled workflow reads on a server, and the node that takes its place."""
+
+    small: SmallLoader | None = None  # that can read them, where the plain one cannot
+    definition: NodeDefinition | None = None  # of that
+    files: dict[Target, str] = field(default_factory=dict)  # by the plain node's inputs
+    missing: list[ModelNeed] = field(default_factory=list)
+
+
+async def _node_files(server: ComfyUIServer, entry: Entry, needs: Sequence[ModelNeed], wanted: Wanted) -> NodeFiles:
+    """The files for these needs of one node, which the node itself reads, or else one that can read those made small.
+    Raises `ModelNotInstalled` where the model that was asked for is not there."""
+    if not needs:
+        return NodeFiles()
+    plain = entry.workflow.graph[needs[0].target.node_id]["class_type"]
+    main = entry.needs[0]
+    searches = [FileSearch(server, need, plain, main=need is main) for need in needs]
+    lacking = await _files_found(searches, NodeFiles(), wanted)
+    if not lacking.missing:
+        return lacking
+    for small, definition in await small_loaders(server, plain):
+        small_searches = [replace(search, small=small, sees=bool(entry.files)) for search in searches]
+        found = await _files_found(small_searches, NodeFiles(small, definition), wanted)
+        if not found.missing:
+            return found
+    if wanted.model and main in lacking.missing:
+        names = await searches[0].names(DEFINITION_SECONDS)
+        listed = find_name(str(wanted.model.value), names)
+        if listed and MADE_SMALL.search(listed):
+            raise NodeNotInstalled(
+                f'This ComfyUI has no node that loads the model "{listed}" here.',
+                "The packages ComfyUI-GGUF and ComfyUI-nunchaku have such nodes; or name another model.",
+            )
+        raise model_missing(wanted.model, names)
+    return lacking
+
+
+async def _files_found(searches: Sequence["FileSearch"], found: NodeFiles, wanted: Wanted) -> NodeFiles:
+    """What these searches find, put into `found`."""
+    for search in searches:
+        if wanted.model and search.main:
+            name = await search.named(wanted.model, wanted.strict, wanted.began)
+        else:
+            name = await search.best(wanted.readable and not found.missing)
+        if name:
+            found.files[search.need.target] = name
+        else:
+            found.missing.append(search.need)
+    return found
+
+
+@dataclass(frozen=True)
 class FileSearch:
-    """The search for one model file of a bundled workflow, among those that its loader node lists on this server."""
+    """The search for one model file of a bundled workflow, among those that a loader node lists on this server."""
 
     server: ComfyUIServer
     need: ModelNeed
-    loader: str  # the loader's class
+    loader: str  # the plain loader's class
     main: bool  # whether it is the workflow's main model
+    small: SmallLoader | None = None  # that takes the plain loader's place
+    sees: bool = False  # whether a text encoder is shown pictures
 
-    async def named(self, model: Argument, strict: bool, began: float) -> str:
-        """The file of the name that somebody asked for; `strict` and `began` are those of `fit_entry`. Raises
-        `ModelNotInstalled`."""
-        names: tuple[str, ...] = ()
+    async def named(self, model: Argument, strict: bool, began: float) -> str | None:
+        """The file of the name that somebody asked for; `strict` and `began` are those of `fit_entry`."""
         for believe in (DEFINITION_SECONDS, time.monotonic() - began):
-            names = await self._names(believe)
+            names = await self.names(believe)
             name = find_name(str(model.value), names)
-            if name and not strict:
+            if name and self.small:
+                return name if name in await FILES.run(small_ones, self.small, self.need, names) else None
+            if name and not strict and not MADE_SMALL.search(name):
                 return name
             if name:
                 about = await self._architecture(name)
                 if self.need.fits(name, about or ""):
                     return name
-        raise model_missing(model, names)
+        return None
 
     async def best(self, readable: bool) -> str | None:
         """The best installed file, or None. A main model may also be found by what it says of itself. `readable` passes
         over files that the server cannot read, or lately could not load, which would only fail in the middle of the
         run; else they come last."""
         for believe in (DEFINITION_SECONDS, DOUBT_SECONDS):
-            names = await self._names(believe)
-            name = await self._best_of(names, readable)
+            names = await self.names(believe)
+            name = await (self._best_small(names) if self.small else self._best_of(names, readable))
             if name:
                 return name
         return None
+
+    async def _best_small(self, names: Sequence[str]) -> str | None:
+        """The best of these files for a loader of files made small: one of those, or a plain text encoder beside it."""
+        fitting: list[str] = []
+        if self.small:
+            fitting = await FILES.run(small_ones, self.small, self.need, names)
+        if self.sees:
+            fitting = with_sight(fitting, names)
+        if not fitting and not self.main:
+            plain = await FILES.run(self.need.rank, names)
+            fitting = [name for name in plain if not SCALED.search(name)]
+        fitting = await for_this_card(self.server, fitting)
+        fitting.sort(key=self._is_aside)
+        return next(iter(fitting), None)
 
     async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
         """The best of these files: first by name, then, for a main model, by the metadata of files whose names tell
@@ -16526,12 +16831,13 @@ class FileSearch:
         """Whether the server lately could not load a file."""
         return self.server.record.is_aside(self.need.folder, name)
 
-    async def _names(self, believe: float) -> tuple[str, ...]:
-        definition = await self.server.define(self.loader, believe)
+    async def names(self, believe: float) -> tuple[str, ...]:
+        """The files that the loader lists, in a definition at most so many seconds old."""
         widget = self.need.target.input
-        if definition is None or widget not in definition.inputs:
-            return ()
-        return definition.inputs[widget].names
+        if self.small is None:
+            return names_of_input(await self.server.define(self.loader, believe), widget)
+        definition = await self.server.define(self.small.class_type, believe, DOUBT_SECONDS)
+        return names_of_input(definition, self.small.inputs.get(widget, ""))
 
     async def _architecture(self, name: str) -> str | None:
         return await self.server.model_kind(self.need.folder, name)
@@ -17444,7 +17750,7 @@ async def _no_such_model(
         names = await files_of_loader(server, entry)
         installed += names
         if await _can_run(server, entry, None):
-            suitable += await FILES.run(entry.needs[0].rank, names)
+            suitable += [*await FILES.run(entry.needs[0].rank, names), *await small_files(server, entry)]
     name = find_name(str(model.value), installed)
     if not name:
         return model_missing(model, list(dict.fromkeys(suitable)))
@@ -17851,6 +18157,7 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
         return {"name": entry.name, "source": entry.source, CANNOT_RUN: refused.message}
     flow = workflow.flow
     files = file_inputs(flow)
+    lacking, taken = await _lacking(server, entry, workflow)
     missing = missing_nodes(workflow.graph, workflow.definitions)
     answer = {
         "name": entry.name,
@@ -17858,13 +18165,13 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
         "task": entry.task or guess_task(flow),
         "about": entry.description,
         "author's notes, quoted": await FILES.run(told_notes, workflow.remarks.notes),
-        CANNOT_RUN: await _lacking(server, entry, workflow),
+        CANNOT_RUN: lacking,
         "paid": PAID_NOTE if entry.template and entry.template.is_paid else "",
         "inputs": {},
         "other inputs": {},
         "files": await FILES.run(_file_lines, flow, files),
         "makes": _first([f'{kind} ("{title}")' for title, kind in outputs(flow)]),
-        "models": await _model_lines(server, entry, workflow),
+        "models": await _model_lines(server, entry, workflow, taken),
         "missing nodes": _first([node_with_package(name, workflow.remarks) for name in missing]),
     }
     answer |= await FILES.run(_inputs_within, workflow, files, MOST_DESCRIBED - characters_of(answer))
@@ -17875,16 +18182,17 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
     return answer
 
 
-async def _lacking(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> str:
-    """What this server lacks to run a workflow, at a glance; "" when it can."""
+async def _lacking(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> tuple[str, Mapping[str, str]]:
+    """What this server lacks to run a workflow, at a glance, "" when it can; and of a bundled one that it can run the
+    files, by the needs as texts."""
     try:
         if entry.bundled:
-            await fit_entry(server, entry, None)
-            return ""
-        fitted = await fit_workflow(server, workflow, None)
+            fitted = await fit_entry(server, entry, None)
+        else:
+            fitted = await fit_workflow(server, workflow, None)
     except WorkflowRefused as refused:
-        return bare_reason(entry, refused)
-    return files_in_short(fitted.absent.values()) if fitted.absent else ""
+        return bare_reason(entry, refused), {}
+    return (files_in_short(fitted.absent.values()) if fitted.absent else ""), fitted.files
 
 
 def _first(lines: Sequence[str]) -> list[str]:
@@ -17972,9 +18280,11 @@ def _file_lines(flow: Flow, files: Sequence[FileInput]) -> list[str]:
     return lines
 
 
-async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> dict[str, str]:
+async def _model_lines(
+    server: ComfyUIServer, entry: Entry, workflow: Workflow, taken: Mapping[str, str]
+) -> dict[str, str]:
     """Model file -> whether it is installed: "installed", 'installed as "other.safetensors"', "not installed" or "not
-    known". For a bundled workflow any file will do that its need matches."""
+    known". For a bundled workflow any file will do that its need matches; those that it would run with are `taken`."""
     graph = workflow.graph
     loaders = [graph[file.target.node_id] for file in model_files(graph, {})]
     class_types = [loader["class_type"] for loader in loaders]
@@ -17986,8 +18296,9 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
         choices = workflow.widget_spec(file.target).names
         installed = find_name(file.file, choices)
         if file.target in needs:
-            fitting = await FILES.run(needs[file.target].rank, choices)
-            installed = fitting[0] if fitting else installed
+            need = needs[file.target]
+            fitting = await FILES.run(need.rank, choices)
+            installed = taken.get(str(need)) or next(iter(fitting), installed)
         source = workflow.remarks.source(file.file, file.folder)
         if source is None and needs.get(file.target):
             source = needs[file.target].on_hugging_face
@@ -21155,6 +21466,8 @@ async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Reques
     stale = set[str]()
     if request.loras:
         stale.update(LORA_LOADERS)
+        classes = {node["class_type"] for node in workflow.graph.values()}
+        stale.update(own for loader, own in NUNCHAKU_LORA_LOADERS.items() if loader in classes)
     for name, wanted in request.inputs.items():
         targets = workflow.find(name)
         if not targets:
@@ -27250,7 +27563,7 @@ async def _install_grant(webui: OpenWebUI, path: str, grants: list[dict[str, Any
 # the same data into its last lines, one line a workflow, in place of the code below.
 # ======================================================================================================================
 
-MANIFEST = r"""{"id": "comfyui", "title": "ComfyUI", "workflows": [{"name": "z-image-turbo", "task": "text_to_image", "description": "Z-Image Turbo: photographs and readable text in 8 steps; no negative prompt", "template": "image_z_image_turbo", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptySD3LatentImage", "KSampler", "ModelSamplingAuraFlow", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Z-Image Turbo", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "z_image_turbo_bf16.safetensors", "match": "z[-_. ]?image[-_. ]?turbo", "avoid": "controlnet|lora|svdq|nf4|int4|ip[-_. ]?adapter|fun|gguf", "source": "Comfy-Org/z_image_turbo"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "avoid": "gguf", "source": "Comfy-Org/z_image_turbo"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/z_image_turbo"}]}, {"name": "flux2", "task": "text_to_image", "description": "Flux 2 dev: the finest detail and the closest reading of long descriptions, slow; no negative prompt", "template": "image_flux2", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "EmptyImage", "Flux2Scheduler", "FluxGuidance", "GetImageSize", "KSamplerSelect", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux 2 dev, few steps", "match": "turbo|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 8}}, {"name": "Flux 2 dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|klein|(?<![a-z])fun", "source": "Comfy-Org/flux2-dev"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "mistral_3_small_flux2_fp8.safetensors", "match": "mistral.*(flux[-_. ]?2|small)", "avoid": "gguf", "source": "Comfy-Org/flux2-dev"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "qwen-image", "task": "text_to_image", "description": "Qwen-Image: text in the picture, also Chinese, and many things at their places; takes a negative prompt", "template": "image_qwen_Image_2512, image_qwen_image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "EmptySD3LatentImage", "KSampler", "ModelSamplingAuraFlow", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Qwen-Image, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.76, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "Qwen-Image distilled", "match": "distill", "megapixels": 1.76, "defaults": {"steps": 15, "guidance": 1.0}}, {"name": "Qwen-Image 2512", "match": "2512", "megapixels": 1.76, "defaults": {"steps": 50}}, {"name": "Qwen-Image", "match": "", "megapixels": 1.76, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "qwen_image_2512_fp8_e4m3fn.safetensors", "match": "qwen[-_. ]?image", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|edit|layered|inpaint|union|control|patch", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_2.5_vl_7b_fp8_scaled.safetensors", "match": "qwen[-_. ]?2[-_. ]?5[-_. ]?vl[-_. ]?7b", "avoid": "mmproj|gguf", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "qwen_image_vae.safetensors", "match": "qwen[-_. ]?image.*vae", "avoid": "layered", "source": "Comfy-Org/Qwen-Image_ComfyUI"}]}, {"name": "flux2-klein", "task": "text_to_image", "description": "Flux 2 klein 4B: good pictures in 4 steps on a small graphics card; no negative prompt", "template": "image_flux2_klein_text_to_image", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "EmptyImage", "Flux2Scheduler", "GetImageSize", "KSamplerSelect", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux 2 klein", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux-2-klein-4b.safetensors", "match": "flux[-_. ]?2[-_. ]?klein[-_. ]?4b", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|base|[-_. ]kv", "source": "Comfy-Org/flux2-klein"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "avoid": "gguf", "source": "Comfy-Org/flux2-klein"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "flux", "task": "text_to_image", "description": "Flux dev and schnell: follows long descriptions closely; no negative prompt", "template": "flux_dev_full_text_to_image, flux_schnell_full_text_to_image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "EmptySD3LatentImage", "FluxGuidance", "KSampler", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux schnell", "match": "schnell", "megapixels": 1.05, "defaults": {"steps": 4}}, {"name": "Flux dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev.safetensors", "match": "flux[-_. ]?1?[-_. ]?(dev|schnell|krea)", "avoid": "kontext|fill|canny|depth|redux|controlnet|lora|svdq|nf4|int4|ip[-_. ]?adapter|gguf", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "sd3.5", "task": "text_to_image", "description": "Stable Diffusion 3.5 with text encoders in files of their own; takes a negative prompt", "template": "sd3.5_simple_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "EmptySD3LatentImage", "KSampler", "SaveImage", "TripleCLIPLoader", "VAEDecode"], "families": [{"name": "Stable Diffusion 3.5 Turbo", "match": "turbo", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Stable Diffusion 3.5", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd3.5_large.safetensors", "match": "(sd|stable[-_. ]?diffusion)[-_. ]?3[-_. ]?5", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|inpaint|blur|canny|depth", "source": "stabilityai/stable-diffusion-3.5-large"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "clip_g.safetensors", "match": "clip[-_. ]?g(?![a-z])", "avoid": "hidream|gguf", "source": "Comfy-Org/stable-diffusion-3.5-fp8"}, {"node": "2", "input": "clip_name3", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "checkpoint", "task": "text_to_image", "description": "Any Stable Diffusion checkpoint (1.5, SDXL, 3.5 and their relatives) in one file; takes a negative prompt", "template": "sdxl_simple_example, sd3.5_simple_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "EmptyLatentImage", "KSampler", "SaveImage", "VAEDecode"], "families": [{"name": "SDXL, few steps", "match": "(xl|pony|illustrious|noob).*(turbo|lightning|lcm|hyper|dmd)|(turbo|lightning|lcm|hyper|dmd).*(xl|pony|illustrious|noob)", "megapixels": 1.05, "defaults": {"steps": 8, "guidance": 1.5, "sampler": "euler", "scheduler": "sgm_uniform"}}, {"name": "SDXL", "match": "(xl|pony|illustrious|noob)", "megapixels": 1.05, "defaults": {}}, {"name": "Flux schnell", "match": "flux.*schnell", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0, "sampler": "euler", "scheduler": "simple"}}, {"name": "Flux", "match": "flux", "megapixels": 1.05, "defaults": {"steps": 20, "guidance": 1.0, "sampler": "euler", "scheduler": "simple"}}, {"name": "Z-Image Turbo", "match": "z[-_. ]?image", "megapixels": 1.05, "defaults": {"steps": 8, "guidance": 1.0, "sampler": "res_multistep", "scheduler": "simple"}}, {"name": "Stable Diffusion 3.5 Turbo", "match": "sd[-_. ]?3.*turbo|stable[-_. ]?diffusion[-_. ]?3.*turbo", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0, "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion 3.5", "match": "sd[-_. ]?3|stable[-_. ]?diffusion[-_. ]?3", "megapixels": 1.05, "defaults": {"guidance": 4.5, "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion, few steps", "match": "sd[-_. ]?turbo|lcm[-_. ]?dreamshaper|dreamshaper.*lcm", "megapixels": 0.26, "defaults": {"steps": 6, "guidance": 1.5, "sampler": "lcm", "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion 1.5", "match": "sd[-_. ]?1[-_. ]?[45]|(^|[^0-9a-z])v1[-_.][45][-_.](pruned|inpaint|ema)|stable[-_. ]?diffusion[-_. ]?v?1|dreamshaper_?[78]|realistic[-_. ]?vision|deliberate|majicmix|anything[-_. ]?v|abyss[-_. ]?orange|aom[23]|meina|rev[-_. ]?animated|epic[-_. ]?realism|absolute[-_. ]?reality|photon|counterfeit|ghostmix|chilloutmix|cyberrealistic", "megapixels": 0.26, "defaults": {}}, {"name": "Any other", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|inpaint|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam([-_. ]?([23]|vit|hq|[bhlt]\\b)|\\.)|mobile[-_. ]?sam|(^|[^a-z])loras?([^a-z]|$)|supir|^ae\\.|^(sdxl)?[-_. ]?vae\\b|^clip[-_. ]?([ghl]\\b|vision)|^u?m?t5[-_. ]?xxl|ip[-_. ]?adapter|esrgan|gfpgan|codeformer|animatediff|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "flux2-edit", "task": "image_edit", "description": "Flux 2 dev: changes a picture as the prompt says and keeps the rest, slow; one to three pictures; no negative prompt", "template": "image_flux2, image_flux2_fp8", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "Flux2Scheduler", "FluxGuidance", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerSelect", "LoadImage", "ReferenceLatent", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux 2 dev, few steps", "match": "turbo|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 8}}, {"name": "Flux 2 dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|klein|(?<![a-z])fun", "source": "Comfy-Org/flux2-dev"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "mistral_3_small_flux2_fp8.safetensors", "match": "mistral.*(flux[-_. ]?2|small)", "avoid": "gguf", "source": "Comfy-Org/flux2-dev"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "qwen-image-edit", "task": "image_edit", "description": "Qwen-Image-Edit: changes a picture as the prompt says, also the text in it; one to three pictures; takes a negative prompt", "template": "image_qwen_image_edit_2511, image_qwen_image_edit_2509", "validated": ["0.3.64", "0.33.0"], "nodes": ["CFGNorm", "CLIPLoader", "EmptySD3LatentImage", "GetImageSize", "ImageScale", "KSamplerAdvanced", "LoadImage", "ModelSamplingAuraFlow", "SaveImage", "TextEncodeQwenImageEditPlus", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Qwen-Image-Edit, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Qwen-Image-Edit 2511", "match": "2511", "megapixels": 1.05, "defaults": {}}, {"name": "Qwen-Image-Edit", "match": "", "megapixels": 1.05, "defaults": {"steps": 20}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "qwen_image_edit_2511_fp8mixed.safetensors", "match": "qwen[-_. ]?image[-_. ]?edit", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|layered|inpaint|union|control|patch", "source": "Comfy-Org/Qwen-Image-Edit_ComfyUI"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_2.5_vl_7b_fp8_scaled.safetensors", "match": "qwen[-_. ]?2[-_. ]?5[-_. ]?vl[-_. ]?7b", "avoid": "mmproj|gguf", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "qwen_image_vae.safetensors", "match": "qwen[-_. ]?image.*vae", "avoid": "layered", "source": "Comfy-Org/Qwen-Image_ComfyUI"}]}, {"name": "flux2-klein-edit", "task": "image_edit", "description": "Flux 2 klein 4B: changes a picture as the prompt says in 4 steps; one to three pictures; no negative prompt", "template": "image_flux2_klein_image_edit_4b_distilled", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "Flux2Scheduler", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerSelect", "LoadImage", "ReferenceLatent", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux 2 klein", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux-2-klein-4b.safetensors", "match": "flux[-_. ]?2[-_. ]?klein[-_. ]?4b", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|base|[-_. ]kv", "source": "Comfy-Org/flux2-klein"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "avoid": "gguf", "source": "Comfy-Org/z_image_turbo"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "flux-kontext", "task": "image_edit", "description": "Flux Kontext dev: changes a picture as the prompt says and keeps faces and things alike; one or two pictures; no negative prompt", "template": "flux_kontext_dev_basic", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "EmptySD3LatentImage", "FluxGuidance", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerAdvanced", "LoadImage", "ReferenceLatent", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux Kontext", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev-kontext_fp8_scaled.safetensors", "match": "flux(?![-_. ]?2).*kontext", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter", "source": "Comfy-Org/flux1-kontext-dev_ComfyUI"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "flux-image-to-image", "task": "image_to_image", "description": "Flux dev and schnell: paints a picture anew after the prompt and keeps its layout; no negative prompt", "template": "", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "FluxGuidance", "ImageScale", "KSampler", "LoadImage", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux schnell", "match": "schnell", "megapixels": 1.05, "defaults": {"steps": 4}}, {"name": "Flux dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev.safetensors", "match": "flux[-_. ]?1?[-_. ]?(dev|schnell|krea)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|kontext|fill|canny|depth|redux", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "checkpoint-image-to-image", "task": "image_to_image", "description": "Any Stable Diffusion checkpoint: paints a picture anew after the prompt and keeps its layout; takes a negative prompt", "template": "image2image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ImageScale", "KSampler", "LoadImage", "SaveImage", "VAEDecode", "VAEEncode"], "families_of": "checkpoint", "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|inpaint|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam([-_. ]?([23]|vit|hq|[bhlt]\\b)|\\.)|mobile[-_. ]?sam|(^|[^a-z])loras?([^a-z]|$)|supir|^ae\\.|^(sdxl)?[-_. ]?vae\\b|^clip[-_. ]?([ghl]\\b|vision)|^u?m?t5[-_. ]?xxl|ip[-_. ]?adapter|esrgan|gfpgan|codeformer|animatediff|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "flux-inpaint", "task": "inpaint", "description": "Flux Fill: paints what the mask covers so that it fits its surroundings, and keeps the rest; no negative prompt", "template": "flux_fill_inpaint_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "FluxGuidance", "GetImageSize", "ImageCompositeMasked", "ImageScale", "ImageToMask", "InpaintModelConditioning", "KSampler", "LoadImage", "MaskToImage", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux Fill", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-fill-dev.safetensors", "match": "flux(?![-_. ]?2).*fill", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "checkpoint-inpaint", "task": "inpaint", "description": "Any Stable Diffusion checkpoint, made for inpainting or not: paints what the mask covers and keeps the rest; takes a negative prompt", "template": "inpaint_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "DifferentialDiffusion", "GetImageSize", "ImageCompositeMasked", "ImageScale", "ImageToMask", "InpaintModelConditioning", "KSampler", "LoadImage", "MaskToImage", "SaveImage", "VAEDecode"], "families_of": "checkpoint", "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam([-_. ]?([23]|vit|hq|[bhlt]\\b)|\\.)|mobile[-_. ]?sam|(^|[^a-z])loras?([^a-z]|$)|supir|^ae\\.|^(sdxl)?[-_. ]?vae\\b|^clip[-_. ]?([ghl]\\b|vision)|^u?m?t5[-_. ]?xxl|ip[-_. ]?adapter|esrgan|gfpgan|codeformer|animatediff|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "upscale", "task": "upscale", "description": "Enlarges a picture by an upscale model to the size that is asked for, without a prompt", "template": "utility-gan_upscaler", "validated": ["0.3.64", "0.33.0"], "nodes": ["ImageScale", "ImageUpscaleWithModel", "LoadImage", "SaveImage", "UpscaleModelLoader"], "families": [{"name": "Upscale model", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "model_name", "folder": "upscale_models", "file": "RealESRGAN_x4plus.safetensors", "match": "", "avoid": "latent|spatial|temporal|^1x|gguf", "source": "Comfy-Org/Real-ESRGAN_repackaged"}]}, {"name": "wan-text-to-video", "task": "text_to_video", "description": "Wan 2.2 14B: five seconds of film that moves well, slow; takes a negative prompt", "template": "video_wan2_2_14B_t2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["BasicScheduler", "CLIPLoader", "CLIPTextEncode", "CreateVideo", "EmptyHunyuanLatentVideo", "KSamplerSelect", "ModelSamplingSD3", "SamplerCustom", "SaveVideo", "SplitSigmasDenoise", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Wan 2.2 14B, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.41, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 14B", "match": "", "megapixels": 0.41, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*t2v)(?=.*(?<![a-z])high)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|(?<!t)i2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_t2v_low_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*t2v)(?=.*(?<![a-z])low)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|(?<!t)i2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "3", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "4", "input": "vae_name", "folder": "vae", "file": "wan_2.1_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?1.*vae|^wan[-_. ]?vae", "avoid": "2[-_. ]2|upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx2-text-to-video", "task": "text_to_video", "description": "LTX-2 distilled: five seconds of film with sound in a few steps; no negative prompt", "template": "video_ltx2_t2v_distilled", "validated": ["0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ConditioningZeroOut", "CreateVideo", "EmptyImage", "EmptyLTXVLatentVideo", "GetImageSize", "ImageScaleBy", "KSamplerSelect", "LTXAVTextEncoderLoader", "LTXVAudioVAEDecode", "LTXVAudioVAELoader", "LTXVConcatAVLatent", "LTXVConditioning", "LTXVEmptyLatentAudio", "LTXVLatentUpsampler", "LTXVSeparateAVLatent", "LatentUpscaleModelLoader", "ManualSigmas", "PrimitiveInt", "SamplerCustom", "SaveVideo", "VAEDecodeTiled"], "families": [{"name": "LTX-2", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "text_encoder", "folder": "text_encoders", "file": "gemma_3_12B_it_fp4_mixed.safetensors", "match": "gemma[-_. ]?3[-_. ]?12b", "avoid": "lora|gguf", "source": "Comfy-Org/ltx-2"}, {"node": "3", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "4", "input": "model_name", "folder": "latent_upscale_models", "file": "ltx-2-spatial-upscaler-x2-1.0.safetensors", "match": "ltx[-_. ]?2[-_. ](19b[-_. ])?spatial[-_. ]?upscal", "source": "Lightricks/LTX-2"}]}, {"name": "wan-5b-text-to-video", "task": "text_to_video", "description": "Wan 2.2 5B: five seconds of film in 720p on a small graphics card; takes a negative prompt", "template": "video_wan2_2_5B_ti2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CreateVideo", "KSampler", "ModelSamplingSD3", "SaveVideo", "UNETLoader", "VAEDecode", "VAELoader", "Wan22ImageToVideoLatent"], "families": [{"name": "Wan 2.2 5B, few steps", "match": "turbo|fastwan|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.9, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 5B", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_ti2v_5B_fp16.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*ti2v)(?=.*5b)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|(?<![a-z])fun|control|vace|camera|(?<![a-z])ovi", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "wan2.2_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?2.*vae", "avoid": "upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx-text-to-video", "task": "text_to_video", "description": "LTX-Video: four seconds of film, quick; takes a negative prompt", "template": "ltxv_text_to_video", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CheckpointLoaderSimple", "CreateVideo", "EmptyLTXVLatentVideo", "KSamplerSelect", "LTXVConditioning", "LTXVScheduler", "SamplerCustom", "SaveVideo", "VAEDecode"], "families": [{"name": "LTX-Video distilled", "match": "distilled", "megapixels": 0.4, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "LTX-Video", "match": "", "megapixels": 0.4, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-video-2b-v0.9.5.safetensors", "match": "ltx(v|[-_. ]?video)[-_. ]?(2b|13b)", "avoid": "lora|upscal|gguf|vae", "source": "Lightricks/LTX-Video"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "t5xxl_fp16.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "wan-image-to-video", "task": "image_to_video", "description": "Wan 2.2 14B: five seconds of film that begin with a picture and move well, slow; takes a negative prompt", "template": "video_wan2_2_14B_i2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["BasicScheduler", "CLIPLoader", "CLIPTextEncode", "CreateVideo", "GetImageSize", "ImageScale", "KSamplerSelect", "LoadImage", "ModelSamplingSD3", "SamplerCustom", "SaveVideo", "SplitSigmasDenoise", "UNETLoader", "VAEDecode", "VAELoader", "WanImageToVideo"], "families": [{"name": "Wan 2.2 14B, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.41, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 14B", "match": "", "megapixels": 0.41, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*(?<!t)i2v)(?=.*(?<![a-z])high)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|t2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*(?<!t)i2v)(?=.*(?<![a-z])low)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|t2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "3", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "4", "input": "vae_name", "folder": "vae", "file": "wan_2.1_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?1.*vae|^wan[-_. ]?vae", "avoid": "2[-_. ]2|upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx2-image-to-video", "task": "image_to_video", "description": "LTX-2 distilled: five seconds of film with sound that begin with a picture, in a few steps; no negative prompt", "template": "video_ltx2_i2v_distilled", "validated": ["0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ConditioningZeroOut", "CreateVideo", "EmptyLTXVLatentVideo", "GetImageSize", "ImageScale", "ImageScaleBy", "KSamplerSelect", "LTXAVTextEncoderLoader", "LTXVAudioVAEDecode", "LTXVAudioVAELoader", "LTXVConcatAVLatent", "LTXVConditioning", "LTXVEmptyLatentAudio", "LTXVImgToVideoInplace", "LTXVLatentUpsampler", "LTXVPreprocess", "LTXVSeparateAVLatent", "LatentUpscaleModelLoader", "LoadImage", "ManualSigmas", "PrimitiveInt", "SamplerCustom", "SaveVideo", "VAEDecodeTiled"], "families": [{"name": "LTX-2", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "text_encoder", "folder": "text_encoders", "file": "gemma_3_12B_it_fp4_mixed.safetensors", "match": "gemma[-_. ]?3[-_. ]?12b", "avoid": "lora|gguf", "source": "Comfy-Org/ltx-2"}, {"node": "3", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "4", "input": "model_name", "folder": "latent_upscale_models", "file": "ltx-2-spatial-upscaler-x2-1.0.safetensors", "match": "ltx[-_. ]?2[-_. ](19b[-_. ])?spatial[-_. ]?upscal", "source": "Lightricks/LTX-2"}]}, {"name": "wan-5b-image-to-video", "task": "image_to_video", "description": "Wan 2.2 5B: five seconds of film that begin with a picture, on a small graphics card; takes a negative prompt", "template": "video_wan2_2_5B_ti2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CreateVideo", "GetImageSize", "ImageScale", "KSampler", "LoadImage", "ModelSamplingSD3", "SaveVideo", "UNETLoader", "VAEDecode", "VAELoader", "Wan22ImageToVideoLatent"], "families": [{"name": "Wan 2.2 5B, few steps", "match": "turbo|fastwan|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.9, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 5B", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_ti2v_5B_fp16.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*ti2v)(?=.*5b)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|(?<![a-z])fun|control|vace|camera|(?<![a-z])ovi", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "wan2.2_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?2.*vae", "avoid": "upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx-image-to-video", "task": "image_to_video", "description": "LTX-Video: four seconds of film that begin with a picture, quick; takes a negative prompt", "template": "ltxv_image_to_video", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CheckpointLoaderSimple", "CreateVideo", "GetImageSize", "ImageScale", "KSamplerSelect", "LTXVConditioning", "LTXVImgToVideo", "LTXVScheduler", "LoadImage", "SamplerCustom", "SaveVideo", "VAEDecode"], "families": [{"name": "LTX-Video distilled", "match": "distilled", "megapixels": 0.4, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "LTX-Video", "match": "", "megapixels": 0.4, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-video-2b-v0.9.5.safetensors", "match": "ltx(v|[-_. ]?video)[-_. ]?(2b|13b)", "avoid": "lora|upscal|gguf|vae", "source": "Lightricks/LTX-Video"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "t5xxl_fp16.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "ace-step-1.5", "task": "text_to_audio", "description": "ACE-Step 1.5: two minutes of music from a style, sung if there are lyrics, in 8 steps; no negative prompt", "template": "audio_ace_step_1_5_checkpoint", "validated": ["0.33.0"], "nodes": ["CheckpointLoaderSimple", "ConditioningZeroOut", "EmptyAceStep1.5LatentAudio", "KSampler", "ModelSamplingAuraFlow", "PrimitiveFloat", "SaveAudioAdvanced", "TextEncodeAceStepAudio1.5", "VAEDecodeAudio"], "families": [{"name": "ACE-Step 1.5 in full", "match": "sft|base", "megapixels": 1.05, "defaults": {"steps": 50, "guidance": 7.0}}, {"name": "ACE-Step 1.5", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ace_step_1.5_turbo_aio.safetensors", "match": "ace[-_. ]?step.*1[-_. ]5", "avoid": "lora|gguf|vae", "source": "Comfy-Org/ace_step_1.5_ComfyUI_files"}]}, {"name": "ace-step", "task": "text_to_audio", "description": "ACE-Step: two minutes of music from a style, sung if there are lyrics; no negative prompt", "template": "audio_ace_step_1_t2a_song, audio_ace_step_1_t2a_instrumentals", "validated": ["0.3.64", "0.33.0"], "nodes": ["CheckpointLoaderSimple", "ConditioningZeroOut", "EmptyAceStepLatentAudio", "KSampler", "LatentApplyOperationCFG", "LatentOperationTonemapReinhard", "ModelSamplingSD3", "SaveAudioMP3", "TextEncodeAceStepAudio", "VAEDecodeAudio"], "families": [{"name": "ACE-Step", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ace_step_v1_3.5b.safetensors", "match": "ace[-_. ]?step", "avoid": "1[-_. ]5|lora|gguf|vae", "source": "Comfy-Org/ACE-Step_ComfyUI_repackaged"}]}]}"""
+MANIFEST = r"""{"id": "comfyui", "title": "ComfyUI", "workflows": [{"name": "z-image-turbo", "task": "text_to_image", "description": "Z-Image Turbo: photographs and readable text in 8 steps; no negative prompt", "template": "image_z_image_turbo", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptySD3LatentImage", "KSampler", "ModelSamplingAuraFlow", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Z-Image Turbo", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "z_image_turbo_bf16.safetensors", "match": "z[-_. ]?image[-_. ]?turbo", "avoid": "controlnet|lora|ip[-_. ]?adapter|fun", "source": "Comfy-Org/z_image_turbo"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "source": "Comfy-Org/z_image_turbo"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/z_image_turbo"}]}, {"name": "flux2", "task": "text_to_image", "description": "Flux 2 dev: the finest detail and the closest reading of long descriptions, slow; no negative prompt", "template": "image_flux2", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "EmptyImage", "Flux2Scheduler", "FluxGuidance", "GetImageSize", "KSamplerSelect", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux 2 dev, few steps", "match": "turbo|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 8}}, {"name": "Flux 2 dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "controlnet|lora|ip[-_. ]?adapter|klein|(?<![a-z])fun", "source": "Comfy-Org/flux2-dev"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "mistral_3_small_flux2_fp8.safetensors", "match": "mistral.*(flux[-_. ]?2|small)", "source": "Comfy-Org/flux2-dev"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "qwen-image", "task": "text_to_image", "description": "Qwen-Image: text in the picture, also Chinese, and many things at their places; takes a negative prompt", "template": "image_qwen_Image_2512, image_qwen_image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "EmptySD3LatentImage", "KSampler", "ModelSamplingAuraFlow", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Qwen-Image, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.76, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "Qwen-Image distilled", "match": "distill", "megapixels": 1.76, "defaults": {"steps": 15, "guidance": 1.0}}, {"name": "Qwen-Image 2512", "match": "2512", "megapixels": 1.76, "defaults": {"steps": 50}}, {"name": "Qwen-Image", "match": "", "megapixels": 1.76, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "qwen_image_2512_fp8_e4m3fn.safetensors", "match": "qwen[-_. ]?image", "avoid": "controlnet|lora|ip[-_. ]?adapter|edit|layered|inpaint|union|control|patch", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_2.5_vl_7b_fp8_scaled.safetensors", "match": "qwen[-_. ]?2[-_. ]?5[-_. ]?vl[-_. ]?7b", "avoid": "mmproj", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "qwen_image_vae.safetensors", "match": "qwen[-_. ]?image.*vae", "avoid": "layered", "source": "Comfy-Org/Qwen-Image_ComfyUI"}]}, {"name": "flux2-klein", "task": "text_to_image", "description": "Flux 2 klein 4B: good pictures in 4 steps on a small graphics card; no negative prompt", "template": "image_flux2_klein_text_to_image", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "EmptyImage", "Flux2Scheduler", "GetImageSize", "KSamplerSelect", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux 2 klein", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux-2-klein-4b.safetensors", "match": "flux[-_. ]?2[-_. ]?klein[-_. ]?4b", "avoid": "controlnet|lora|ip[-_. ]?adapter|base|[-_. ]kv", "source": "Comfy-Org/flux2-klein"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "source": "Comfy-Org/flux2-klein"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "flux", "task": "text_to_image", "description": "Flux dev and schnell: follows long descriptions closely; no negative prompt", "template": "flux_dev_full_text_to_image, flux_schnell_full_text_to_image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "EmptySD3LatentImage", "FluxGuidance", "KSampler", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux schnell", "match": "schnell", "megapixels": 1.05, "defaults": {"steps": 4}}, {"name": "Flux dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev.safetensors", "match": "flux[-_. ]?1?[-_. ]?(dev|schnell|krea)", "avoid": "kontext|fill|canny|depth|redux|controlnet|lora|ip[-_. ]?adapter", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?(v1[-_. ]1[-_. ])?xxl", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "sd3.5", "task": "text_to_image", "description": "Stable Diffusion 3.5 with text encoders in files of their own; takes a negative prompt", "template": "sd3.5_simple_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "EmptySD3LatentImage", "KSampler", "SaveImage", "TripleCLIPLoader", "VAEDecode"], "families": [{"name": "Stable Diffusion 3.5 Turbo", "match": "turbo", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Stable Diffusion 3.5", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd3.5_large.safetensors", "match": "(sd|stable[-_. ]?diffusion)[-_. ]?3[-_. ]?5", "avoid": "controlnet|lora|ip[-_. ]?adapter|inpaint|blur|canny|depth", "source": "stabilityai/stable-diffusion-3.5-large"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "clip_g.safetensors", "match": "clip[-_. ]?g(?![a-z])", "avoid": "hidream", "source": "Comfy-Org/stable-diffusion-3.5-fp8"}, {"node": "2", "input": "clip_name3", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?(v1[-_. ]1[-_. ])?xxl", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "checkpoint", "task": "text_to_image", "description": "Any Stable Diffusion checkpoint (1.5, SDXL, 3.5 and their relatives) in one file; takes a negative prompt", "template": "sdxl_simple_example, sd3.5_simple_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "EmptyLatentImage", "KSampler", "SaveImage", "VAEDecode"], "families": [{"name": "SDXL, few steps", "match": "(xl|pony|illustrious|noob).*(turbo|lightning|lcm|hyper|dmd)|(turbo|lightning|lcm|hyper|dmd).*(xl|pony|illustrious|noob)", "megapixels": 1.05, "defaults": {"steps": 8, "guidance": 1.5, "sampler": "euler", "scheduler": "sgm_uniform"}}, {"name": "SDXL", "match": "(xl|pony|illustrious|noob)", "megapixels": 1.05, "defaults": {}}, {"name": "Flux schnell", "match": "flux.*schnell", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0, "sampler": "euler", "scheduler": "simple"}}, {"name": "Flux", "match": "flux", "megapixels": 1.05, "defaults": {"steps": 20, "guidance": 1.0, "sampler": "euler", "scheduler": "simple"}}, {"name": "Z-Image Turbo", "match": "z[-_. ]?image", "megapixels": 1.05, "defaults": {"steps": 8, "guidance": 1.0, "sampler": "res_multistep", "scheduler": "simple"}}, {"name": "Stable Diffusion 3.5 Turbo", "match": "sd[-_. ]?3.*turbo|stable[-_. ]?diffusion[-_. ]?3.*turbo", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0, "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion 3.5", "match": "sd[-_. ]?3|stable[-_. ]?diffusion[-_. ]?3", "megapixels": 1.05, "defaults": {"guidance": 4.5, "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion, few steps", "match": "sd[-_. ]?turbo|lcm[-_. ]?dreamshaper|dreamshaper.*lcm", "megapixels": 0.26, "defaults": {"steps": 6, "guidance": 1.5, "sampler": "lcm", "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion 1.5", "match": "sd[-_. ]?1[-_. ]?[45]|(^|[^0-9a-z])v1[-_.][45][-_.](pruned|inpaint|ema)|stable[-_. ]?diffusion[-_. ]?v?1|dreamshaper_?[78]|realistic[-_. ]?vision|deliberate|majicmix|anything[-_. ]?v|abyss[-_. ]?orange|aom[23]|meina|rev[-_. ]?animated|epic[-_. ]?realism|absolute[-_. ]?reality|photon|counterfeit|ghostmix|chilloutmix|cyberrealistic", "megapixels": 0.26, "defaults": {}}, {"name": "Any other", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|inpaint|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam([-_. ]?([23]|vit|hq|[bhlt]\\b)|\\.)|mobile[-_. ]?sam|(^|[^a-z])loras?([^a-z]|$)|supir|^ae\\.|^(sdxl)?[-_. ]?vae\\b|^clip[-_. ]?([ghl]\\b|vision)|^u?m?t5[-_. ]?xxl|ip[-_. ]?adapter|esrgan|gfpgan|codeformer|animatediff|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "flux2-edit", "task": "image_edit", "description": "Flux 2 dev: changes a picture as the prompt says and keeps the rest, slow; one to three pictures; no negative prompt", "template": "image_flux2, image_flux2_fp8", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "Flux2Scheduler", "FluxGuidance", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerSelect", "LoadImage", "ReferenceLatent", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux 2 dev, few steps", "match": "turbo|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 8}}, {"name": "Flux 2 dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "controlnet|lora|ip[-_. ]?adapter|klein|(?<![a-z])fun", "source": "Comfy-Org/flux2-dev"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "mistral_3_small_flux2_fp8.safetensors", "match": "mistral.*(flux[-_. ]?2|small)", "source": "Comfy-Org/flux2-dev"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "qwen-image-edit", "task": "image_edit", "description": "Qwen-Image-Edit: changes a picture as the prompt says, also the text in it; one to three pictures; takes a negative prompt", "template": "image_qwen_image_edit_2511, image_qwen_image_edit_2509", "validated": ["0.3.64", "0.33.0"], "nodes": ["CFGNorm", "CLIPLoader", "EmptySD3LatentImage", "GetImageSize", "ImageScale", "KSamplerAdvanced", "LoadImage", "ModelSamplingAuraFlow", "SaveImage", "TextEncodeQwenImageEditPlus", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Qwen-Image-Edit, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Qwen-Image-Edit 2511", "match": "2511", "megapixels": 1.05, "defaults": {}}, {"name": "Qwen-Image-Edit", "match": "", "megapixels": 1.05, "defaults": {"steps": 20}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "qwen_image_edit_2511_fp8mixed.safetensors", "match": "qwen[-_. ]?image[-_. ]?edit", "avoid": "controlnet|lora|ip[-_. ]?adapter|layered|inpaint|union|control|patch", "source": "Comfy-Org/Qwen-Image-Edit_ComfyUI"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_2.5_vl_7b_fp8_scaled.safetensors", "match": "qwen[-_. ]?2[-_. ]?5[-_. ]?vl[-_. ]?7b", "avoid": "mmproj", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "qwen_image_vae.safetensors", "match": "qwen[-_. ]?image.*vae", "avoid": "layered", "source": "Comfy-Org/Qwen-Image_ComfyUI"}]}, {"name": "flux2-klein-edit", "task": "image_edit", "description": "Flux 2 klein 4B: changes a picture as the prompt says in 4 steps; one to three pictures; no negative prompt", "template": "image_flux2_klein_image_edit_4b_distilled", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "Flux2Scheduler", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerSelect", "LoadImage", "ReferenceLatent", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux 2 klein", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux-2-klein-4b.safetensors", "match": "flux[-_. ]?2[-_. ]?klein[-_. ]?4b", "avoid": "controlnet|lora|ip[-_. ]?adapter|base|[-_. ]kv", "source": "Comfy-Org/flux2-klein"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "source": "Comfy-Org/z_image_turbo"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "flux-kontext", "task": "image_edit", "description": "Flux Kontext dev: changes a picture as the prompt says and keeps faces and things alike; one or two pictures; no negative prompt", "template": "flux_kontext_dev_basic", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "EmptySD3LatentImage", "FluxGuidance", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerAdvanced", "LoadImage", "ReferenceLatent", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux Kontext", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev-kontext_fp8_scaled.safetensors", "match": "flux(?![-_. ]?2).*kontext", "avoid": "controlnet|lora|ip[-_. ]?adapter", "source": "Comfy-Org/flux1-kontext-dev_ComfyUI"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?(v1[-_. ]1[-_. ])?xxl", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "flux-image-to-image", "task": "image_to_image", "description": "Flux dev and schnell: paints a picture anew after the prompt and keeps its layout; no negative prompt", "template": "", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "FluxGuidance", "ImageScale", "KSampler", "LoadImage", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux schnell", "match": "schnell", "megapixels": 1.05, "defaults": {"steps": 4}}, {"name": "Flux dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev.safetensors", "match": "flux[-_. ]?1?[-_. ]?(dev|schnell|krea)", "avoid": "controlnet|lora|ip[-_. ]?adapter|kontext|fill|canny|depth|redux", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?(v1[-_. ]1[-_. ])?xxl", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "checkpoint-image-to-image", "task": "image_to_image", "description": "Any Stable Diffusion checkpoint: paints a picture anew after the prompt and keeps its layout; takes a negative prompt", "template": "image2image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ImageScale", "KSampler", "LoadImage", "SaveImage", "VAEDecode", "VAEEncode"], "families_of": "checkpoint", "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|inpaint|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam([-_. ]?([23]|vit|hq|[bhlt]\\b)|\\.)|mobile[-_. ]?sam|(^|[^a-z])loras?([^a-z]|$)|supir|^ae\\.|^(sdxl)?[-_. ]?vae\\b|^clip[-_. ]?([ghl]\\b|vision)|^u?m?t5[-_. ]?xxl|ip[-_. ]?adapter|esrgan|gfpgan|codeformer|animatediff|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "flux-inpaint", "task": "inpaint", "description": "Flux Fill: paints what the mask covers so that it fits its surroundings, and keeps the rest; no negative prompt", "template": "flux_fill_inpaint_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "FluxGuidance", "GetImageSize", "ImageCompositeMasked", "ImageScale", "ImageToMask", "InpaintModelConditioning", "KSampler", "LoadImage", "MaskToImage", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux Fill", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-fill-dev.safetensors", "match": "flux(?![-_. ]?2).*fill", "avoid": "controlnet|lora|ip[-_. ]?adapter", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?(v1[-_. ]1[-_. ])?xxl", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "checkpoint-inpaint", "task": "inpaint", "description": "Any Stable Diffusion checkpoint, made for inpainting or not: paints what the mask covers and keeps the rest; takes a negative prompt", "template": "inpaint_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "DifferentialDiffusion", "GetImageSize", "ImageCompositeMasked", "ImageScale", "ImageToMask", "InpaintModelConditioning", "KSampler", "LoadImage", "MaskToImage", "SaveImage", "VAEDecode"], "families_of": "checkpoint", "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam([-_. ]?([23]|vit|hq|[bhlt]\\b)|\\.)|mobile[-_. ]?sam|(^|[^a-z])loras?([^a-z]|$)|supir|^ae\\.|^(sdxl)?[-_. ]?vae\\b|^clip[-_. ]?([ghl]\\b|vision)|^u?m?t5[-_. ]?xxl|ip[-_. ]?adapter|esrgan|gfpgan|codeformer|animatediff|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "upscale", "task": "upscale", "description": "Enlarges a picture by an upscale model to the size that is asked for, without a prompt", "template": "utility-gan_upscaler", "validated": ["0.3.64", "0.33.0"], "nodes": ["ImageScale", "ImageUpscaleWithModel", "LoadImage", "SaveImage", "UpscaleModelLoader"], "families": [{"name": "Upscale model", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "model_name", "folder": "upscale_models", "file": "RealESRGAN_x4plus.safetensors", "match": "", "avoid": "latent|spatial|temporal|^1x", "source": "Comfy-Org/Real-ESRGAN_repackaged"}]}, {"name": "wan-text-to-video", "task": "text_to_video", "description": "Wan 2.2 14B: five seconds of film that moves well, slow; takes a negative prompt", "template": "video_wan2_2_14B_t2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["BasicScheduler", "CLIPLoader", "CLIPTextEncode", "CreateVideo", "EmptyHunyuanLatentVideo", "KSamplerSelect", "ModelSamplingSD3", "SamplerCustom", "SaveVideo", "SplitSigmasDenoise", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Wan 2.2 14B, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.41, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 14B", "match": "", "megapixels": 0.41, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*t2v)(?=.*(?<![a-z])high)", "avoid": "controlnet|lora|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|(?<!t)i2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_t2v_low_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*t2v)(?=.*(?<![a-z])low)", "avoid": "controlnet|lora|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|(?<!t)i2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "3", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "4", "input": "vae_name", "folder": "vae", "file": "wan_2.1_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?1.*vae|^wan[-_. ]?vae", "avoid": "2[-_. ]2|upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx2-text-to-video", "task": "text_to_video", "description": "LTX-2 distilled: five seconds of film with sound in a few steps; no negative prompt", "template": "video_ltx2_t2v_distilled", "validated": ["0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ConditioningZeroOut", "CreateVideo", "EmptyImage", "EmptyLTXVLatentVideo", "GetImageSize", "ImageScaleBy", "KSamplerSelect", "LTXAVTextEncoderLoader", "LTXVAudioVAEDecode", "LTXVAudioVAELoader", "LTXVConcatAVLatent", "LTXVConditioning", "LTXVEmptyLatentAudio", "LTXVLatentUpsampler", "LTXVSeparateAVLatent", "LatentUpscaleModelLoader", "ManualSigmas", "PrimitiveInt", "SamplerCustom", "SaveVideo", "VAEDecodeTiled"], "families": [{"name": "LTX-2", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "text_encoder", "folder": "text_encoders", "file": "gemma_3_12B_it_fp4_mixed.safetensors", "match": "gemma[-_. ]?3[-_. ]?12b", "avoid": "lora", "source": "Comfy-Org/ltx-2"}, {"node": "3", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora", "source": "Lightricks/LTX-2"}, {"node": "4", "input": "model_name", "folder": "latent_upscale_models", "file": "ltx-2-spatial-upscaler-x2-1.0.safetensors", "match": "ltx[-_. ]?2[-_. ](19b[-_. ])?spatial[-_. ]?upscal", "source": "Lightricks/LTX-2"}]}, {"name": "wan-5b-text-to-video", "task": "text_to_video", "description": "Wan 2.2 5B: five seconds of film in 720p on a small graphics card; takes a negative prompt", "template": "video_wan2_2_5B_ti2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CreateVideo", "KSampler", "ModelSamplingSD3", "SaveVideo", "UNETLoader", "VAEDecode", "VAELoader", "Wan22ImageToVideoLatent"], "families": [{"name": "Wan 2.2 5B, few steps", "match": "turbo|fastwan|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.9, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 5B", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_ti2v_5B_fp16.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*ti2v)(?=.*5b)", "avoid": "controlnet|lora|ip[-_. ]?adapter|(?<![a-z])fun|control|vace|camera|(?<![a-z])ovi", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "wan2.2_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?2.*vae", "avoid": "upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx-text-to-video", "task": "text_to_video", "description": "LTX-Video: four seconds of film, quick; takes a negative prompt", "template": "ltxv_text_to_video", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CheckpointLoaderSimple", "CreateVideo", "EmptyLTXVLatentVideo", "KSamplerSelect", "LTXVConditioning", "LTXVScheduler", "SamplerCustom", "SaveVideo", "VAEDecode"], "families": [{"name": "LTX-Video distilled", "match": "distilled", "megapixels": 0.4, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "LTX-Video", "match": "", "megapixels": 0.4, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-video-2b-v0.9.5.safetensors", "match": "ltx(v|[-_. ]?video)[-_. ]?(2b|13b)", "avoid": "lora|upscal|vae", "source": "Lightricks/LTX-Video"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "t5xxl_fp16.safetensors", "match": "(?<![a-z])t5[-_. ]?(v1[-_. ]1[-_. ])?xxl", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "wan-image-to-video", "task": "image_to_video", "description": "Wan 2.2 14B: five seconds of film that begin with a picture and move well, slow; takes a negative prompt", "template": "video_wan2_2_14B_i2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["BasicScheduler", "CLIPLoader", "CLIPTextEncode", "CreateVideo", "GetImageSize", "ImageScale", "KSamplerSelect", "LoadImage", "ModelSamplingSD3", "SamplerCustom", "SaveVideo", "SplitSigmasDenoise", "UNETLoader", "VAEDecode", "VAELoader", "WanImageToVideo"], "families": [{"name": "Wan 2.2 14B, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.41, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 14B", "match": "", "megapixels": 0.41, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*(?<!t)i2v)(?=.*(?<![a-z])high)", "avoid": "controlnet|lora|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|t2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*(?<!t)i2v)(?=.*(?<![a-z])low)", "avoid": "controlnet|lora|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|t2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "3", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "4", "input": "vae_name", "folder": "vae", "file": "wan_2.1_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?1.*vae|^wan[-_. ]?vae", "avoid": "2[-_. ]2|upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx2-image-to-video", "task": "image_to_video", "description": "LTX-2 distilled: five seconds of film with sound that begin with a picture, in a few steps; no negative prompt", "template": "video_ltx2_i2v_distilled", "validated": ["0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ConditioningZeroOut", "CreateVideo", "EmptyLTXVLatentVideo", "GetImageSize", "ImageScale", "ImageScaleBy", "KSamplerSelect", "LTXAVTextEncoderLoader", "LTXVAudioVAEDecode", "LTXVAudioVAELoader", "LTXVConcatAVLatent", "LTXVConditioning", "LTXVEmptyLatentAudio", "LTXVImgToVideoInplace", "LTXVLatentUpsampler", "LTXVPreprocess", "LTXVSeparateAVLatent", "LatentUpscaleModelLoader", "LoadImage", "ManualSigmas", "PrimitiveInt", "SamplerCustom", "SaveVideo", "VAEDecodeTiled"], "families": [{"name": "LTX-2", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "text_encoder", "folder": "text_encoders", "file": "gemma_3_12B_it_fp4_mixed.safetensors", "match": "gemma[-_. ]?3[-_. ]?12b", "avoid": "lora", "source": "Comfy-Org/ltx-2"}, {"node": "3", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora", "source": "Lightricks/LTX-2"}, {"node": "4", "input": "model_name", "folder": "latent_upscale_models", "file": "ltx-2-spatial-upscaler-x2-1.0.safetensors", "match": "ltx[-_. ]?2[-_. ](19b[-_. ])?spatial[-_. ]?upscal", "source": "Lightricks/LTX-2"}]}, {"name": "wan-5b-image-to-video", "task": "image_to_video", "description": "Wan 2.2 5B: five seconds of film that begin with a picture, on a small graphics card; takes a negative prompt", "template": "video_wan2_2_5B_ti2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CreateVideo", "GetImageSize", "ImageScale", "KSampler", "LoadImage", "ModelSamplingSD3", "SaveVideo", "UNETLoader", "VAEDecode", "VAELoader", "Wan22ImageToVideoLatent"], "families": [{"name": "Wan 2.2 5B, few steps", "match": "turbo|fastwan|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.9, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 5B", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_ti2v_5B_fp16.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*ti2v)(?=.*5b)", "avoid": "controlnet|lora|ip[-_. ]?adapter|(?<![a-z])fun|control|vace|camera|(?<![a-z])ovi", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "wan2.2_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?2.*vae", "avoid": "upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx-image-to-video", "task": "image_to_video", "description": "LTX-Video: four seconds of film that begin with a picture, quick; takes a negative prompt", "template": "ltxv_image_to_video", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CheckpointLoaderSimple", "CreateVideo", "GetImageSize", "ImageScale", "KSamplerSelect", "LTXVConditioning", "LTXVImgToVideo", "LTXVScheduler", "LoadImage", "SamplerCustom", "SaveVideo", "VAEDecode"], "families": [{"name": "LTX-Video distilled", "match": "distilled", "megapixels": 0.4, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "LTX-Video", "match": "", "megapixels": 0.4, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-video-2b-v0.9.5.safetensors", "match": "ltx(v|[-_. ]?video)[-_. ]?(2b|13b)", "avoid": "lora|upscal|vae", "source": "Lightricks/LTX-Video"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "t5xxl_fp16.safetensors", "match": "(?<![a-z])t5[-_. ]?(v1[-_. ]1[-_. ])?xxl", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "ace-step-1.5", "task": "text_to_audio", "description": "ACE-Step 1.5: two minutes of music from a style, sung if there are lyrics, in 8 steps; no negative prompt", "template": "audio_ace_step_1_5_checkpoint", "validated": ["0.33.0"], "nodes": ["CheckpointLoaderSimple", "ConditioningZeroOut", "EmptyAceStep1.5LatentAudio", "KSampler", "ModelSamplingAuraFlow", "PrimitiveFloat", "SaveAudioAdvanced", "TextEncodeAceStepAudio1.5", "VAEDecodeAudio"], "families": [{"name": "ACE-Step 1.5 in full", "match": "sft|base", "megapixels": 1.05, "defaults": {"steps": 50, "guidance": 7.0}}, {"name": "ACE-Step 1.5", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ace_step_1.5_turbo_aio.safetensors", "match": "ace[-_. ]?step.*1[-_. ]5", "avoid": "lora|vae", "source": "Comfy-Org/ace_step_1.5_ComfyUI_files"}]}, {"name": "ace-step", "task": "text_to_audio", "description": "ACE-Step: two minutes of music from a style, sung if there are lyrics; no negative prompt", "template": "audio_ace_step_1_t2a_song, audio_ace_step_1_t2a_instrumentals", "validated": ["0.3.64", "0.33.0"], "nodes": ["CheckpointLoaderSimple", "ConditioningZeroOut", "EmptyAceStepLatentAudio", "KSampler", "LatentApplyOperationCFG", "LatentOperationTonemapReinhard", "ModelSamplingSD3", "SaveAudioMP3", "TextEncodeAceStepAudio", "VAEDecodeAudio"], "families": [{"name": "ACE-Step", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ace_step_v1_3.5b.safetensors", "match": "ace[-_. ]?step", "avoid": "1[-_. ]5|lora|vae", "source": "Comfy-Org/ACE-Step_ComfyUI_repackaged"}]}]}"""
 BUNDLED = {
     "z-image-turbo": r"""{"1": {"inputs": {"unet_name": "z_image_turbo_bf16.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "qwen_3_4b.safetensors", "type": "lumina2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "6": {"inputs": {"shift": 3.0, "model": ["1", 0]}, "class_type": "ModelSamplingAuraFlow", "_meta": {"title": "Shift"}}, "7": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"seed": 0, "steps": 8, "cfg": 1.0, "sampler_name": "res_multistep", "scheduler": "simple", "denoise": 1.0, "model": ["6", 0], "positive": ["4", 0], "negative": ["5", 0], "latent_image": ["7", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "10": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["9", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
     "flux2": r"""{"1": {"inputs": {"unet_name": "flux2_dev_fp8mixed.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "mistral_3_small_flux2_fp8.safetensors", "type": "flux2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "flux2-vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"guidance": 4.0, "conditioning": ["4", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "6": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "7": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1, "color": 0}, "class_type": "EmptyImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"image": ["7", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "9": {"inputs": {"batch_size": 1, "width": ["8", 0], "height": ["8", 1]}, "class_type": "EmptyFlux2LatentImage", "_meta": {"title": "Empty latent"}}, "10": {"inputs": {"steps": 20, "width": ["8", 0], "height": ["8", 1]}, "class_type": "Flux2Scheduler", "_meta": {"title": "Scheduler"}}, "11": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "12": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["5", 0], "negative": ["6", 0], "sampler": ["11", 0], "sigmas": ["10", 0], "latent_image": ["9", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Sampler"}}, "13": {"inputs": {"samples": ["12", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "14": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["13", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",

@@ -29,6 +29,7 @@ from .fitted import MISSING_FILES_HINT, fit_entry, fit_saved, model_missing
 from .gallery import first_fitting, running, why_none_runs, with_all_words
 from .naming import entry_meant, files_of_loader, meant_by, several_meant, taken_for
 from .request import CHANGING, TEXT_TO_IMAGE, FittedWorkflow, Request
+from .small_files import small_files
 from .task_words import task_named
 
 MOST_LOOKED_INTO = 24  # workflows of the user's own that are read to see which does a task
@@ -368,7 +369,7 @@ async def _no_such_model(
         names = await files_of_loader(server, entry)
         installed += names
         if await _can_run(server, entry, None):
-            suitable += await FILES.run(entry.needs[0].rank, names)
+            suitable += [*await FILES.run(entry.needs[0].rank, names), *await small_files(server, entry)]
     name = find_name(str(model.value), installed)
     if not name:
         return model_missing(model, list(dict.fromkeys(suitable)))

@@ -10,7 +10,7 @@ do, and each `Family` how models of a kind are best run. Their data is the manif
 
     {"name": "flux2", "task": "text_to_image", "description": "Flux 2 dev: the finest detail ...",
      "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "source": "Comfy-Org/...",
-                 "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "lora|gguf"}],
+                 "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "lora|klein"}],
      "families": [{"name": "Flux 2 dev, few steps", "match": "turbo|lightning", "megapixels": 1.05,
                    "defaults": {"steps": 8}}]}
 """
@@ -66,6 +66,10 @@ def matches(pattern: str, text: str) -> bool:
     return re.search(pattern, text[:MOST_MATCHED_CHARACTERS], re.IGNORECASE) is not None
 
 
+# Words in the names of files that ComfyUI's own loaders cannot read: catalogue/small_files.py has the nodes that can.
+MADE_SMALL = re.compile(r"(?<![a-z])(gguf|svdq|nf4|int4|awq)(?![a-z])", re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class ModelNeed:
     """A model file that a workflow loads: where it is named in the graph, and which files will do."""
@@ -77,8 +81,11 @@ class ModelNeed:
     avoid: str  # the same for what will not do, although `match` finds it; "" is for nothing
     source: str = ""  # the repository on Hugging Face that has `file`
 
-    def fits(self, name: str, about: str = "") -> bool:
-        """Whether a file will do, by its name or by what it says of itself (`about`)."""
+    def fits(self, name: str, about: str = "", *, small: bool = False) -> bool:
+        """Whether a file will do, by its name or by what it says of itself (`about`): one that ComfyUI's own loaders
+        can read, or with `small` one that they cannot."""
+        if bool(MADE_SMALL.search(base_name(name)[:MOST_MATCHED_CHARACTERS])) != small:
+            return False
         texts = [base_name(name)]
         if about:
             texts.append(about)
@@ -86,9 +93,9 @@ class ModelNeed:
             return False
         return any(matches(self.match, text) for text in texts)
 
-    def rank(self, choices: Iterable[str]) -> list[str]:
+    def rank(self, choices: Iterable[str], *, small: bool = False) -> list[str]:
         """Those of the installed files that will do by their names, best first. Blocks, where there are many."""
-        fitting = [name for name in first_names(choices, MOST_COMPARED_CHARACTERS) if self.fits(name)]
+        fitting = [name for name in first_names(choices, MOST_COMPARED_CHARACTERS) if self.fits(name, small=small)]
         best = plain_name(self.file)
         return sorted(fitting, key=lambda name: (plain_name(name) != best, name.lower()))
 
@@ -132,6 +139,14 @@ class Entry:
     def own(self) -> bool:
         """Whether somebody here made it, or chose it."""
         return not self.bundled and self.template is None
+
+    @functools.cached_property
+    def needs_by_node(self) -> Mapping[str, Sequence[ModelNeed]]:
+        """The needs by the nodes that load them; the main model's node comes first."""
+        by_node: dict[str, list[ModelNeed]] = {}
+        for need in self.needs:
+            by_node.setdefault(need.target.node_id, []).append(need)
+        return by_node
 
     @functools.cached_property
     def workflow(self) -> Workflow:

@@ -1,6 +1,7 @@
 """A workflow made to fit a server: which of its installed files it runs with.
 
-- `fit_entry` fits a bundled one, for each of whose needs a `FileSearch` picks the best file that is installed;
+- `fit_entry` fits a bundled one, for each of whose needs a `FileSearch` picks the best file that is installed; where
+  the files for a node are there only as nodes of other packages read them, such a node takes its place;
 - `fit_saved` fits any other, which stays as its author saved it, apart from the names of model files.
 
 Lists of files come from the server's node definitions, which may be minutes old. When a file is not in them, they are
@@ -9,9 +10,10 @@ asked for once more before anybody hears that it is missing.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..errors import ModelNotInstalled, NodeNotInstalled, WorkflowRefused
+from ..graph.definitions import Definitions, NodeDefinition
 from ..graph.editor import class_types, live_nodes, read_ui, strange_types, with_stand_ins
 from ..graph.facts import missing_nodes, model_files
 from ..graph.nodes import Graph, Target, is_ui_format
@@ -22,10 +24,19 @@ from ..names import closest, find_name, names_with_words, quoted, shortened
 from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
 from ..threads import FILES
 from ..values import Argument
-from .entries import USERS_SOURCES, Entry, Family, ModelNeed
+from .entries import MADE_SMALL, USERS_SOURCES, Entry, Family, ModelNeed
 from .missing import AbsentFile, file_path, nodes_missing
 from .naming import family_by_name, several_meant, taken_for
 from .request import AS_SAVED, ChosenFile, FittedWorkflow
+from .small_files import (
+    SCALED,
+    SmallLoader,
+    for_this_card,
+    names_of_input,
+    small_loaders,
+    small_ones,
+    with_sight,
+)
 
 MAX_METADATA_FILES = 24  # how many files, whose names say nothing, have their metadata read
 MISSING_FILES_HINT = (  # after a list of missing model files
@@ -61,32 +72,53 @@ async def fit_entry(
     if missing_classes:
         raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{missing_classes[0]}".')
     main_need = entry.needs[0]
+    wanted = Wanted(model, strict, readable, began)
     files: dict[str, str] = {}  # a need as a text -> its file: several nodes may read the same one
     missing: dict[str, None] = {}
-    for need in entry.needs:
-        wanted_file = str(need)
-        if wanted_file in files:
-            continue
-        loader = graph[need.target.node_id]["class_type"]
-        search = FileSearch(server, need, loader, main=need is main_need)
-        if model and need is main_need:
-            files[wanted_file] = await search.named(model, strict, began)
-        elif name := await search.best(readable and not missing):
-            files[wanted_file] = name
-        else:
-            missing[wanted_file] = None
+    loaders: dict[str, NodeFiles] = {}
+    for node_id, needs in entry.needs_by_node.items():
+        unmet = [need for need in needs if str(need) not in files]
+        found = await _node_files(server, entry, unmet, replace(wanted, readable=readable and not missing))
+        missing |= dict.fromkeys(map(str, found.missing))
+        files |= {str(need): found.files[need.target] for need in unmet if need.target in found.files}
+        loaders[node_id] = found
     if missing:
         lacks = ", ".join(missing)
         raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {lacks}.', MISSING_FILES_HINT)
     model_file = files[str(main_need)]
     family = await _family(server, entry, model_file)
-    workflow = replace(entry.workflow, definitions=definitions)
-    workflow = workflow.set({need.target: files[str(need)] for need in entry.needs})
+    places = _places(entry, loaders)
+    workflow = await FILES.run(_loading, entry, loaders, definitions)
+    workflow = workflow.set({places[need.target]: files[str(need)] for need in entry.needs})
     chosen: dict[Target, ChosenFile] = {}
     for need in entry.needs:
         if model is None or need is not main_need:
-            chosen[need.target] = ChosenFile(need.folder, files[str(need)])
-    return FittedWorkflow(workflow, family, model_file, task=entry.task, chosen=chosen)
+            chosen[places[need.target]] = ChosenFile(need.folder, files[str(need)])
+    return FittedWorkflow(workflow, family, model_file, task=entry.task, chosen=chosen, files=files)
+
+
+def _places(entry: Entry, loaders: Mapping[str, "NodeFiles"]) -> dict[Target, Target]:
+    """The widget for each need's file, which in another loader may be called otherwise."""
+    places: dict[Target, Target] = {}
+    for need in entry.needs:
+        small = loaders[need.target.node_id].small
+        name = small.inputs[need.target.input] if small else need.target.input
+        places[need.target] = Target(need.target.node_id, name)
+    return places
+
+
+def _loading(entry: Entry, loaders: Mapping[str, "NodeFiles"], definitions: Definitions) -> Workflow:
+    """A bundled workflow with other nodes in the place of loaders that cannot load its files. Blocks."""
+    graph = dict(entry.workflow.graph)
+    known = dict(definitions)
+    for node_id, loader in loaders.items():
+        if loader.small and loader.definition:
+            graph[node_id] = loader.small.node(graph[node_id], loader.definition)
+            known[loader.small.class_type] = loader.definition
+    workflow = entry.workflow
+    if any(loader.small for loader in loaders.values()):
+        workflow = Workflow.parse(entry.name, graph)
+    return replace(workflow, definitions=known)
 
 
 async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Family:
@@ -97,39 +129,117 @@ async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Famil
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What `fit_entry` was asked for."""
+
+    model: Argument | None
+    strict: bool
+    readable: bool
+    began: float
+
+
+@dataclass
+class NodeFiles:
+    """The files that a loader node of a bundled workflow reads on a server, and the node that takes its place."""
+
+    small: SmallLoader | None = None  # that can read them, where the plain one cannot
+    definition: NodeDefinition | None = None  # of that
+    files: dict[Target, str] = field(default_factory=dict)  # by the plain node's inputs
+    missing: list[ModelNeed] = field(default_factory=list)
+
+
+async def _node_files(server: ComfyUIServer, entry: Entry, needs: Sequence[ModelNeed], wanted: Wanted) -> NodeFiles:
+    """The files for these needs of one node, which the node itself reads, or else one that can read those made small.
+    Raises `ModelNotInstalled` where the model that was asked for is not there."""
+    if not needs:
+        return NodeFiles()
+    plain = entry.workflow.graph[needs[0].target.node_id]["class_type"]
+    main = entry.needs[0]
+    searches = [FileSearch(server, need, plain, main=need is main) for need in needs]
+    lacking = await _files_found(searches, NodeFiles(), wanted)
+    if not lacking.missing:
+        return lacking
+    for small, definition in await small_loaders(server, plain):
+        small_searches = [replace(search, small=small, sees=bool(entry.files)) for search in searches]
+        found = await _files_found(small_searches, NodeFiles(small, definition), wanted)
+        if not found.missing:
+            return found
+    if wanted.model and main in lacking.missing:
+        names = await searches[0].names(DEFINITION_SECONDS)
+        listed = find_name(str(wanted.model.value), names)
+        if listed and MADE_SMALL.search(listed):
+            raise NodeNotInstalled(
+                f'This ComfyUI has no node that loads the model "{listed}" here.',
+                "The packages ComfyUI-GGUF and ComfyUI-nunchaku have such nodes; or name another model.",
+            )
+        raise model_missing(wanted.model, names)
+    return lacking
+
+
+async def _files_found(searches: Sequence["FileSearch"], found: NodeFiles, wanted: Wanted) -> NodeFiles:
+    """What these searches find, put into `found`."""
+    for search in searches:
+        if wanted.model and search.main:
+            name = await search.named(wanted.model, wanted.strict, wanted.began)
+        else:
+            name = await search.best(wanted.readable and not found.missing)
+        if name:
+            found.files[search.need.target] = name
+        else:
+            found.missing.append(search.need)
+    return found
+
+
+@dataclass(frozen=True)
 class FileSearch:
-    """The search for one model file of a bundled workflow, among those that its loader node lists on this server."""
+    """The search for one model file of a bundled workflow, among those that a loader node lists on this server."""
 
     server: ComfyUIServer
     need: ModelNeed
-    loader: str  # the loader's class
+    loader: str  # the plain loader's class
     main: bool  # whether it is the workflow's main model
+    small: SmallLoader | None = None  # that takes the plain loader's place
+    sees: bool = False  # whether a text encoder is shown pictures
 
-    async def named(self, model: Argument, strict: bool, began: float) -> str:
-        """The file of the name that somebody asked for; `strict` and `began` are those of `fit_entry`. Raises
-        `ModelNotInstalled`."""
-        names: tuple[str, ...] = ()
+    async def named(self, model: Argument, strict: bool, began: float) -> str | None:
+        """The file of the name that somebody asked for; `strict` and `began` are those of `fit_entry`."""
         for believe in (DEFINITION_SECONDS, time.monotonic() - began):
-            names = await self._names(believe)
+            names = await self.names(believe)
             name = find_name(str(model.value), names)
-            if name and not strict:
+            if name and self.small:
+                return name if name in await FILES.run(small_ones, self.small, self.need, names) else None
+            if name and not strict and not MADE_SMALL.search(name):
                 return name
             if name:
                 about = await self._architecture(name)
                 if self.need.fits(name, about or ""):
                     return name
-        raise model_missing(model, names)
+        return None
 
     async def best(self, readable: bool) -> str | None:
         """The best installed file, or None. A main model may also be found by what it says of itself. `readable` passes
         over files that the server cannot read, or lately could not load, which would only fail in the middle of the
         run; else they come last."""
         for believe in (DEFINITION_SECONDS, DOUBT_SECONDS):
-            names = await self._names(believe)
-            name = await self._best_of(names, readable)
+            names = await self.names(believe)
+            name = await (self._best_small(names) if self.small else self._best_of(names, readable))
             if name:
                 return name
         return None
+
+    async def _best_small(self, names: Sequence[str]) -> str | None:
+        """The best of these files for a loader of files made small: one of those, or a plain text encoder beside it."""
+        fitting: list[str] = []
+        if self.small:
+            fitting = await FILES.run(small_ones, self.small, self.need, names)
+        if self.sees:
+            fitting = with_sight(fitting, names)
+        if not fitting and not self.main:
+            plain = await FILES.run(self.need.rank, names)
+            fitting = [name for name in plain if not SCALED.search(name)]
+        fitting = await for_this_card(self.server, fitting)
+        fitting.sort(key=self._is_aside)
+        return next(iter(fitting), None)
 
     async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
         """The best of these files: first by name, then, for a main model, by the metadata of files whose names tell
@@ -164,12 +274,13 @@ class FileSearch:
         """Whether the server lately could not load a file."""
         return self.server.record.is_aside(self.need.folder, name)
 
-    async def _names(self, believe: float) -> tuple[str, ...]:
-        definition = await self.server.define(self.loader, believe)
+    async def names(self, believe: float) -> tuple[str, ...]:
+        """The files that the loader lists, in a definition at most so many seconds old."""
         widget = self.need.target.input
-        if definition is None or widget not in definition.inputs:
-            return ()
-        return definition.inputs[widget].names
+        if self.small is None:
+            return names_of_input(await self.server.define(self.loader, believe), widget)
+        definition = await self.server.define(self.small.class_type, believe, DOUBT_SECONDS)
+        return names_of_input(definition, self.small.inputs.get(widget, ""))
 
     async def _architecture(self, name: str) -> str | None:
         return await self.server.model_kind(self.need.folder, name)

@@ -64,6 +64,7 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
         return {"name": entry.name, "source": entry.source, CANNOT_RUN: refused.message}
     flow = workflow.flow
     files = file_inputs(flow)
+    lacking, taken = await _lacking(server, entry, workflow)
     missing = missing_nodes(workflow.graph, workflow.definitions)
     answer = {
         "name": entry.name,
@@ -71,13 +72,13 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
         "task": entry.task or guess_task(flow),
         "about": entry.description,
         "author's notes, quoted": await FILES.run(told_notes, workflow.remarks.notes),
-        CANNOT_RUN: await _lacking(server, entry, workflow),
+        CANNOT_RUN: lacking,
         "paid": PAID_NOTE if entry.template and entry.template.is_paid else "",
         "inputs": {},
         "other inputs": {},
         "files": await FILES.run(_file_lines, flow, files),
         "makes": _first([f'{kind} ("{title}")' for title, kind in outputs(flow)]),
-        "models": await _model_lines(server, entry, workflow),
+        "models": await _model_lines(server, entry, workflow, taken),
         "missing nodes": _first([node_with_package(name, workflow.remarks) for name in missing]),
     }
     answer |= await FILES.run(_inputs_within, workflow, files, MOST_DESCRIBED - characters_of(answer))
@@ -88,16 +89,17 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
     return answer
 
 
-async def _lacking(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> str:
-    """What this server lacks to run a workflow, at a glance; "" when it can."""
+async def _lacking(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> tuple[str, Mapping[str, str]]:
+    """What this server lacks to run a workflow, at a glance, "" when it can; and of a bundled one that it can run the
+    files, by the needs as texts."""
     try:
         if entry.bundled:
-            await fit_entry(server, entry, None)
-            return ""
-        fitted = await fit_workflow(server, workflow, None)
+            fitted = await fit_entry(server, entry, None)
+        else:
+            fitted = await fit_workflow(server, workflow, None)
     except WorkflowRefused as refused:
-        return bare_reason(entry, refused)
-    return files_in_short(fitted.absent.values()) if fitted.absent else ""
+        return bare_reason(entry, refused), {}
+    return (files_in_short(fitted.absent.values()) if fitted.absent else ""), fitted.files
 
 
 def _first(lines: Sequence[str]) -> list[str]:
@@ -185,9 +187,11 @@ def _file_lines(flow: Flow, files: Sequence[FileInput]) -> list[str]:
     return lines
 
 
-async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> dict[str, str]:
+async def _model_lines(
+    server: ComfyUIServer, entry: Entry, workflow: Workflow, taken: Mapping[str, str]
+) -> dict[str, str]:
     """Model file -> whether it is installed: "installed", 'installed as "other.safetensors"', "not installed" or "not
-    known". For a bundled workflow any file will do that its need matches."""
+    known". For a bundled workflow any file will do that its need matches; those that it would run with are `taken`."""
     graph = workflow.graph
     loaders = [graph[file.target.node_id] for file in model_files(graph, {})]
     class_types = [loader["class_type"] for loader in loaders]
@@ -199,8 +203,9 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
         choices = workflow.widget_spec(file.target).names
         installed = find_name(file.file, choices)
         if file.target in needs:
-            fitting = await FILES.run(needs[file.target].rank, choices)
-            installed = fitting[0] if fitting else installed
+            need = needs[file.target]
+            fitting = await FILES.run(need.rank, choices)
+            installed = taken.get(str(need)) or next(iter(fitting), installed)
         source = workflow.remarks.source(file.file, file.folder)
         if source is None and needs.get(file.target):
             source = needs[file.target].on_hugging_face

@@ -21,6 +21,7 @@ from ..server.client import ComfyUIServer
 from ..threads import FILES
 from ..values import Argument
 from .entries import Entry, Family, matches
+from .small_files import names_of_input, small_files
 
 MOST_ASKED = 12  # names that a question lists
 
@@ -40,7 +41,7 @@ async def meant_by(server: ComfyUIServer, entries: Sequence[Entry], model: Argum
     named = [entry for entry in entries if plain_name(entry.name) == plain_name(name)]
     if named:
         return Meant(entry=named[0])
-    installed = [(entry, await files_of_loader(server, entry)) for entry in entries]
+    installed = [(entry, await files_of_loader(server, entry), await small_files(server, entry)) for entry in entries]
     files = await FILES.run(_files_with_words, name, installed)
     if files:
         return Meant(_one_of(model, files))
@@ -61,6 +62,8 @@ async def entry_meant(server: ComfyUIServer, entries: Sequence[Entry], model: Ar
         return meant.entry if meant else None
     for entry in entries:
         if entry.needs[0].fits(meant.file) and meant.file in await files_of_loader(server, entry):
+            return entry
+        if meant.file in await small_files(server, entry):
             return entry
     return None
 
@@ -86,21 +89,20 @@ async def files_of_loader(server: ComfyUIServer, entry: Entry) -> tuple[str, ...
     """The files that the loader of a workflow's main model lists."""
     target = entry.needs[0].target
     definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
-    if definition is None or target.input not in definition.inputs:
-        return ()
-    return definition.inputs[target.input].names
+    return names_of_input(definition, target.input)
 
 
-Installed = Sequence[tuple[Entry, tuple[str, ...]]]  # workflows, each with the files that its main loader lists
+# Workflows, each with the files that its main loader lists, and those made small that will do.
+Installed = Sequence[tuple[Entry, tuple[str, ...], list[str]]]
 
 
 def _files_with_words(name: str, installed: Installed) -> list[str]:
     """The files with all words of a name, those first that suit a workflow by their own names. Blocks."""
     suitable: dict[str, None] = {}
     others: dict[str, None] = {}
-    for entry, names in installed:
-        for file in names_with_words(name, names):
-            kind = suitable if entry.needs[0].fits(file) else others
+    for entry, names, small in installed:
+        for file in names_with_words(name, [*names, *small]):
+            kind = suitable if file in small or entry.needs[0].fits(file) else others
             kind[file] = None
     return list(suitable or others)
 
@@ -109,12 +111,13 @@ def _files_of_family(name: str, installed: Installed) -> list[str]:
     """The files of the family of the manifest that has this name, or all words of it. Blocks."""
     found: dict[str, None] = {}
     for exactly in (True, False):
-        for entry, names in installed:
+        for entry, names, small in installed:
             families = [family for family in entry.families if _is_named(family, name, exactly=exactly)]
             if not families:
                 continue
-            for file in first_names(names, MOST_COMPARED_CHARACTERS):
-                if entry.needs[0].fits(file) and family_by_name(entry, file) in families:
+            for file in first_names([*names, *small], MOST_COMPARED_CHARACTERS):
+                will_do = file in small or entry.needs[0].fits(file)
+                if will_do and family_by_name(entry, file) in families:
                     found[file] = None
         if found:
             break

@@ -116,6 +116,7 @@ class FittedWorkflow:
     wanting: Mapping[Target, str] = field(default_factory=dict)  # input files that it still has to be given
     task: str = ""  # of a bundled one
     chosen: Mapping[Target, ChosenFile] = field(default_factory=dict)  # its model files that nobody named
+    files: Mapping[str, str] = field(default_factory=dict)  # of a bundled one: each need as a text -> the file for it
     picture: Size | None = None  # of the first picture that it works on
     sizes: Mapping[Target, Size] = field(default_factory=dict)  # of the pictures that it is given
     from_user: bool = False  # attached to the chat or pasted by the user, and not put there by the administrator

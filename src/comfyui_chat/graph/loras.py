@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from ..bounds import MOST_ARGUMENT_DEPTH, MOST_ARGUMENT_ITEMS
 from ..counts import read_number
-from ..errors import BadArgument, WorkflowRefused
+from ..errors import BadArgument, NodeNotInstalled, WorkflowRefused
 from ..names import MODEL_FILE, base_name, shortened
 from ..prompt_tags import LORA_TAG
 from ..spelling import parsed_json
@@ -32,6 +32,12 @@ from .links import Origin, TypedLink, Wiring
 from .nodes import Graph, is_link, node_inputs
 
 LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")  # their definitions list the LoRAs that are installed
+# Models of Nunchaku pass over what these put into them, without a word. What loads one -> what puts a LoRA into it.
+NUNCHAKU = re.compile(r"^Nunchaku\w*Loader", re.IGNORECASE)
+NUNCHAKU_LORA_LOADERS: Mapping[str, str] = {
+    "NunchakuFluxDiTLoader": "NunchakuFluxLoraLoader",
+    "NunchakuQwenImageDiTLoader": "NunchakuQwenImageLoraLoader",
+}
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,8 @@ def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) ->
     """The graph with these LoRAs in every main diffusion model, in this order, right behind the loader and the LoRAs
     that are there already.
 
-    Raises `WorkflowRefused` when the graph has no model that takes a LoRA, or more than `MAX_MODELS`.
+    Raises `WorkflowRefused` when the graph has no model that takes a LoRA, or more than `MAX_MODELS`, and
+    `NodeNotInstalled` for a model of Nunchaku without the node that puts a LoRA into it.
     """
     if not loras:
         return dict(graph)
@@ -308,10 +315,13 @@ def _insert(
     """Write a chain of LoRA nodes behind one model into `result`, and lead what used the model, and its text encoder if
     there is one, to the end of the chain."""
     start, start_clip = behind_loras(wiring, model)
+    own_loader = own_lora_loader(wiring, model)
+    if own_loader:
+        start_clip = None
     end, end_clip = start, start_clip
     for lora in loras:
         node_id = next(new_ids)
-        result[node_id] = lora_node(lora, end, end_clip)
+        result[node_id] = nunchaku_node(own_loader, lora, end) if own_loader else lora_node(lora, end, end_clip)
         end = (node_id, 0)
         if end_clip:
             end_clip = (node_id, 1)
@@ -339,6 +349,28 @@ def lora_node(lora: Lora, model: Origin, clip: Origin | None) -> dict[str, Any]:
         class_type = "LoraLoader"
         inputs["strength_clip"] = lora.strength
         inputs["clip"] = [*clip]
+    name = MODEL_FILE.sub("", base_name(lora.file))
+    return {"class_type": class_type, "inputs": inputs, "_meta": {"title": f"LoRA: {name}"}}
+
+
+def own_lora_loader(wiring: Wiring, model: DiffusionModel) -> str:
+    """The class that puts LoRAs into a model of Nunchaku; "" for any other model. Raises `NodeNotInstalled`."""
+    loader = wiring.class_type(model.loader[0])
+    if not NUNCHAKU.search(loader):
+        return ""
+    own = NUNCHAKU_LORA_LOADERS.get(loader, "")
+    if own not in wiring.definitions:
+        files = " ".join(model_names(wiring, model.loader[0])) or loader
+        raise NodeNotInstalled(
+            f'This ComfyUI has no node that puts a LoRA into "{shortened(files)}", which Nunchaku loads.',
+            "Call again without LoRAs, or with another model.",
+        )
+    return own
+
+
+def nunchaku_node(class_type: str, lora: Lora, model: Origin) -> dict[str, Any]:
+    """The node that puts a LoRA into a model of Nunchaku; its text encoder stays as it is."""
+    inputs = {"lora_name": lora.file, "lora_strength": lora.strength, "model": [*model]}
     name = MODEL_FILE.sub("", base_name(lora.file))
     return {"class_type": class_type, "inputs": inputs, "_meta": {"title": f"LoRA: {name}"}}
 

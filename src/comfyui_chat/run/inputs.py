@@ -23,7 +23,7 @@ from PIL import Image
 from ..catalogue.request import FittedWorkflow, Offer, Request
 from ..errors import BadArgument
 from ..graph.facts import FileInput, file_inputs
-from ..graph.loras import LORA_LOADERS
+from ..graph.loras import LORA_LOADERS, NUNCHAKU_LORA_LOADERS
 from ..graph.nodes import Target
 from ..graph.pruning import without_files
 from ..graph.workflow import Workflow
@@ -43,6 +43,8 @@ async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Reques
     stale = set[str]()
     if request.loras:
         stale.update(LORA_LOADERS)
+        classes = {node["class_type"] for node in workflow.graph.values()}
+        stale.update(own for loader, own in NUNCHAKU_LORA_LOADERS.items() if loader in classes)
     for name, wanted in request.inputs.items():
         targets = workflow.find(name)
         if not targets:

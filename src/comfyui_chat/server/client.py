@@ -213,13 +213,15 @@ class ComfyUIServer(HttpServer):
         with self._reading(path):
             return parse_stats(raw)
 
-    async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
+    async def define(
+        self, class_type: str, believe: float = DEFINITION_SECONDS, doubt: float = 0.0
+    ) -> NodeDefinition | None:
         """The definition of a node class, or None when this server has no such node. A definition no older than
-        `believe` seconds is not asked for again; that a node is missing is never believed."""
+        `believe` seconds is not asked for again; that a node is missing is believed for `doubt` seconds."""
         if class_type in (".", ".."):  # in an address these would lead elsewhere
             return None
-        is_known = class_type in self.definitions
-        if not is_known or self._definition_age(class_type) >= believe:
+        believed = believe if class_type in self.definitions else doubt
+        if self._definition_age(class_type) >= believed:
             await self.together(f"define {class_type}", functools.partial(self._define, class_type))
         return self.definitions.get(class_type)
 

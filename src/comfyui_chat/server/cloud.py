@@ -128,9 +128,11 @@ class ComfyCloud(ComfyUIServer):
         if "status" not in user:
             raise self._another_program()
 
-    async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
-        """The definition of a node class, or None when there is no such node. Whatever `believe` says, all definitions
-        are asked for again once they are an hour old."""
+    async def define(
+        self, class_type: str, believe: float = DEFINITION_SECONDS, doubt: float = 0.0
+    ) -> NodeDefinition | None:
+        """The definition of a node class, or None when there is no such node. Whatever `believe` and `doubt` say, all
+        definitions are asked for again once they are an hour old."""
         if self._definition_age(WHOLE) >= CLOUD_DEFINITION_SECONDS:
             await self.together("all definitions", self._learn)
         text = self._texts.get(class_type)

@@ -43,3 +43,46 @@ VIDEO_COMBINE: dict[str, Any] = {
 }
 
 CUSTOM_NODES = {"VHS_VideoCombine": VIDEO_COMBINE}
+
+
+def loads(kind: str, optional: dict[str, Any] | None = None, **required: Any) -> dict[str, Any]:
+    """The definition of a node that loads something of this kind."""
+    inputs = {"required": required, "optional": optional or {}}
+    return {"input": inputs, "output": [kind], "output_node": False, "python_module": "custom_nodes.small"}
+
+
+ENCODERS = ["@text_encoders", "@clip_gguf"]
+ENCODER_TYPES = ["sd3", "wan", "qwen_image", "flux", "lumina2", "flux2"]
+LORA = {"model": ["MODEL", {}], "lora_name": [["@loras"]], "lora_strength": ["FLOAT", {"default": 1.0}]}
+GGUF_NODES = {
+    "UnetLoaderGGUF": loads("MODEL", unet_name=[["@unet_gguf"]]),
+    "CLIPLoaderGGUF": loads("CLIP", clip_name=[ENCODERS], type=[ENCODER_TYPES]),
+    "DualCLIPLoaderGGUF": loads("CLIP", clip_name1=[ENCODERS], clip_name2=[ENCODERS], type=[ENCODER_TYPES]),
+    "TripleCLIPLoaderGGUF": loads("CLIP", clip_name1=[ENCODERS], clip_name2=[ENCODERS], clip_name3=[ENCODERS]),
+}
+NUNCHAKU_NODES = {
+    "NunchakuFluxDiTLoader": loads(
+        "MODEL",
+        {"i2f_mode": [["enabled", "always"], {"default": "enabled"}]},
+        model_path=[["@diffusion_models"], {}],
+        cache_threshold=["FLOAT", {"default": 0, "min": 0, "max": 1, "step": 0.001}],
+        attention=[["nunchaku-fp16", "flash-attention2"], {"default": "nunchaku-fp16"}],
+        cpu_offload=[["auto", "enable", "disable"], {"default": "auto"}],
+        device_id=["INT", {"default": 0, "min": 0, "max": 1}],
+        data_type=[["bfloat16", "float16"], {"default": "bfloat16"}],
+    ),
+    "NunchakuQwenImageDiTLoader": loads(
+        "MODEL",
+        {"num_blocks_on_gpu": ["INT", {"default": 1, "min": 1, "max": 60}]},
+        model_name=[["@diffusion_models"], {}],
+        cpu_offload=[["auto", "enable", "disable"], {"default": "auto"}],
+    ),
+    "NunchakuTextEncoderLoaderV2": loads(
+        "CLIP",
+        model_type=[["flux.1"]],
+        text_encoder1=[["@text_encoders"]],
+        text_encoder2=[["@text_encoders"]],
+        t5_min_length=["INT", {"default": 512, "min": 256, "max": 1024}],
+    ),
+    "NunchakuFluxLoraLoader": loads("MODEL", **LORA),
+}
