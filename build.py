@@ -40,13 +40,13 @@ FLOORS = (
     ("media", "file_bytes parts kinds pictures overwriting metadata running_times delivery"),
     (
         "server",
-        "auth endpoint protocol posting long_answers faults record incoming connection login http templates client "
-        "cloud pool",
+        "auth endpoint protocol posting long_answers faults record incoming connection login http templates "
+        "model_files client cloud pool",
     ),
     (
         "catalogue",
-        "task_words secret_inputs entries missing request small_files naming fitted model_list gallery choosing "
-        "workflow_list listings",
+        "task_words secret_inputs entries missing request small_files naming fitted lora_facts model_list gallery "
+        "choosing workflow_list listings",
     ),
     (
         "run",

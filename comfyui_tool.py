@@ -76,6 +76,7 @@ required_open_webui_version: 0.9.6
 #   server/login             The form of ComfyUI-Login, filled in for its cookie.
 #   server/http              HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its …
 #   server/templates         The workflows that come with a ComfyUI: its gallery of official templates, and the …
+#   server/model_files       What a model file on a server says of itself: its kind, and of a LoRA the words that call …
 #   server/client            One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
 #   server/cloud             Everything in which Comfy Cloud differs from a ComfyUI of one's own.
 #   server/pool              The servers of an event loop: opened on demand, shared by all, closed when idle.
@@ -87,6 +88,7 @@ required_open_webui_version: 0.9.6
 #   catalogue/small_files    Models made small, as GGUF or for Nunchaku, and the nodes that load them.
 #   catalogue/naming         Which installed model, or which bundled workflow, somebody means who says "SDXL", "flux" …
 #   catalogue/fitted         A workflow made to fit a server: which of its installed files it runs with.
+#   catalogue/lora_facts     What LoRAs say of themselves, told to a model: what they were made for, and the words …
 #   catalogue/model_list     What list_models answers: which models are installed, by their kinds.
 #   catalogue/gallery        Which of the templates that came with a ComfyUI can run there.
 #   catalogue/choosing       From what somebody wants to a workflow and model files that this server has.
@@ -143,6 +145,7 @@ import difflib
 import functools
 import getpass
 import hashlib
+import heapq
 import hmac
 import io
 import itertools
@@ -283,7 +286,10 @@ MOST_LIST_BYTES_KEPT = 64 * MB  # of its lists of names
 MOST_IDLE_BYTES_KEPT = 64 * MB  # of all that are not in use
 REMEMBERED_LISTS = 300  # of names: one for each folder with models, and some more
 REMEMBERED_MODELS = 1000  # model files, with what they are
-MOST_METADATA_BYTES = 16 * MB  # of one model file: training notes fill some of them
+MOST_METADATA_BYTES = 16 * MB  # of one model file; what says more than that says nothing
+MOST_TAGS_COUNTED = 50_000  # of the training pictures of a LoRA; thousands are many
+MOST_TAGS_KEPT = 12  # the most frequent ones
+MOST_TAG_CHARACTERS = 80  # of one; what is longer is a whole description of a picture
 
 # Names in a workflow are compared with many patterns. Longer ones are not in use, and megabytes of one would hold the
 # process up.
@@ -13119,22 +13125,6 @@ def read_names(text: JsonText, read: Callable[[Any], str]) -> list[str]:
     return [read(item) for item in items]
 
 
-# What a model file says of its kind, under the name that counts first. The rest, such as notes on its training, may be
-# megabytes, and is let go.
-MODEL_KIND = ("modelspec.architecture", "ss_base_model_version")
-
-
-def read_model_kind(text: JsonText) -> str:
-    """The kind of model that a file is, by an answer of `/view_metadata/<folder>`; "" where it does not say."""
-    said: dict[str, str] = {}
-    for key in text.each_key():
-        value = text.value()
-        if key in MODEL_KIND and isinstance(value, str) and len(value) <= MOST_NAME_CHARACTERS:
-            said[key] = value
-    kinds = [said[key] for key in MODEL_KIND if said.get(key)]
-    return kinds[0] if kinds else ""
-
-
 # The name of a file that is hidden, or that holds half a surrogate pair and so cannot be sent.
 UNUSABLE_NAME = re.compile(r"(^|/)\.|[\ud800-\udfff]")
 
@@ -14474,6 +14464,145 @@ def _uses(value: Any) -> int:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/model_files.py
+#
+# What a model file on a server says of itself: its kind, and of a LoRA the words that call what it was trained for.
+#
+#     /view_metadata/loras?filename=fox.safetensors
+#     {"modelspec.architecture": "stable-diffusion-xl-v1-base/lora", "modelspec.trigger_phrase": "sks fox",
+#      "ss_base_model_version": "sdxl_base_v1-0", "ss_dataset_dirs": "{\"10_sks fox\": {\"img_count\": 20}}",
+#      "ss_tag_frequency": "{\"10_sks fox\": {\"sks fox\": 20, \"snow\": 7}}"}
+#
+# The keys are those of Stability AI's specification and of Kohya's trainer, which others write as well; tables stand in
+# them as JSON in a text. Anybody may have written the file: of each text only the beginning is kept, of a table of tags
+# the most frequent ones, and what does not have these shapes is nothing.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+METADATA_SECONDS = 300.0  # that what a file said is believed
+MOST_TRAINING_PICTURES = 10**9  # a larger number is none
+IN_NEARLY_ALL = 0.75  # of the training pictures: a tag of so many belongs to what the LoRA was trained for
+MODEL_KIND = ("modelspec.architecture", "ss_base_model_version")  # where a kind stands, the first that is there counts
+TRIGGER, TAGS, FOLDERS = "modelspec.trigger_phrase", "ss_tag_frequency", "ss_dataset_dirs"
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model file says of itself, as a stranger's words."""
+
+    kind: str = ""  # "stable-diffusion-xl-v1-base"
+    trigger: str = ""  # the words that call what it was trained for, where it says so
+    always: tuple[str, ...] = ()  # tags of nearly all of its training pictures
+    tags: tuple[str, ...] = ()  # others of these tags, the most frequent first
+
+
+class ModelHost(Protocol):
+    """What is needed of the server; `ComfyUIServer` has it."""
+
+    async def call(self, method: str, path: str, *, params: Mapping[str, str], max_bytes: int) -> Answer:
+        """One HTTP exchange."""
+
+    async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
+        """What `take` makes of the JSON in an answer."""
+
+    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """One answer for all who ask the same at the same time."""
+
+
+class ModelFiles:
+    """The model files of one server, each with what it says of itself, remembered for `METADATA_SECONDS`."""
+
+    def __init__(self, host: ModelHost, exist: bool = True) -> None:
+        """`exist` is False for a service that does not tell what is in a file."""
+        self._host = host
+        self._exist = exist
+        # By folder and name.
+        self._known = BoundedDict[tuple[str, str], tuple[float, ModelFacts | None]](REMEMBERED_MODELS)
+
+    async def facts(self, folder: str, name: str) -> ModelFacts | None:
+        """What a file says of itself. None when the server itself cannot read the file: files cut short while they were
+        downloaded are common. Raises as `call` does."""
+        if not self._exist:
+            return ModelFacts()
+        asked, facts = self._known.get((folder, name), (-math.inf, None))
+        if time.monotonic() - asked <= METADATA_SECONDS:
+            return facts
+        return await self._host.together(f"model {folder}/{name}", functools.partial(self._ask, folder, name))
+
+    async def _ask(self, folder: str, name: str) -> ModelFacts | None:
+        path = f"/view_metadata/{quote(folder, safe='')}"
+        facts: ModelFacts | None = ModelFacts()
+        with contextlib.suppress(UnexpectedAnswer):  # it is too long, or not JSON
+            answer = await self._host.call("GET", path, params={"filename": name}, max_bytes=MOST_METADATA_BYTES)
+            if answer.status == 500:
+                facts = None
+            elif answer.status == 200:
+                facts = await self._host.understand(path, answer, read_model_facts)
+        self._known[folder, name] = time.monotonic(), facts
+        return facts
+
+    def forget(self) -> None:
+        """Forget what can be asked for again."""
+        self._known.clear()
+
+
+def read_model_facts(text: JsonText) -> ModelFacts:
+    """What a model file says of itself, by an answer of `/view_metadata/<folder>`. The rest, such as notes on its
+    training, may be megabytes, and is let go. Blocks, where it is long."""
+    said: dict[str, str] = {}
+    for key in text.each_key():
+        value = text.value()
+        is_short = isinstance(value, str) and len(value) <= MOST_NAME_CHARACTERS
+        if isinstance(value, str) and (key in (TAGS, FOLDERS) or (is_short and key in (*MODEL_KIND, TRIGGER))):
+            said[key] = value
+    kinds = [said[key] for key in MODEL_KIND if said.get(key)]
+    always, tags = _tags(said.get(TAGS, ""), said.get(FOLDERS, ""))
+    return ModelFacts(kinds[0] if kinds else "", said.get(TRIGGER, "").strip(), always, tags)
+
+
+def _tags(table: str, folders: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The tags of nearly all training pictures, and the most frequent others: none where the table is not one."""
+    try:
+        counts = _counted(JsonText(table)) if table else {}
+        pictures = _pictures(JsonText(folders)) if counts and folders else 0
+    except (ValueError, RecursionError):
+        return (), ()
+    frequent = heapq.nlargest(MOST_TAGS_KEPT, counts, key=lambda tag: counts[tag])
+    always = [tag for tag in frequent if pictures and counts[tag] >= IN_NEARLY_ALL * pictures]
+    return tuple(always), tuple(tag for tag in frequent if tag not in always)
+
+
+def _counted(table: JsonText) -> dict[str, float]:
+    """How often there is each tag in a table of such tables, by the folders of the pictures."""
+    counts: dict[str, float] = {}
+    for _ in table.each_key():
+        if not table.begins_with("{"):
+            table.value()
+            continue
+        for tag in table.each_key():
+            count = table.value()
+            plain = tag.strip()
+            if plain and len(plain) <= MOST_TAG_CHARACTERS:
+                counts[plain] = counts.get(plain, 0) + _picture_count(count)
+            if len(counts) >= MOST_TAGS_COUNTED:
+                return counts
+    return counts
+
+
+def _pictures(folders: JsonText) -> float:
+    """How many training pictures there were in all folders; 0 where that is not told."""
+    count = 0.0
+    for _ in folders.each_key():
+        count += _picture_count(object_of(folders.value()).get("img_count"))
+    return count
+
+
+def _picture_count(value: Any) -> float:
+    """A number of pictures; 0 for what is none."""
+    return value if is_number(value) and 0 < value < MOST_TRAINING_PICTURES else 0
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/client.py
 #
 # One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
@@ -14481,7 +14610,7 @@ def _uses(value: Any) -> int:
 # `ComfyUIServer` is what `open_server` gives out. It stands on `HttpServer`, and has, in the order of the class: what the
 # server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_kind`), a prompt's life (`submit`, `queue`,
 # `look_up`, `find`, `recent`, `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket,
-# `templates` the workflows that come with it.
+# `templates` the workflows that come with it, `model_files` what its model files say of themselves.
 #
 # What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
 # ask the same at the same time share one request (`together`).
@@ -14517,8 +14646,6 @@ class ComfyUIServer(HttpServer):
         self.definitions: dict[str, NodeDefinition] = {}
         self._asked: dict[str, float] = {}  # class -> when it was last asked for; all times are of `time.monotonic`
         self._definition_bytes: dict[str, int] = {}  # class -> length of its definition as JSON
-        # By folder and name.
-        self._model_kinds = BoundedDict[tuple[str, str], tuple[float, str | None]](REMEMBERED_MODELS)
         self._names = BoundedDict[str, tuple[float, list[str] | None]](REMEMBERED_LISTS)  # by path
         self._list_bytes: dict[str, int] = {}  # path -> length of the list as JSON
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
@@ -14526,6 +14653,7 @@ class ComfyUIServer(HttpServer):
         self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
         self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
         self.templates = Templates(self)
+        self.model_files = ModelFiles(self)
         self.record = Record()
         self.free_at: float | None = None  # when ComfyUI's memory is due to be freed
         self._free_again = 0.0  # how many seconds later that is tried again
@@ -14696,7 +14824,7 @@ class ComfyUIServer(HttpServer):
         """Forget what is believed for a short time only."""
         self._names.clear()
         self._list_bytes = {}
-        self._model_kinds.clear()
+        self.model_files.forget()
 
     async def names(
         self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
@@ -14746,26 +14874,9 @@ class ComfyUIServer(HttpServer):
 
     async def model_kind(self, folder: str, name: str) -> str | None:
         """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when it does not say.
-        None when the server itself cannot read the file: files cut short while they were downloaded are common.
-        Remembered for `DEFINITION_SECONDS`."""
-        asked, kind = self._model_kinds.get((folder, name), (-math.inf, None))
-        age = time.monotonic() - asked
-        if age <= DEFINITION_SECONDS:
-            return kind
-        ask = functools.partial(self._ask_model_kind, folder, name)
-        return await self.together(f"model {folder}/{name}", ask)
-
-    async def _ask_model_kind(self, folder: str, name: str) -> str | None:
-        path = f"/view_metadata/{quote(folder, safe='')}"
-        answer = await self.call("GET", path, params={"filename": name}, max_bytes=MOST_METADATA_BYTES)
-        kind: str | None = ""
-        if answer.status == 500:
-            kind = None
-        elif answer.status == 200:
-            with contextlib.suppress(UnexpectedAnswer):
-                kind = await self._taken(path, answer.body, read_model_kind)
-        self._model_kinds[folder, name] = time.monotonic(), kind
-        return kind
+        None when the server itself cannot read the file. `model_files` has what else it says."""
+        facts = await self.model_files.facts(folder, name)
+        return None if facts is None else facts.kind
 
     # A prompt's life: posted, waiting, running, recorded.
 
@@ -15051,6 +15162,7 @@ class ComfyCloud(ComfyUIServer):
         super().__init__(endpoint)
         self.connection = CloudConnection(self)
         self.templates = Templates(self, exist=False)
+        self.model_files = ModelFiles(self, exist=False)
         self._texts: dict[str, bytes] = {}  # class -> {class: its definition} as JSON: parsed, they take much memory
         # Our name of a file -> when it was sent, and its name there.
         self._uploads = BoundedDict[str, tuple[float, str]](REMEMBERED_UPLOADS)
@@ -15142,10 +15254,6 @@ class ComfyCloud(ComfyUIServer):
         if path.startswith("/models"):
             return await super().names(f"/experiment{path}", believe, lambda item: str(item["name"]))
         return await super().names(path, believe, read)
-
-    async def model_kind(self, folder: str, name: str) -> str | None:
-        """Nothing: the service does not tell what is in a file."""
-        return ""
 
     async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
         """Post a prompt once; its id is the one in the answer, not `prompt_id`. Raises `WorkflowRefused` and its kin,
@@ -16158,13 +16266,17 @@ def nodes_missing(names: Sequence[str], packages: Mapping[str, str]) -> NodeNotI
     return NodeNotInstalled(f"It needs nodes that this ComfyUI does not have: {listed}.")
 
 
+def without_links(text: str) -> str:
+    """A stranger's text without links and addresses; the words of a link stay."""
+    return ADDRESS.sub("", MARKDOWN_LINK.sub(r"\1", text)).replace("](", "] (")
+
+
 def told_notes(notes: Iterable[str]) -> list[str]:
     """An author's notes as they are told: the first ones, each shortened, without links and addresses; none that holds
     a key. Those that list where files are to be had come last. Blocks."""
     texts: list[tuple[bool, str]] = []
     for note in notes:
-        words = ADDRESS.sub("", MARKDOWN_LINK.sub(r"\1", note[:MOST_NOTE_CHARACTERS]))
-        text = shortened(words, NOTE_LENGTH)
+        text = shortened(without_links(note[:MOST_NOTE_CHARACTERS]), NOTE_LENGTH)
         if text and not holds_secret("note", "", text):
             texts.append((FILE_IN_NOTE.search(note) is not None, text))
     texts.sort(key=lambda item: item[0])
@@ -16995,6 +17107,143 @@ def _other_files(
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/lora_facts.py
+#
+# What LoRAs say of themselves, told to a model: what they were made for, and the words that call it.
+#
+# `told_loras` is for a list of LoRAs, `lora_notes` for a picture that is made with some:
+#
+#     {"fox.safetensors": 'made for SDXL; trigger words "sks fox"; tags "snow", "1girl"'}
+#     the LoRA "fox" says that it was made for SD 1.5, and juggernautXL.safetensors is a model of SDXL: it may do nothing
+#
+# Files say it in their metadata (server/model_files.py), which anybody may have written: it is told as a quotation,
+# shortened and without links. What a base is called differs from trainer to trainer, so `family_of` brings such names,
+# and those of model files, to a few families, of which no LoRA fits another.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+LORAS = "loras"  # the folder
+MOST_LORAS_ASKED = 8  # of a list, and of one call
+LORA_SECONDS = 4.0  # for what all of them say; who is late is told without it
+TRIGGER_LENGTH, TAG_LENGTH, KIND_LENGTH = 120, 30, 40  # characters
+MOST_TAGS_TOLD = 6
+
+# Families of models, by what their files and LoRAs call them; the first that is found counts.
+FAMILIES = (
+    ("Flux 2", r"flux[-_. ]?2"),
+    ("Chroma", r"chroma"),
+    ("Flux 1", r"flux"),
+    ("Qwen-Image", r"qwen[-_. ]?image"),
+    ("Z-Image", r"z[-_. ]?image|zimage"),
+    ("Stable Diffusion 3", r"(sd|stable[-_. ]?diffusion)[-_. ]?v?3"),
+    ("SDXL", r"sd[-_. ]?xl|stable[-_. ]?diffusion[-_. ]?xl|xl|pony|illustrious|noobai"),
+    ("Stable Diffusion 2", r"(sd|stable[-_. ]?diffusion)[-_. ]?v?2"),
+    ("Stable Diffusion 1.5", r"(sd|stable[-_. ]?diffusion)[-_. ]?v?1"),
+    ("HunyuanVideo", r"hunyuan[-_. ]?video"),
+    ("Wan", r"(?<![a-z])wan(?![a-z])"),
+    ("LTX", r"(?<![a-z])ltx"),
+    ("HiDream", r"hidream"),
+    ("Lumina", r"lumina"),
+)
+
+
+def family_of(text: str) -> str:
+    """The family that a name of a model, or of the base of a LoRA, speaks of; "" where it does not tell."""
+    plain = text[:300].lower()
+    return next((name for name, pattern in FAMILIES if re.search(pattern, plain)), "")
+
+
+async def lora_facts(server: ComfyUIServer, names: Sequence[str]) -> dict[str, ModelFacts]:
+    """What the first of these LoRAs say of themselves, within `LORA_SECONDS`; those that say nothing are left out."""
+    found: dict[str, ModelFacts] = {}
+
+    async def ask(name: str) -> None:
+        with contextlib.suppress(ServerError):
+            facts = await server.model_files.facts(LORAS, name)
+            if facts and facts != ModelFacts():
+                found[name] = facts
+
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LORA_SECONDS):
+            await gather(4, [functools.partial(ask, name) for name in names[:MOST_LORAS_ASKED]])
+    return {name: found[name] for name in names[:MOST_LORAS_ASKED] if name in found}
+
+
+async def told_loras(server: ComfyUIServer, names: Sequence[str]) -> dict[str, str]:
+    """What these LoRAs say of themselves, each in a line."""
+    facts = await lora_facts(server, names)
+    told = {name: _line(facts[name]) for name in facts}
+    return {name: line for name, line in told.items() if line}
+
+
+def _line(facts: ModelFacts) -> str:
+    """What a LoRA says of itself: 'made for SDXL; trigger words "sks fox"; tags "snow"'."""
+    parts: list[str] = []
+    base = family_of(facts.kind) or _words(facts.kind, KIND_LENGTH)
+    if base:
+        parts.append(f"made for {base}")
+    trigger = _words(facts.trigger, TRIGGER_LENGTH)
+    always, others = _plain_tags(facts.always), _plain_tags(facts.tags)
+    if trigger:
+        parts.append(f'trigger words "{trigger}"')
+    elif always:
+        parts.append(f"in nearly all of its training pictures {quoted(always[:MOST_TAGS_TOLD])}")
+        always = []
+    tags = [*always, *others][:MOST_TAGS_TOLD]
+    if tags:
+        parts.append(f"tags {quoted(tags)}")
+    return "; ".join(parts)
+
+
+def _plain_tags(tags: Sequence[str]) -> list[str]:
+    plain = dict.fromkeys(_words(tag, TAG_LENGTH) for tag in tags)
+    return [tag for tag in plain if tag]
+
+
+def _words(text: str, length: int) -> str:
+    """A stranger's words as they stand in a quotation."""
+    return shortened(without_links(text[:1000]).replace('"', "'"), length)
+
+
+async def lora_notes(
+    server: ComfyUIServer, fitted: FittedWorkflow, bound: Workflow, model: str, files: Sequence[str]
+) -> list[str]:
+    """Notes on the LoRAs that a picture is made with: one that was made for models of another family, and words that
+    call what it was trained for and that its prompt does not have."""
+    facts = await lora_facts(server, files)
+    if not facts:
+        return []
+    family = await _family_of_model(server, fitted, bound, model)
+    prompt = str(bound.value("prompt") or "").lower()
+    notes: list[str] = []
+    for file, said in facts.items():
+        name = MODEL_FILE.sub("", base_name(file))
+        made_for = family_of(said.kind)
+        if family and made_for and made_for != family:
+            its_own = f"{shortened(base_name(model))} is a model of {family}"
+            notes.append(f'the LoRA "{name}" says that it was made for {made_for}, and {its_own}: it may do nothing')
+        trigger = _words(said.trigger, TRIGGER_LENGTH)
+        if trigger and not all(word.strip() in prompt for word in trigger.lower().split(",")):
+            notes.append(f'the LoRA "{name}" says that it is called by words that are not in the prompt: "{trigger}"')
+    return notes
+
+
+async def _family_of_model(server: ComfyUIServer, fitted: FittedWorkflow, bound: Workflow, model: str) -> str:
+    """The family of the model that is used, by its name, what its file says, or the workflow that was made for it."""
+    by_name = family_of(base_name(model))
+    if by_name or not model:
+        return by_name
+    for target in bound.parameters.get("model", ())[:1]:
+        folder = model_folder(bound.graph[target.node_id]["class_type"], target.input)
+        with contextlib.suppress(ServerError, TimeoutError):
+            async with asyncio.timeout(LORA_SECONDS):
+                facts = await server.model_files.facts(folder, model) if folder else None
+            if facts and family_of(facts.kind):
+                return family_of(facts.kind)
+    return family_of(fitted.family.name)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/catalogue/model_list.py
 #
 # What list_models answers: which models are installed, by their kinds.
@@ -17029,6 +17278,7 @@ MODEL_KINDS: Mapping[str, str] = {
 USUAL_KINDS = ("checkpoints", "diffusion_models", "loras", "vae", "text_encoders", "upscale_models", "controlnet")
 OVERVIEW_KINDS = (*USUAL_KINDS[:3], "upscale_models", "controlnet", "embeddings")  # named where no kind is
 ALL_KINDS = ("model", "models", "allmodels", "none")
+SAID_BY_FILES = "what the files say of themselves, quoted"  # the key
 KIND_WORDS = frozenset({"model", "models", "lora", "loras", "checkpoint", "checkpoints", "file", "files"})
 SAMPLING_KINDS = {"samplers": "sampler_name", "schedulers": "scheduler"}  # the input of KSampler that lists them
 
@@ -17040,7 +17290,8 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
     words = [word for word in search_words(search) if word not in KIND_WORDS]
     asked_kind = _read_kind(kind, kinds)
     if asked_kind:
-        return _models_of_one_kind(asked_kind, await _models_of(server, asked_kind), words)
+        answer = _models_of_one_kind(asked_kind, await _models_of(server, asked_kind), words)
+        return answer | await _about_loras(server, answer, words)
     models = {each_kind: await _models_of(server, each_kind) for each_kind in kinds}
     counts = {each_kind: len(names) for each_kind, names in models.items() if names}
     if not words:
@@ -17048,9 +17299,18 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
     found = {each_kind: _with_words(names, words) for each_kind, names in models.items()}
     found = {each_kind: names for each_kind, names in found.items() if names}
     if found:
-        return found
+        return found | await _about_loras(server, found, words)
     every = [name for names in models.values() for name in names]
     return {"found": 0, "closest": close_names(" ".join(words), every, 5), "installed": counts}
+
+
+async def _about_loras(server: ComfyUIServer, answer: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """What the LoRAs of an answer say of themselves, where they were searched for or are few."""
+    names = answer.get(LORAS) or []
+    if not words and len(names) > MOST_LORAS_ASKED:
+        return {}
+    told = await told_loras(server, names)
+    return {SAID_BY_FILES: told} if told else {}
 
 
 def _models_of_one_kind(kind: str, names: Sequence[str], words: Sequence[str]) -> dict[str, Any]:
@@ -18343,13 +18603,17 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _merged_values(earlier: Any, value: Any) -> Any:
-    """Two lists of names without duplicates, or the higher one of two counts for each name; of all else the first."""
+    """Two lists of names without duplicates, or for each name the higher one of two counts, or the first of two texts;
+    of all else the first."""
     if isinstance(earlier, list) and isinstance(value, list):
         return list(dict.fromkeys([*earlier, *value]))
     if isinstance(earlier, dict) and isinstance(value, dict):
         highest = dict(earlier)
         for name, count in value.items():
-            highest[name] = max(count, earlier.get(name, 0))
+            if is_number(count):
+                highest[name] = max(count, earlier.get(name, 0))
+            else:
+                highest.setdefault(name, count)
         return highest
     return earlier
 
@@ -21783,6 +22047,7 @@ class BoundPrompts:
     model: str
     notes: tuple[str, ...]  # on what was changed or left out, for the model that called
     used: Mapping[str, Any] = field(default_factory=dict)  # what the first one is made with, as `used_values` tells it
+    loras: tuple[str, ...] = ()  # the files that the call asked for
 
 
 def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_seed: int, now: datetime) -> BoundPrompts:
@@ -21831,7 +22096,8 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     model = first.value("model") or choice.model
     notes = (*request.notes, *choice.notes, *binding.notes)
     used = used_values(first, touched, paints_over=choice.picture is not None)
-    return BoundPrompts(tuple(ready), first_seed, str(model), notes, used)
+    files = tuple(lora.file for lora in loras)
+    return BoundPrompts(tuple(ready), first_seed, str(model), notes, used, files)
 
 
 def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
@@ -22746,6 +23012,9 @@ class RunProgress:
             request = request.against_author()
         limits = self.fleet.limits
         prompts = await FILES.run(prepare, fitted, request, limits, self.random_seed, self.moment)
+        if prompts.loras:
+            notes = await lora_notes(server, fitted, prompts.workflows[0], prompts.model, prompts.loras)
+            prompts = replace(prompts, notes=(*prompts.notes, *notes))
         if files:
             self.listener.status("uploading", "Sending the files to ComfyUI")
             prompts = await _with_uploads(server, prompts, files)

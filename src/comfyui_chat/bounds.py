@@ -85,7 +85,10 @@ MOST_LIST_BYTES_KEPT = 64 * MB  # of its lists of names
 MOST_IDLE_BYTES_KEPT = 64 * MB  # of all that are not in use
 REMEMBERED_LISTS = 300  # of names: one for each folder with models, and some more
 REMEMBERED_MODELS = 1000  # model files, with what they are
-MOST_METADATA_BYTES = 16 * MB  # of one model file: training notes fill some of them
+MOST_METADATA_BYTES = 16 * MB  # of one model file; what says more than that says nothing
+MOST_TAGS_COUNTED = 50_000  # of the training pictures of a LoRA; thousands are many
+MOST_TAGS_KEPT = 12  # the most frequent ones
+MOST_TAG_CHARACTERS = 80  # of one; what is longer is a whole description of a picture
 
 # Names in a workflow are compared with many patterns. Longer ones are not in use, and megabytes of one would hold the
 # process up.

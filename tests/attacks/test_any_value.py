@@ -75,7 +75,10 @@ OF_SERVERS: dict[str, Callable[[Any], object]] = {
     "a record": read_as(lambda text: tool.read_record(text, "1")),
     "definitions": read_as(lambda text: tool.read_definitions(text, {"1", "node"})),
     "names": read_as(lambda text: tool.read_names(text, str)),
-    "a model's kind": read_as(tool.read_model_kind),
+    "a model file": read_as(tool.read_model_facts),
+    "a table of tags": lambda value: tool.read_model_facts(
+        tool.JsonText(json.dumps({tool.TAGS: json.dumps(value), tool.FOLDERS: json.dumps(value)}))
+    ),
     "outputs that were left out": lambda value: tool.read_left_out({}, value),
     "a definition": lambda value: tool.NodeDefinition.parse("x", value),
     "outputs": tool.parse_outputs,

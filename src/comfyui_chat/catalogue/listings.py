@@ -24,6 +24,7 @@ from ..media.kinds import MAX_INPUT_FILES
 from ..names import find_name, quoted, shortened
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
 from ..threads import FILES
+from ..values import is_number
 from .entries import Entry
 from .fitted import fit_entry, fit_workflow, read_entry
 from .missing import file_path, files_in_short, node_with_package, told_notes, told_source
@@ -250,13 +251,17 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _merged_values(earlier: Any, value: Any) -> Any:
-    """Two lists of names without duplicates, or the higher one of two counts for each name; of all else the first."""
+    """Two lists of names without duplicates, or for each name the higher one of two counts, or the first of two texts;
+    of all else the first."""
     if isinstance(earlier, list) and isinstance(value, list):
         return list(dict.fromkeys([*earlier, *value]))
     if isinstance(earlier, dict) and isinstance(value, dict):
         highest = dict(earlier)
         for name, count in value.items():
-            highest[name] = max(count, earlier.get(name, 0))
+            if is_number(count):
+                highest[name] = max(count, earlier.get(name, 0))
+            else:
+                highest.setdefault(name, count)
         return highest
     return earlier
 

@@ -121,13 +121,17 @@ def nodes_missing(names: Sequence[str], packages: Mapping[str, str]) -> NodeNotI
     return NodeNotInstalled(f"It needs nodes that this ComfyUI does not have: {listed}.")
 
 
+def without_links(text: str) -> str:
+    """A stranger's text without links and addresses; the words of a link stay."""
+    return ADDRESS.sub("", MARKDOWN_LINK.sub(r"\1", text)).replace("](", "] (")
+
+
 def told_notes(notes: Iterable[str]) -> list[str]:
     """An author's notes as they are told: the first ones, each shortened, without links and addresses; none that holds
     a key. Those that list where files are to be had come last. Blocks."""
     texts: list[tuple[bool, str]] = []
     for note in notes:
-        words = ADDRESS.sub("", MARKDOWN_LINK.sub(r"\1", note[:MOST_NOTE_CHARACTERS]))
-        text = shortened(words, NOTE_LENGTH)
+        text = shortened(without_links(note[:MOST_NOTE_CHARACTERS]), NOTE_LENGTH)
         if text and not holds_secret("note", "", text):
             texts.append((FILE_IN_NOTE.search(note) is not None, text))
     texts.sort(key=lambda item: item[0])

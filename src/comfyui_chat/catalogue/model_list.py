@@ -18,6 +18,7 @@ from ..errors import BadArgument
 from ..names import close_names, quoted, shortened, simplified
 from ..server.client import ComfyUIServer
 from ..tasks import gather
+from .lora_facts import LORAS, MOST_LORAS_ASKED, told_loras
 from .task_words import asks_for_everything, search_words
 
 MOST_MODEL_CHARACTERS = 2400  # of an answer: less than 900 tokens, since names have few characters a token
@@ -42,6 +43,7 @@ MODEL_KINDS: Mapping[str, str] = {
 USUAL_KINDS = ("checkpoints", "diffusion_models", "loras", "vae", "text_encoders", "upscale_models", "controlnet")
 OVERVIEW_KINDS = (*USUAL_KINDS[:3], "upscale_models", "controlnet", "embeddings")  # named where no kind is
 ALL_KINDS = ("model", "models", "allmodels", "none")
+SAID_BY_FILES = "what the files say of themselves, quoted"  # the key
 KIND_WORDS = frozenset({"model", "models", "lora", "loras", "checkpoint", "checkpoints", "file", "files"})
 SAMPLING_KINDS = {"samplers": "sampler_name", "schedulers": "scheduler"}  # the input of KSampler that lists them
 
@@ -53,7 +55,8 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
     words = [word for word in search_words(search) if word not in KIND_WORDS]
     asked_kind = _read_kind(kind, kinds)
     if asked_kind:
-        return _models_of_one_kind(asked_kind, await _models_of(server, asked_kind), words)
+        answer = _models_of_one_kind(asked_kind, await _models_of(server, asked_kind), words)
+        return answer | await _about_loras(server, answer, words)
     models = {each_kind: await _models_of(server, each_kind) for each_kind in kinds}
     counts = {each_kind: len(names) for each_kind, names in models.items() if names}
     if not words:
@@ -61,9 +64,18 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
     found = {each_kind: _with_words(names, words) for each_kind, names in models.items()}
     found = {each_kind: names for each_kind, names in found.items() if names}
     if found:
-        return found
+        return found | await _about_loras(server, found, words)
     every = [name for names in models.values() for name in names]
     return {"found": 0, "closest": close_names(" ".join(words), every, 5), "installed": counts}
+
+
+async def _about_loras(server: ComfyUIServer, answer: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """What the LoRAs of an answer say of themselves, where they were searched for or are few."""
+    names = answer.get(LORAS) or []
+    if not words and len(names) > MOST_LORAS_ASKED:
+        return {}
+    told = await told_loras(server, names)
+    return {SAID_BY_FILES: told} if told else {}
 
 
 def _models_of_one_kind(kind: str, names: Sequence[str], words: Sequence[str]) -> dict[str, Any]:

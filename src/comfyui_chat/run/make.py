@@ -25,6 +25,7 @@ from typing import Any
 
 from ..catalogue.choosing import choose
 from ..catalogue.entries import Catalogue
+from ..catalogue.lora_facts import lora_notes
 from ..catalogue.request import ChosenFile, FittedWorkflow, Request
 from ..errors import (
     ComfyUIError,
@@ -360,6 +361,9 @@ class RunProgress:
             request = request.against_author()
         limits = self.fleet.limits
         prompts = await FILES.run(prepare, fitted, request, limits, self.random_seed, self.moment)
+        if prompts.loras:
+            notes = await lora_notes(server, fitted, prompts.workflows[0], prompts.model, prompts.loras)
+            prompts = replace(prompts, notes=(*prompts.notes, *notes))
         if files:
             self.listener.status("uploading", "Sending the files to ComfyUI")
             prompts = await _with_uploads(server, prompts, files)

@@ -55,6 +55,7 @@ class BoundPrompts:
     model: str
     notes: tuple[str, ...]  # on what was changed or left out, for the model that called
     used: Mapping[str, Any] = field(default_factory=dict)  # what the first one is made with, as `used_values` tells it
+    loras: tuple[str, ...] = ()  # the files that the call asked for
 
 
 def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_seed: int, now: datetime) -> BoundPrompts:
@@ -103,7 +104,8 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     model = first.value("model") or choice.model
     notes = (*request.notes, *choice.notes, *binding.notes)
     used = used_values(first, touched, paints_over=choice.picture is not None)
-    return BoundPrompts(tuple(ready), first_seed, str(model), notes, used)
+    files = tuple(lora.file for lora in loras)
+    return BoundPrompts(tuple(ready), first_seed, str(model), notes, used, files)
 
 
 def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:

@@ -3,7 +3,7 @@
 `ComfyUIServer` is what `open_server` gives out. It stands on `HttpServer`, and has, in the order of the class: what the
 server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_kind`), a prompt's life (`submit`, `queue`,
 `look_up`, `find`, `recent`, `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket,
-`templates` the workflows that come with it.
+`templates` the workflows that come with it, `model_files` what its model files say of themselves.
 
 What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
 ask the same at the same time share one request (`together`).
@@ -30,11 +30,9 @@ from ..bounds import (
     MOST_JSON_BYTES,
     MOST_LIST_BYTES,
     MOST_LIST_BYTES_KEPT,
-    MOST_METADATA_BYTES,
     MOST_STATUS_BYTES,
     MOST_WORKFLOW_BYTES,
     REMEMBERED_LISTS,
-    REMEMBERED_MODELS,
 )
 from ..errors import (
     ComfyUIError,
@@ -66,12 +64,12 @@ from .long_answers import (
     read_history,
     read_history_entry,
     read_left_out,
-    read_model_kind,
     read_names,
     read_queue,
     read_record,
     workflows_among,
 )
+from .model_files import ModelFiles
 from .posting import FAILED_WHILE_READING, Accepted, read_said
 from .protocol import (
     Absent,
@@ -114,8 +112,6 @@ class ComfyUIServer(HttpServer):
         self.definitions: dict[str, NodeDefinition] = {}
         self._asked: dict[str, float] = {}  # class -> when it was last asked for; all times are of `time.monotonic`
         self._definition_bytes: dict[str, int] = {}  # class -> length of its definition as JSON
-        # By folder and name.
-        self._model_kinds = BoundedDict[tuple[str, str], tuple[float, str | None]](REMEMBERED_MODELS)
         self._names = BoundedDict[str, tuple[float, list[str] | None]](REMEMBERED_LISTS)  # by path
         self._list_bytes: dict[str, int] = {}  # path -> length of the list as JSON
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
@@ -123,6 +119,7 @@ class ComfyUIServer(HttpServer):
         self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
         self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
         self.templates = Templates(self)
+        self.model_files = ModelFiles(self)
         self.record = Record()
         self.free_at: float | None = None  # when ComfyUI's memory is due to be freed
         self._free_again = 0.0  # how many seconds later that is tried again
@@ -293,7 +290,7 @@ class ComfyUIServer(HttpServer):
         """Forget what is believed for a short time only."""
         self._names.clear()
         self._list_bytes = {}
-        self._model_kinds.clear()
+        self.model_files.forget()
 
     async def names(
         self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
@@ -343,26 +340,9 @@ class ComfyUIServer(HttpServer):
 
     async def model_kind(self, folder: str, name: str) -> str | None:
         """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when it does not say.
-        None when the server itself cannot read the file: files cut short while they were downloaded are common.
-        Remembered for `DEFINITION_SECONDS`."""
-        asked, kind = self._model_kinds.get((folder, name), (-math.inf, None))
-        age = time.monotonic() - asked
-        if age <= DEFINITION_SECONDS:
-            return kind
-        ask = functools.partial(self._ask_model_kind, folder, name)
-        return await self.together(f"model {folder}/{name}", ask)
-
-    async def _ask_model_kind(self, folder: str, name: str) -> str | None:
-        path = f"/view_metadata/{quote(folder, safe='')}"
-        answer = await self.call("GET", path, params={"filename": name}, max_bytes=MOST_METADATA_BYTES)
-        kind: str | None = ""
-        if answer.status == 500:
-            kind = None
-        elif answer.status == 200:
-            with contextlib.suppress(UnexpectedAnswer):
-                kind = await self._taken(path, answer.body, read_model_kind)
-        self._model_kinds[folder, name] = time.monotonic(), kind
-        return kind
+        None when the server itself cannot read the file. `model_files` has what else it says."""
+        facts = await self.model_files.facts(folder, name)
+        return None if facts is None else facts.kind
 
     # A prompt's life: posted, waiting, running, recorded.
 

@@ -45,6 +45,7 @@ from .faults import forbidden, sent_on
 from .http import REDIRECTS, STALL_SECONDS, read_retry_after
 from .incoming import IncomingFile
 from .long_answers import read_definitions, read_left_out
+from .model_files import ModelFiles
 from .posting import Accepted
 from .protocol import Absent, Answer, Event, Frame, Gap, Prompt, Recent, Waiting, parse_job
 from .templates import Templates
@@ -83,6 +84,7 @@ class ComfyCloud(ComfyUIServer):
         super().__init__(endpoint)
         self.connection = CloudConnection(self)
         self.templates = Templates(self, exist=False)
+        self.model_files = ModelFiles(self, exist=False)
         self._texts: dict[str, bytes] = {}  # class -> {class: its definition} as JSON: parsed, they take much memory
         # Our name of a file -> when it was sent, and its name there.
         self._uploads = BoundedDict[str, tuple[float, str]](REMEMBERED_UPLOADS)
@@ -174,10 +176,6 @@ class ComfyCloud(ComfyUIServer):
         if path.startswith("/models"):
             return await super().names(f"/experiment{path}", believe, lambda item: str(item["name"]))
         return await super().names(path, believe, read)
-
-    async def model_kind(self, folder: str, name: str) -> str | None:
-        """Nothing: the service does not tell what is in a file."""
-        return ""
 
     async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
         """Post a prompt once; its id is the one in the answer, not `prompt_id`. Raises `WorkflowRefused` and its kin,

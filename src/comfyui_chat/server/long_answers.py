@@ -171,22 +171,6 @@ def read_names(text: JsonText, read: Callable[[Any], str]) -> list[str]:
     return [read(item) for item in items]
 
 
-# What a model file says of its kind, under the name that counts first. The rest, such as notes on its training, may be
-# megabytes, and is let go.
-MODEL_KIND = ("modelspec.architecture", "ss_base_model_version")
-
-
-def read_model_kind(text: JsonText) -> str:
-    """The kind of model that a file is, by an answer of `/view_metadata/<folder>`; "" where it does not say."""
-    said: dict[str, str] = {}
-    for key in text.each_key():
-        value = text.value()
-        if key in MODEL_KIND and isinstance(value, str) and len(value) <= MOST_NAME_CHARACTERS:
-            said[key] = value
-    kinds = [said[key] for key in MODEL_KIND if said.get(key)]
-    return kinds[0] if kinds else ""
-
-
 # The name of a file that is hidden, or that holds half a surrogate pair and so cannot be sent.
 UNUSABLE_NAME = re.compile(r"(^|/)\.|[\ud800-\udfff]")
 
