@@ -51,12 +51,12 @@ FLOORS = (
     (
         "run",
         "owner failures job fleet follow ranges amounts limits sizing used duration asked_inputs inputs planning "
-        "collecting make earlier",
+        "collecting credits make earlier",
     ),
     (
         "webui",
-        "ollama permission telling references display messages picking stored_files chat given_pictures valves "
-        "arguments settings transparency reports jobs tools",
+        "ollama permission spending_record telling references display messages picking stored_files chat "
+        "given_pictures valves arguments settings asking transparency reports jobs tools",
     ),
     ("", "command_line __main__"),
 )

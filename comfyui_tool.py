@@ -109,10 +109,12 @@ required_open_webui_version: 0.9.6
 #   run/inputs               Puts the files of a call into the inputs of a workflow that take files.
 #   run/planning             Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
 #   run/collecting           Fetches what a run made, within bounds, and says what did not come.
+#   run/credits              Whose credits a run may spend, and whether it may spend them: nobody's are spent unasked.
 #   run/make                 From a request to finished files: a server chosen, prompts run, what they made fetched.
 #   run/earlier              Finds jobs of earlier calls on the servers, and brings what they made.
 #   webui/ollama             Sends Ollama's models off a graphics card that ComfyUI shares with it.
 #   webui/permission         Open WebUI's own permission to make images, for the valve that has it count here as well.
+#   webui/spending_record    What each user has spent today of the administrator's credits: a record in Open WebUI's …
 #   webui/telling            What leaves a call for the chat: how its failure is told, how much, and what ordinary …
 #   webui/references         Takes apart what a model writes to name files of the chat: a list, a text, an object, or …
 #   webui/display            Shows a run in the message: queue position, percentage, and the picture coming up.
@@ -124,6 +126,7 @@ required_open_webui_version: 0.9.6
 #   webui/valves             The valves: what the administrator and each user can set, as Open WebUI shows it.
 #   webui/arguments          What a call says: its arguments as values with their names, without those that stand for …
 #   webui/settings           Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
+#   webui/asking             What a call may spend, in Open WebUI's terms: the question in the chat, and the record of …
 #   webui/transparency       Whether somebody asked for a transparent background, and whether they got it.
 #   webui/reports            What the model is told of results and servers, and the status that the user reads.
 #   webui/jobs               check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
@@ -365,6 +368,7 @@ MOST_HEAD_BYTES = 2 * MB  # of the JSON in a model; it is read in one go
 #     ├── LimitExceeded
 #     ├── NotPermitted
 #     ├── EndpointRefused
+#     ├── CreditsRefused
 #     ├── UnknownWorkflow
 #     ├── UnknownJob
 #     ├── ServerError
@@ -452,6 +456,15 @@ class EndpointRefused(ComfyUIError):
     """The user's own ComfyUI address is not allowed or cannot be used."""
 
     code = "endpoint_refused"
+
+
+class CreditsRefused(ComfyUIError):
+    """It would cost credits, and nobody who may has said that they are spent on it."""
+
+    code = "credits_refused"
+    default_hint = "Ask the user, or name a workflow that costs nothing."
+    is_final = False  # whether no other server is tried: a person said no
+    task = ""  # what the workflow is for, so that a free one can be named
 
 
 class UnknownWorkflow(ComfyUIError):
@@ -587,6 +600,7 @@ class RunFailed(ComfyUIError):
     """The run was accepted and did not come to a good end."""
 
     code = "run_failed"
+    ran: frozenset[str] | None = None  # the ids of the nodes that began to run; None where that is not known
 
 
 class OutOfMemory(RunFailed):
@@ -3638,6 +3652,7 @@ class Price:
     rough: bool = False  # whether the badges call it approximate
     rate: str = ""  # what a badge tells instead of an amount
     partners: tuple[str, ...] = ()  # the nodes that cost something, as messages name them
+    nodes: frozenset[str] = frozenset()  # their ids
     keeps_keys: bool = True  # whether the server keeps the key of an account to itself
 
     @property
@@ -3663,6 +3678,7 @@ def price_of_all(prices: Iterable[Price | None]) -> Price | None:
         rough=any(price.rough for price in paid),
         rate=next((price.rate for price in paid if price.rate), ""),
         partners=tuple(dict.fromkeys(name for price in paid for name in price.partners)),
+        nodes=frozenset[str]().union(*(price.nodes for price in paid)),
         keeps_keys=all(price.keeps_keys for price in paid),
     )
 
@@ -3681,7 +3697,7 @@ def price_of(graph: Graph, definitions: Definitions) -> Price | None:
         if node_id not in repeated and len(prices) < MOST_PRICED:
             price = _price_of_node(nodes, node_id, tag, definitions)
         title = node_title(graph, node_id)
-        prices.append(Price(price.least, price.most, price.rough, price.rate, (title,), tag.keeps_keys))
+        prices.append(replace(price, partners=(title,), nodes=frozenset({node_id}), keeps_keys=tag.keeps_keys))
     return price_of_all(prices)
 
 
@@ -12209,6 +12225,7 @@ CLOUD_HOST = "cloud.comfy.org"
 ADDRESS_BEGINNING = re.compile(r"\s*(?:[a-zA-Z!+.-]{1,20}://)?[\w.-]{1,60}")
 # An address in the line of a console: "To see the GUI go to: http://127.0.0.1:8188".
 IN_LINE = re.compile(r"[A-Za-z][^/@]{0,100}\s(https?://[^\s@]+)")
+ACCOUNT_KEY = "api_key_comfy_org"  # in the `extra_data` of a prompt: the key of the Comfy account that pays for it
 CLOUD_PREFIX = "cloud+"  # before the address of anything else that speaks as Comfy Cloud does
 
 
@@ -12224,6 +12241,7 @@ class Endpoint:
     # Where a person has set the address, and where the key belongs, as a sentence calls them.
     setting: str = field(default='the valve "ComfyUI address"', compare=False)
     key_setting: str = field(default='the valve "ComfyUI API key"', compare=False)
+    unset: bool = field(default=False, compare=False)  # a usual address that nobody has set: it gets no key
 
     @classmethod
     def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = "") -> "Endpoint":
@@ -13952,6 +13970,7 @@ def _is_set(cookie: "Morsel[str]") -> bool:
 
 STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
 HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
+REMEMBERED_KEYS = 20  # of Comfy accounts, the newest, which are hidden in what a server says
 # The HTTP statuses that send a client elsewhere.
 REDIRECTS = (301, 302, 303, 307, 308)
 # Those by which a proxy says that it got no answer from what is behind it; from 520 on they are Cloudflare's.
@@ -13980,6 +13999,7 @@ class HttpServer:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
+        self._account_keys = BoundedDict[str, bool](REMEMBERED_KEYS)  # that may have come with prompts
         self._session: aiohttp.ClientSession | None = None
         self._login: LoginForm | None = None
         if endpoint.auth.login:
@@ -14045,11 +14065,12 @@ class HttpServer:
         return dict(self.endpoint.auth.query)
 
     def hide_key(self, data: bytes) -> bytes:
-        """What the server sent, without what lets a caller in, where it repeats that."""
+        """What the server sent, without what lets a caller in and the keys of Comfy accounts, where it repeats them."""
         auth = self.endpoint.auth
+        secrets = [*self._account_keys]
         if self._login:
-            return auth.hide(data, self._login.secrets)
-        return auth.hide(data) if auth else data
+            secrets += self._login.secrets
+        return auth.hide(data, secrets) if auth or secrets else data
 
     async def _admitted(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What `ask` returns, after the login where the server has a form for that; once more after another login where
@@ -14192,6 +14213,11 @@ class HttpServer:
         if len(data) > MOST_JSON_BYTES:
             return bytes(data)
         return self.hide_key(bytes(data))
+
+    def note_key(self, key: str) -> None:
+        """Note the key of a Comfy account that came, or may have come, with a prompt, to hide it from now on."""
+        self._account_keys.pop(key, None)
+        self._account_keys[key] = True
 
     async def get(
         self, path: str, seconds: float = ANSWER_SECONDS, max_bytes: int = MOST_SHORT_ANSWER_BYTES
@@ -14887,6 +14913,7 @@ class ComfyUIServer(HttpServer):
         Raises `WorkflowRefused` and its kin where ComfyUI refuses it, `ServerTooOld`, and `ServerUnreachable` where no
         connection could be made.
         """
+        self.note_key(extra_data.get(ACCOUNT_KEY, ""))
         body = {
             "prompt": graph,
             "prompt_id": prompt_id,
@@ -15261,7 +15288,7 @@ class ComfyCloud(ComfyUIServer):
         that is `refused`."""
         extra_data = dict(extra_data)
         if self.endpoint.auth.key:
-            extra_data["api_key_comfy_org"] = self.endpoint.auth.key
+            extra_data[ACCOUNT_KEY] = self.endpoint.auth.key
         body = {"prompt": graph, "client_id": self.connection.client_id, "extra_data": extra_data}
         try:
             answer = await self.call("POST", "/prompt", body=body, max_bytes=MOST_LIST_BYTES)
@@ -17890,18 +17917,23 @@ async def _template_for_task(
 async def _saved_for_task(
     server: ComfyUIServer, request: Request, catalogue: Catalogue, task: str
 ) -> FittedWorkflow | None:
-    """The first workflow that somebody saved or pasted which does a task and can run here; None where none does."""
+    """The first workflow that somebody saved or pasted which does a task and can run here, one that costs nothing
+    before all that do; None where none does."""
     listing = await catalogue.entries(server)
     own = [entry for entry in listing.entries if entry.own and entry.task in ("", task)]
+    paid: FittedWorkflow | None = None
     for entry in own[:MOST_LOOKED_INTO]:
         try:
             fitted = await fit_saved(server, entry, None)
         except WorkflowRefused:
             continue
         does = entry.task or await FILES.run(guess_task, fitted.workflow.flow)
-        if does == task and not fitted.absent and _has_room(fitted, request):
+        if does != task or fitted.absent or not _has_room(fitted, request):
+            continue
+        if await FILES.run(price_of, fitted.workflow.graph, fitted.workflow.definitions) is None:
             return fitted
-    return None
+        paid = paid or fitted
+    return paid
 
 
 def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
@@ -18066,7 +18098,7 @@ OTHER_TASKS = ("video_to_video", "image_to_3d", "text", "other")  # that no bund
 LEAST_REASON = 80  # characters of why one cannot run
 CANNOT_RUN = "cannot run"  # the key of the reason
 NOT_READ = "not read"  # the key that says that nobody looked whether it can run
-PAID = "paid"  # the key that says that it costs money
+PAID = "paid"  # the key of the price in words, of one that costs something
 
 WorkflowLine = dict[str, str]  # of a workflow, as `look_into` gives it
 
@@ -18150,6 +18182,7 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
     `ServerUnreachable` and `ServerGone`; any other error is the reason."""
     task, about = entry.task, entry.description
     problem = ""
+    price: Price | None = None
     try:
         if entry.bundled:
             await fit_entry(server, entry, None)
@@ -18157,6 +18190,7 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
             fitted = await fit_saved(server, entry, None)
             task = task or await FILES.run(guess_task, fitted.workflow.flow)
             about = about or _in_words(task, fitted.model)
+            price = await FILES.run(price_of, fitted.workflow.graph, fitted.workflow.definitions)
             if fitted.absent:
                 problem = files_in_short(fitted.absent.values())
     except (ServerUnreachable, ServerGone):
@@ -18171,6 +18205,8 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
     }
     if entry.tags:
         line["tags"] = entry.tags
+    if price:
+        line[PAID] = price.words
     if problem:
         line[CANNOT_RUN] = shortened(problem, 160)
     return line
@@ -18199,7 +18235,9 @@ def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> 
     everything = everything or asks_for_everything(search)
     words = search_words(search)
     found = _found(lines, search, words)
-    runnable = [line for line in found if can_run(line) and (words or everything or PAID not in line)]
+    runnable = [line for line in found if can_run(line)]
+    if not words and not everything:
+        runnable = [line for line in runnable if not _is_paid_template(line)]
     runnable.sort(key=lambda line: PAID in line)
     others = [line for line in found if not can_run(line)]
     if not words and not everything:
@@ -18282,11 +18320,16 @@ def _names(lines: Any) -> list[str]:
     return [line["name"] for line in lines]
 
 
+def _is_paid_template(line: WorkflowLine) -> bool:
+    """Whether a workflow came with the server and costs money: there are hundreds, and nobody here chose them."""
+    return PAID in line and line["source"] == TEMPLATE
+
+
 def tasks_told(lines: Sequence[WorkflowLine], most: int = MOST_TASK_NAMES) -> dict[str, Any]:
     """Which workflows can run for each task, so many at most, and for which tasks there is none."""
     tasks: dict[str, list[str]] = {}
-    for line in lines:
-        if can_run(line) and PAID not in line and line.get("task"):
+    for line in sorted(lines, key=lambda line: PAID in line):
+        if can_run(line) and not _is_paid_template(line) and line.get("task"):
             tasks.setdefault(line["task"], []).append(line["name"])
     known = dict.fromkeys(entry.task for entry in bundled_entries())
     order = [*known, *OTHER_TASKS, *tasks]
@@ -18426,12 +18469,12 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
         "about": entry.description,
         "author's notes, quoted": await FILES.run(told_notes, workflow.remarks.notes),
         CANNOT_RUN: lacking,
-        "paid": PAID_NOTE if entry.template and entry.template.is_paid else "",
         "inputs": {},
         "other inputs": {},
         "files": await FILES.run(_file_lines, flow, files),
         "makes": _first([f'{kind} ("{title}")' for title, kind in outputs(flow)]),
         "models": await _model_lines(server, entry, workflow, taken),
+        "paid": await FILES.run(_price_line, server.endpoint, entry, workflow),
         "missing nodes": _first([node_with_package(name, workflow.remarks) for name in missing]),
     }
     answer |= await FILES.run(_inputs_within, workflow, files, MOST_DESCRIBED - characters_of(answer))
@@ -18453,6 +18496,16 @@ async def _lacking(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> t
     except WorkflowRefused as refused:
         return bare_reason(entry, refused), {}
     return (files_in_short(fitted.absent.values()) if fitted.absent else ""), fitted.files
+
+
+def _price_line(endpoint: Endpoint, entry: Entry, workflow: Workflow) -> str:
+    """What a run costs as the workflow is saved: "$0.7 a run, for "Kling" (KlingNode)"; "" for nothing."""
+    price = price_of(workflow.graph, workflow.definitions)
+    if endpoint.cloud:
+        return "amount unknown, as of all that runs on Comfy Cloud"
+    if price is None:
+        return PAID_NOTE if entry.template and entry.template.is_paid else ""
+    return f"{price.words} a run, for {', '.join(price.partners[:MOST_PARTNERS_TOLD])}"
 
 
 def _first(lines: Sequence[str]) -> list[str]:
@@ -19054,6 +19107,14 @@ class Job:
     def good(self) -> bool:
         """Whether all nodes are done and there is something to show, whatever look-ups say afterwards."""
         return self.succeeded and bool(self.outputs or self.sent)
+
+    @property
+    def ran(self) -> frozenset[str] | None:
+        """The nodes that began to run; None where a frame may have been missed that tells of others."""
+        if not self.complete:
+            return None
+        failed = self.failure.node_id if self.failure else ""
+        return frozenset((*self.nodes, self.current or "", failed)) - self.cached
 
     @property
     def lost(self) -> bool:
@@ -19820,11 +19881,13 @@ async def follow(
     previews: bool = True,
     about: Mapping[str, Any] | None = None,
     posted: Callable[[], None] | None = None,
+    account_key: str = "",
 ) -> tuple[Job, tuple[str, ...]]:
     """Post a prompt and follow it to its end; returns the ended job, and notes on outputs that the server left out.
 
     `wait` is in seconds, `part` stands before every text ("2 of 4 · "), `about` is what the mark tells a later call of
-    the run, and `posted` is called once the server's queue shows the prompt.
+    the run, and `posted` is called once the server's queue shows the prompt. `account_key` is that of the Comfy account
+    which pays for partner nodes.
 
     Raises `ServerError`, `WorkflowRefused`, `RunFailed` and their kin, `LimitExceeded`, and `StillRunning` when the
     wait is over. When it is cancelled, or fails, the job is first withdrawn from the server; the error carries a note
@@ -19834,8 +19897,11 @@ async def follow(
     prompt_id = str(uuid.uuid4())
     at = round(time.time(), 6)  # as the mark tells it, so that all compare the same
     mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **about}
-    extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
+    extra_data: dict[str, Any] = {"preview_method": "auto" if previews else "none", MARK: mark}
+    if account_key:
+        extra_data[ACCOUNT_KEY] = account_key
     on_preview = listener.preview if previews else ignore_preview
+    job = Job.posted(prompt_id, graph)
     async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
         JOBS.attend(prompt_id)
         posting = asyncio.create_task(server.submit(prompt_id, graph, extra_data))
@@ -19847,8 +19913,14 @@ async def follow(
             JOBS.attend(accepted.prompt_id)
             prompt_id = accepted.prompt_id
             is_heard = subscription.connected
-            job = Job.posted(prompt_id, graph)
-            job = replace(job, complete=is_heard, away=not is_heard, taken=accepted.certain, seen=time.monotonic())
+            job = replace(
+                job,
+                prompt_id=prompt_id,
+                complete=is_heard,
+                away=not is_heard,
+                taken=accepted.certain,
+                seen=time.monotonic(),
+            )
             await fleet.admit(server.endpoint, prompt_id, at)
             if posted:
                 posted()
@@ -19862,6 +19934,8 @@ async def follow(
             JOBS.leave(prompt_id)
             if isinstance(error, ServerError) and posting.done():
                 error.untaken = _was_not_taken(error)
+            if isinstance(error, RunFailed):
+                error.ran = job.ran
             if _is_failure(error):
                 server.record.failed += 1
             if _shutting_down(error):
@@ -22048,6 +22122,7 @@ class BoundPrompts:
     notes: tuple[str, ...]  # on what was changed or left out, for the model that called
     used: Mapping[str, Any] = field(default_factory=dict)  # what the first one is made with, as `used_values` tells it
     loras: tuple[str, ...] = ()  # the files that the call asked for
+    prices: tuple[Price | None, ...] = ()  # of each; None for one that costs nothing
 
 
 def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_seed: int, now: datetime) -> BoundPrompts:
@@ -22097,7 +22172,8 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     notes = (*request.notes, *choice.notes, *binding.notes)
     used = used_values(first, touched, paints_over=choice.picture is not None)
     files = tuple(lora.file for lora in loras)
-    return BoundPrompts(tuple(ready), first_seed, str(model), notes, used, files)
+    prices = tuple(price_of(one.graph, one.definitions) for one in ready)
+    return BoundPrompts(tuple(ready), first_seed, str(model), notes, used, files, prices)
 
 
 def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
@@ -22692,6 +22768,290 @@ async def fetch(server: ComfyUIServer, output: Output, timing: Timing, room: Roo
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/credits.py
+#
+# Whose credits a run may spend, and whether it may spend them: nobody's are spent unasked.
+#
+# Two things cost credits: partner nodes, which run on companies' services and are paid from a Comfy account
+# (graph/prices), and everything on Comfy Cloud, where nobody knows the amount beforehand. A `Purse` is whose account pays
+# on a server, with the `SpendingRule` of that person: the administrator's for everybody, or the user's own. The rule is
+# one of four words:
+#
+#     never               nothing that costs anything is run
+#     ask                 the user is asked each time, in the chat; no answer in time is a no
+#     up to the amount    without asking, if the price is known and within an amount of US dollars
+#     always              without asking
+#
+# `Spending` is what one call spends. `allow` settles everything before a prompt is posted: it reserves the price in the
+# `SpendingRecord`, where the administrator limits what a user spends in a day, and then asks. What a prompt certainly did
+# not spend is given back: it was never posted, the server did not take it, or it ended before a partner node ran.
+#
+# Only `Spending.allow` hands out the key of an account, and only for prompts with partner nodes. A key is never sent to a
+# server that would show it to others: ComfyUI 0.3.64 shows what comes with a prompt in its queue, 0.33.0 keeps it to
+# itself (`PriceTag`).
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+NEVER, ASK, UP_TO, ALWAYS = "never", "ask", "up to the amount", "always"
+ASK_SECONDS = 120.0  # how long a person may think about it
+CLOUD_PRICE = Price(most=None, rate="Comfy Cloud counts the time")  # of any run there
+
+
+@dataclass(frozen=True)
+class SpendingRule:
+    """What may be spent, by the word of its owner."""
+
+    word: str = NEVER
+    run_dollars: float = 0.0  # of one call, for "up to the amount"
+    day_dollars: float = 0.0  # of one user in a day; 0 for any amount
+
+
+@dataclass(frozen=True)
+class Purse:
+    """Whose credits are spent on a server."""
+
+    rule: SpendingRule
+    is_own: bool = False  # the user's, and not the administrator's
+    key: str = field(default="", repr=False)  # of the Comfy account, for partner nodes on a server of one's own
+
+    @property
+    def whose(self) -> str:
+        """Whose it is, in a message."""
+        return "your own" if self.is_own else "the administrator's"
+
+
+class SpendingRecord(Protocol):
+    """What the user has spent today of the administrator's credits: one record for all processes that serve users."""
+
+    async def reserve(self, dollars: float, most: float) -> float | None:
+        """Add an amount to what was spent today, unless it would be more than `most`. Returns what is left after that,
+        and None where it was not added. Raises `CreditsRefused` where the record cannot be kept."""
+
+    async def give_back(self, dollars: float) -> None:
+        """Take an amount off again. Never raises."""
+
+
+Asking = Callable[[str], Awaitable[bool]]  # asks the user a question; False for no, or for no answer in time
+
+
+async def nobody_to_ask(_question: str) -> bool:
+    """Where nobody can be asked: the answer is no."""
+    return False
+
+
+@dataclass(frozen=True)
+class Credits:
+    """What a call may spend: the purse of each server that has one, whom to ask, and the record of a day."""
+
+    purses: Mapping[Endpoint, Purse] = field(default_factory=dict)
+    ask: Asking = nobody_to_ask
+    record: SpendingRecord | None = None
+
+    def last_resort(self, endpoint: Endpoint) -> bool:
+        """Whether every run on a server costs something, and is not simply paid: others come before it."""
+        purse = self.purses.get(endpoint)
+        return endpoint.cloud and (purse is None or purse.rule.word != ALWAYS)
+
+
+NO_CREDITS = Credits()  # nothing that costs any is run
+
+
+class Spending:
+    """What one call spends, on all servers that it comes to."""
+
+    def __init__(self, credits: Credits) -> None:
+        self._credits = credits
+        self._agreed: tuple[Purse, float | None] | None = None  # what the user said yes to
+        self._reserved = 0.0  # in the record, for prompts that are not posted yet
+        self.paid: list[Price] = []  # of the prompts that were posted
+
+    async def allow(
+        self, endpoint: Endpoint, prices: Sequence[Price | None], name: str, say: Callable[[str], None]
+    ) -> str:
+        """Settle that prompts of these prices may run on a server, and return the key to send with those that have a
+        price. `name` is that of the workflow, and `say` tells the user that an answer is awaited.
+
+        Raises `CreditsRefused`.
+        """
+        await self.give_back_rest()  # of a server that was tried before
+        cost = price_of_all(prices)
+        if endpoint.cloud:
+            cost = price_of_all((CLOUD_PRICE, cost))
+        if cost is None:
+            return ""
+        purse = self._credits.purses.get(endpoint)
+        if purse is None:
+            raise _no_account(cost, name)
+        if not endpoint.cloud and not cost.keeps_keys:
+            raise _shows_keys(endpoint, name)
+        _check_rule(purse, cost, name)
+        await self._reserve(purse, cost, name)
+        try:
+            await self._settle(purse, cost, name, say)
+        except BaseException:
+            await self.give_back_rest()
+            raise
+        return "" if endpoint.cloud else purse.key
+
+    async def _reserve(self, purse: Purse, cost: Price, name: str) -> None:
+        """Reserve what the prompts cost at most, where the administrator limits a day. Raises `CreditsRefused`."""
+        most = purse.rule.day_dollars
+        if purse.is_own or not most:
+            return
+        if self._credits.record is None:
+            raise CreditsRefused(
+                f"{_costs(cost, name)}, and what is spent in a day is limited, but Open WebUI has no secret of its own "
+                "(WEBUI_SECRET_KEY) to record it by.",
+            )
+        if cost.most is None:
+            raise CreditsRefused(
+                f"{_costs(cost, name)}, and the administrator allows ${most:g} a day, so the amount has to be known.",
+            )
+        left = await self._credits.record.reserve(cost.most, most)
+        if left is None:
+            raise CreditsRefused(
+                f"{_costs(cost, name)}, which is more than is left of the ${most:g} that the administrator allows you "
+                "today.",
+                "Tomorrow (UTC) there is the whole amount again.",
+            )
+        self._reserved += cost.most
+
+    async def _settle(self, purse: Purse, cost: Price, name: str, say: Callable[[str], None]) -> None:
+        """Ask the user, where the rule says so and they have not agreed to as much already. Raises `CreditsRefused`."""
+        if purse.rule.word != ASK or self._has_agreed(purse, cost):
+            return
+        say(f"Waiting for your permission to spend credits: {cost.words}")
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                says_yes = await self._credits.ask(_question(purse, cost, name))
+        except TimeoutError:
+            says_yes = False
+        if not says_yes:
+            refused = CreditsRefused(
+                f"{_costs(cost, name)}, and the user did not agree to that.",
+                "Do not call it again unless the user asks for it. They have to answer the question in the chat "
+                f"within {ASK_SECONDS:g} seconds; without a page to answer on it is a no.",
+            )
+            refused.is_final = True
+            raise refused
+        self._agreed = purse, cost.most
+
+    def _has_agreed(self, purse: Purse, cost: Price) -> bool:
+        if self._agreed is None or self._agreed[0] != purse:
+            return False
+        most = self._agreed[1]
+        return most is None or (cost.most is not None and cost.most <= most)
+
+    async def give_back_rest(self) -> None:
+        """Give back what is reserved for prompts that are not posted."""
+        rest, self._reserved = self._reserved, 0.0
+        await self._give_back(rest)
+
+    async def _give_back(self, dollars: float) -> None:
+        if dollars and self._credits.record:
+            await self._credits.record.give_back(dollars)
+
+    # What becomes of a prompt.
+
+    def posting(self, price: Price | None) -> float:
+        """A prompt is about to be posted; returns what of the reserved amount it may spend."""
+        amount = min(price.most or 0.0, self._reserved) if price else 0.0
+        self._reserved -= amount
+        if price:
+            self.paid.append(price)
+        return amount
+
+    async def not_spent(self, price: Price | None, amount: float) -> None:
+        """A prompt that was posted spent nothing of its amount."""
+        if price:
+            self.paid.remove(price)
+        await self._give_back(amount)
+
+    @property
+    def words(self) -> str:
+        """What the prompts of the call cost, in words; "" for nothing, and for the time at Comfy Cloud."""
+        cost = price_of_all(self.paid)
+        return cost.words if cost and cost.partners else ""
+
+
+def spent_nothing(price: Price | None, error: BaseException) -> bool:
+    """Whether a prompt that failed certainly spent no credits: it was refused, the server did not take it or does not
+    have it, or it ended before one of its partner nodes ran."""
+    if isinstance(error, RunFailed):
+        if error.ran is None or price is None:
+            return False
+        is_cloud = price.rate == CLOUD_PRICE.rate  # where every node costs something
+        return not error.ran if is_cloud else error.ran.isdisjoint(price.nodes)
+    was_not_taken = isinstance(error, ServerError) and (error.untaken or error.unfound)
+    return was_not_taken or isinstance(error, WorkflowRefused)
+
+
+# What is said of it.
+
+
+OWN_KEY = 'The user can enter the key of a Comfy account of their own in their valve "Key of your Comfy account".'
+
+
+def _costs(cost: Price, name: str) -> str:
+    """The beginning of a sentence: 'The workflow "x" costs credits ($0.7, for "Kling" (KlingNode))'."""
+    about = cost.words
+    partners = cost.partners[:MOST_PARTNERS_TOLD]
+    if partners:
+        about += f", for {', '.join(shortened(partner, 60) for partner in partners)}"
+    return f'The workflow "{shortened(name, 60)}" costs credits ({about})'
+
+
+def _check_rule(purse: Purse, cost: Price, name: str) -> None:
+    """Raise `CreditsRefused` where the rule of a purse alone forbids the cost."""
+    word, most = purse.rule.word, purse.rule.run_dollars
+    costs = _costs(cost, name)
+    if word == NEVER and purse.is_own:
+        raise CreditsRefused(f'{costs}, and your valve "Runs that cost credits" says never.', "The user can change it.")
+    if word == NEVER:
+        raise CreditsRefused(
+            f"{costs}, and the administrator's credits are not for that.",
+            f'The administrator can change the valve "Runs that cost credits". {OWN_KEY if purse.key else ""}'.strip(),
+        )
+    if word != UP_TO or (cost.most is not None and cost.most <= most):
+        return
+    who = "The user" if purse.is_own else "The administrator"
+    raise CreditsRefused(
+        f"{costs}, and up to ${most:g} of {purse.whose} credits may be spent on a call.",
+        f'{who} can change the valve "Most US dollars of a call".',
+    )
+
+
+def _no_account(cost: Price, name: str) -> ComfyUIError:
+    return CreditsRefused(
+        f"{_costs(cost, name)}, and no key of a Comfy account is set for this server.",
+        f'The administrator can enter one in the valve "Key of a Comfy account". {OWN_KEY}',
+    )
+
+
+def _shows_keys(endpoint: Endpoint, name: str) -> ComfyUIError:
+    return CreditsRefused(
+        f'The workflow "{shortened(name, 60)}" costs credits, and {endpoint.name} is too old for that: it would show '
+        "the key of the account in its queue.",
+        "ComfyUI, or the package of the node, has to be updated; 0.33.0 is new enough.",
+    )
+
+
+def _question(purse: Purse, cost: Price, name: str) -> str:
+    """What the user is asked. A workflow's name and its nodes' titles come from strangers, and the page shows Markdown:
+    only letters, digits and plain signs of them are shown."""
+    told = [f"Price: {cost.words}.", f"It is paid from {purse.whose} account."]
+    told.append(f"Workflow: {_plainly(name)}.")
+    if cost.partners:
+        told.append(f"For: {_plainly(', '.join(cost.partners[:MOST_PARTNERS_TOLD]))}.")
+    return " ".join(told)
+
+
+def _plainly(text: str) -> str:
+    kept = [character if character.isalnum() or character in " -,.()" else " " for character in shortened(text, 200)]
+    return " ".join("".join(kept).split())
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/make.py
 #
 # From a request to finished files: a server chosen, prompts run, what they made fetched.
@@ -22728,6 +23088,7 @@ class RunResult:
     running: str = ""  # the id of a job that outlived its wait after others had brought their files
     left_out: int = 0  # files that the runs made and that did not come; `notes` says why
     used: Mapping[str, Any] = field(default_factory=dict)  # what it was made with, as `used_values` tells it
+    cost: str = ""  # in words, of credits
 
     def close(self) -> None:
         """Let go of the files, when they are stored, or nobody wants them."""
@@ -22764,6 +23125,7 @@ class RunOptions:
     previews: bool = True  # whether the listener gets them
     format: Format = Format()  # in which the files are handed over
     memory: Memory = Memory()
+    credits: Credits = NO_CREDITS
 
 
 async def make(
@@ -22798,6 +23160,7 @@ class Assignment:
     fitted: FittedWorkflow
     prompts: BoundPrompts
     posted: Callable[[], None]  # to be called when the server's queue shows the first of them
+    account_key: str = field(default="", repr=False)  # for those that cost something
 
 
 class RunProgress:
@@ -22822,11 +23185,13 @@ class RunProgress:
         self.ran_again = False  # whether a lost job was posted once more
         self.failed: tuple[Assignment, ComfyUIError] | None = None  # why another round is needed
         self.unusable: set[tuple[Endpoint, ChosenFile]] = set()  # model files that could not be loaded
+        self.spending = Spending(options.credits)
 
     async def run_round(self) -> RunResult | None:
         """Run what is left of the call on the server that will be done soonest. None where that failed in a way that
         the next round may mend."""
         async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.spending.give_back_rest)
             try:
                 assigned = await stack.enter_async_context(self.assign())
             except ComfyUIError:
@@ -22867,6 +23232,8 @@ class RunProgress:
         if is_untaken and others:
             self.gone.add(server.endpoint)
             return True
+        if self.spending.paid:  # what it cost may be spent
+            return False
         if is_unfound:
             return self.post_elsewhere(server, bool(others))
         if is_lost and not self.ran_again:
@@ -22952,6 +23319,7 @@ class RunProgress:
             running=self.running,
             left_out=sum(collected.left_out for collected in self.collected),
             used=assigned.prompts.used,
+            cost=self.spending.words,
         )
 
     def close(self) -> None:
@@ -22973,11 +23341,13 @@ class RunProgress:
         if self.request.workflow:
             name = str(self.request.workflow.value)
         order = await self.fleet.in_order(name, self.gone)
+        order.sort(key=self.options.credits.last_resort)
         requests = [self.request]
         insisting = self.request.insisting()
         if len(order) > 1 and insisting != self.request:
             requests = [insisting, self.request]
         refusals: list[ComfyUIError] = []
+        too_dear: list[CreditsRefused] = []
         server_errors: list[ServerError] = []
         async with contextlib.AsyncExitStack() as stack:
             for request, endpoint in itertools.product(requests, order):
@@ -22985,24 +23355,30 @@ class RunProgress:
                 coming = stack.enter_context(contextlib.ExitStack())
                 coming.enter_context(server.record.expecting())
                 try:
-                    fitted, prompts = await self.bind(server, request)
+                    assignment = await self.bind(server, request, coming.close)
                 except (WorkflowRefused, UnknownWorkflow) as error:
                     refusals.append(error)
+                except CreditsRefused as error:
+                    if error.is_final:
+                        raise
+                    too_dear.append(error)
                 except ServerError as error:
                     server_errors.append(error)
                     if isinstance(error, (ServerUnreachable, ServerGone)):
                         server.record.rest(error.message, silent=True)
                 else:
-                    yield Assignment(server, fitted, prompts, coming.close)
+                    yield assignment
                     return
                 coming.close()
+        if too_dear:
+            raise too_dear[0]
         if refusals:
             raise refusals[0]
         raise self.fleet.none_answers(server_errors)
 
-    async def bind(self, server: ComfyUIServer, request: Request) -> tuple[FittedWorkflow, BoundPrompts]:
-        """The request bound for one server, with its files there. These are sent last: not before everything else
-        about the call is known to be right."""
+    async def bind(self, server: ComfyUIServer, request: Request, posted: Callable[[], None]) -> Assignment:
+        """The request bound for one server, with what it costs settled and its files there. These are sent last: not
+        before everything else about the call is known to be right."""
         fitted = await choose(server, request, self.options.catalogue)
         if any((server.endpoint, file) in self.unusable for file in fitted.chosen.values()):
             raise ModelNotInstalled("There is no other model that would do.")
@@ -23015,10 +23391,25 @@ class RunProgress:
         if prompts.loras:
             notes = await lora_notes(server, fitted, prompts.workflows[0], prompts.model, prompts.loras)
             prompts = replace(prompts, notes=(*prompts.notes, *notes))
+        account_key = await self.settle_cost(server.endpoint, fitted, prompts)
         if files:
             self.listener.status("uploading", "Sending the files to ComfyUI")
             prompts = await _with_uploads(server, prompts, files)
-        return fitted, prompts
+        return Assignment(server, fitted, prompts, posted, account_key)
+
+    async def settle_cost(self, endpoint: Endpoint, fitted: FittedWorkflow, prompts: BoundPrompts) -> str:
+        """Settle that the prompts which are left may cost what they do, and return the key of the account that pays.
+        Raises `CreditsRefused`."""
+
+        def say(text: str) -> None:
+            self.listener.status("asking", text)
+
+        left = prompts.prices[len(self.collected) :]
+        try:
+            return await self.spending.allow(endpoint, left, fitted.workflow.name, say)
+        except CreditsRefused as refused:
+            refused.task = fitted.task or await FILES.run(guess_task, fitted.workflow.flow)
+            raise
 
     # Running the prompts and fetching what they made.
 
@@ -23075,23 +23466,37 @@ class RunProgress:
         """Post the graph of one of the prompts and follow it to its end, as `follow` does."""
         prompts = assigned.prompts
         seed = None if prompts.seed is None else prompts.seed + index
-        return await follow(
-            assigned.server,
-            self.fleet,
-            graph,
-            self.listener,
-            wait=wait,
-            part=self.part(index),
-            previews=self.options.previews,
-            about={
-                "workflow": assigned.fitted.workflow.name,
-                "model": prompts.model,
-                "seed": seed,
-                "name": file_stem(self.request.called, seed),
-                "used": prompts.used,
-            },
-            posted=assigned.posted,
-        )
+        server = assigned.server
+        price = prompts.prices[index]
+        if server.endpoint.cloud:
+            price = price_of_all((CLOUD_PRICE, price))
+        amount = self.spending.posting(price)
+        try:
+            job, dropped = await follow(
+                server,
+                self.fleet,
+                graph,
+                self.listener,
+                wait=wait,
+                part=self.part(index),
+                previews=self.options.previews,
+                about={
+                    "workflow": assigned.fitted.workflow.name,
+                    "model": prompts.model,
+                    "seed": seed,
+                    "name": file_stem(self.request.called, seed),
+                    "used": prompts.used,
+                },
+                posted=assigned.posted,
+                account_key=assigned.account_key if price else "",
+            )
+        except ComfyUIError as error:
+            if spent_nothing(price, error):
+                await self.spending.not_spent(price, amount)
+            raise
+        if price and not server.endpoint.cloud and price.nodes <= job.cached:
+            await self.spending.not_spent(price, amount)
+        return job, dropped
 
     async def collect_made(self, assigned: Assignment, index: int, job: Job, graph: Graph) -> Collected:
         """Fetch what one of the prompts made, as `collect` does."""
@@ -23561,6 +23966,122 @@ async def _has_permission(request: Any, user_id: str) -> bool:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/spending_record.py
+#
+# What each user has spent today of the administrator's credits: a record in Open WebUI's own database.
+#
+# It has to be one for all workers and machines, to outlive restarts, and to be out of reach of the users. So each user's
+# is a row of the table `file`, which Open WebUI 0.9.6 to 0.12.4 have alike, and which needs no change of its code:
+#
+# - The row belongs to nobody (`user_id` is ""), so no route lists it, shows it or deletes it for anybody but
+#   administrators. Its id is a digest with Open WebUI's own secret, which nobody can guess to put it into a knowledge
+#   base or a chat of theirs.
+# - Two workers cannot both add to it what only one may: each writes on the condition that the row is still the one that
+#   it has read (its `hash` is another after every change), and else reads again. The database settles who is first.
+#
+# Other places would not do. The valves of a tool and `Config` are read and written as a whole, without such a condition,
+# and 0.9.6 has its settings in another form; files in the data folder are shared by the workers of one machine only; what
+# users own, such as their settings, memories and feedback, they can change.
+#
+#     id "0f6c...", user_id "", filename "comfyui-credits.json", hash "b81e...",
+#     data {"day": "2026-11-26", "dollars": 1.25}
+#
+# A day is one of UTC. Where the record cannot be read or written, nothing is spent.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_TRIES = 40  # to change the row, while others change it
+MOST_PAUSE = 0.05  # seconds between two tries
+CENT = 0.01
+FILE_NAME = "comfyui-credits.json"
+
+
+class StoredSpending:
+    """What one user has spent today."""
+
+    def __init__(self, user_id: str, secret: bytes) -> None:
+        """`secret` is Open WebUI's own."""
+        self._id = hmac.digest(secret, f"comfyui_tool: credits of {user_id}".encode(), "sha256").hex()
+
+    async def reserve(self, dollars: float, most: float) -> float | None:
+        """Add an amount to what was spent today, unless it would be more than `most`. Returns what is left after that,
+        and None where it was not added. Raises `CreditsRefused` where the record cannot be kept."""
+
+        def add(spent: float) -> float | None:
+            total = spent + dollars
+            return total if total <= most + CENT / 1000 else None
+
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                total = await self._change(add)
+        except Exception as error:  # whatever another release, or the database, has in its place
+            log.warning("what was spent cannot be recorded: %s", type(error).__name__)
+            raise CreditsRefused(
+                "Open WebUI's database does not take the record of what was spent today, so nothing is spent.",
+                "The administrator finds the reason in the log.",
+            ) from None
+        return None if total is None else most - total
+
+    async def give_back(self, dollars: float) -> None:
+        """Take an amount off again. Never raises."""
+        await finish(self._change(lambda spent: max(spent - dollars, 0.0)), ANSWER_SECONDS)
+
+    async def _change(self, change: Callable[[float], float | None]) -> float | None:
+        """Write what `change` makes of the amount of today. Returns it, and None where `change` gives none."""
+        for _ in range(MOST_TRIES):
+            stamp, spent = await self._read()
+            total = change(spent)
+            if total is None:
+                return None
+            if await self._write(stamp, total):
+                return total
+            await asyncio.sleep(random.uniform(0, MOST_PAUSE))  # nosec B311 # so that not all try at once
+        raise TimeoutError
+
+    async def _read(self) -> tuple[str | None, float]:
+        """The stamp of the row, None where there is none yet, and what was spent today."""
+        from open_webui.internal.db import get_async_db_context
+        from open_webui.models.files import File
+
+        table = File.__table__
+        async with get_async_db_context() as session:
+            row = (await session.execute(table.select().where(table.c.id == self._id))).first()
+        if row is None:
+            return None, 0.0
+        data = object_of(row.data)
+        spent = (as_number(data.get("dollars")) or 0.0) if data.get("day") == _today() else 0.0
+        return str(row.hash), spent
+
+    async def _write(self, stamp: str | None, dollars: float) -> bool:
+        """Write the row, if it still has this stamp, or if there still is none. Returns whether it was written."""
+        from open_webui.internal.db import get_async_db_context
+        from open_webui.models.files import File
+
+        table = File.__table__
+        now = int(time.time())
+        data = {"day": _today(), "dollars": round(dollars, 6)}
+        values: dict[str, Any] = {"hash": uuid.uuid4().hex, "data": data, "updated_at": now}
+        if stamp is None:
+            about = {"name": FILE_NAME, "content_type": "application/json", "size": 0}
+            values |= {"id": self._id, "user_id": "", "filename": FILE_NAME, "path": "", "meta": about}
+            statement = table.insert().values(**values, created_at=now)
+        else:
+            statement = table.update().where(table.c.id == self._id, table.c.hash == stamp).values(**values)
+        try:
+            async with get_async_db_context() as session:
+                written = await session.execute(statement)
+                await session.commit()
+        except Exception as error:  # somebody else made the row first, or the database is locked for the moment
+            log.debug("the record of what was spent: %s", type(error).__name__)
+            return False
+        return bool(written.rowcount == 1)
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/telling.py
 #
 # What leaves a call for the chat: how its failure is told, how much, and what ordinary users and their models are not
@@ -23646,13 +24167,17 @@ class _Room:
 
 @dataclass(frozen=True)
 class Hiding:
-    """Puts the names of servers in the place of their addresses."""
+    """Puts the names of servers in the place of their addresses, and leaves secrets out."""
 
     endpoints: tuple[Endpoint, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def of(self, value: Any) -> Any:
-        """A text, or all texts in a value of JSON, without these servers' addresses."""
+        """A text, or all texts in a value of JSON, without these servers' addresses and the secrets."""
         if isinstance(value, str):
+            if self.secrets:
+                data = value.encode(errors="surrogatepass")
+                value = Auth().hide(data, self.secrets).decode(errors="surrogatepass")
             for endpoint in self.endpoints:
                 value = hide_address(value, endpoint)
         elif isinstance(value, dict):
@@ -24775,10 +25300,9 @@ class Chat:
         answer: dict[str, Any] = self._hiding.of(brief(result))
         return answer
 
-    def hide(self, endpoints: Sequence[Endpoint]) -> None:
-        """Tell nobody but administrators where these servers are, from now on."""
-        if not self.is_admin:
-            self._hiding = Hiding(tuple(endpoints))
+    def hide(self, endpoints: Sequence[Endpoint], secrets: Sequence[str] = ()) -> None:
+        """Tell nobody but administrators where these servers are, and nobody these secrets, from now on."""
+        self._hiding = Hiding(() if self.is_admin else tuple(endpoints), tuple(secrets))
 
     async def _begin(self) -> Display:
         """Begin to show the run. Previews only go where they can be taken away again."""
@@ -25433,6 +25957,9 @@ WORKFLOWS_VALVE = (
 )
 
 
+PaidRuns = Literal["never", "ask", "up to the amount", "always"]  # the words of run/credits
+
+
 class Valves(Tolerant):
     """What the administrator sets for everybody."""
 
@@ -25526,6 +26053,40 @@ class Valves(Tolerant):
         title="Seconds until a server is given up",
         description="5 to 3600, without a connection to it; its job is run on another one then, if there is one.",
     )
+    account_key: str = Field(
+        default="",
+        title="Key of a Comfy account",
+        description="Pays for partner nodes (Veo, Kling, GPT Image …) on the administrator's own servers. Sent to "
+        "these with prompts that have such nodes. A user's own key goes before it.",
+        repr=False,
+        json_schema_extra=SECRET,  # type: ignore[arg-type]
+    )
+    paid_runs: PaidRuns = Field(
+        default="never",
+        title="Runs that cost credits",
+        description="Whether users may spend the administrator's credits: on partner nodes, and on anything at Comfy "
+        'Cloud. "ask" asks them in the chat each time, and asks administrators where it is "never".',
+    )
+    paid_run_dollars: float = Field(
+        default=0.5,
+        title="Most US dollars of a call",
+        description='0.01 to 1000, without asking, for "up to the amount". What has no known price is refused then.',
+    )
+    paid_day_dollars: float = Field(
+        default=0.0,
+        title="Most US dollars of a user in a day",
+        description="0.01 to 10000 of the administrator's credits, in days of UTC; 0 for any amount. With a limit, "
+        "what has no known price is refused, so all of Comfy Cloud.",
+    )
+
+    @field_validator("paid_run_dollars", "paid_day_dollars", mode="before")
+    @classmethod
+    def _read_dollars(cls, value: Any) -> Any:
+        """An amount as people write it: "$5", "5 USD". What is none allows nothing worth mentioning, and not any."""
+        text = str(value or 0).replace(",", ".")
+        found = re.search(r"-?\d+(?:\.\d+)?", text)
+        return found[0] if found else 0.01
+
     unload_ollama: bool = Field(
         default=False,
         title="Unload Ollama's models before a run",
@@ -25580,6 +26141,23 @@ class UserValves(Tolerant):
     )
     strip_metadata: bool = Field(
         default=False, title="Remove metadata", description="Take workflow, prompt and seed out of every file."
+    )
+    account_key: str = Field(
+        default="",
+        title="Key of your Comfy account",
+        description="Pays for partner nodes (Veo, Kling, GPT Image …) in your runs, instead of the administrator's.",
+        repr=False,
+        json_schema_extra=SECRET,  # type: ignore[arg-type]
+    )
+    paid_runs: PaidRuns = Field(
+        default="ask",
+        title="Runs that cost credits",
+        description='Whether your own credits may be spent. "never" counts for the administrator\'s, too.',
+    )
+    paid_run_dollars: float = Field(
+        default=0.5,
+        title="Most US dollars of a call",
+        description='0.01 to 1000, of your own credits without asking, for "up to the amount".',
     )
     show_to_model: bool = Field(
         default=False,
@@ -25906,6 +26484,8 @@ class Settings:
     unload_ollama: bool = False
     free_seconds: float | None = None  # after a run, until ComfyUI's memory is freed; None for never
     others: tuple[Endpoint, ...] = ()  # the administrator's other servers, while the user names one
+    purses: Mapping[Endpoint, Purse] = field(default_factory=dict)  # whose credits are spent on each server
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # keys that nobody is told
 
     @property
     def fleet(self) -> Fleet:
@@ -26061,7 +26641,45 @@ def resolve(
         unload_ollama=valves.unload_ollama and not has_own_server,
         free_seconds=None if has_own_server else _free_seconds(valves),
         others=tuple(others),
+        purses=_purses(endpoints, valves, mine, is_admin),
+        secrets=tuple(key for key in (_account_key(valves), _account_key(mine)) if key),
     )
+
+
+def _account_key(valves: Valves | UserValves) -> str:
+    """The key of a Comfy account in these valves. Raises `BadArgument` for what is none."""
+    key = valves.account_key.strip()
+    if re.search(r"[^\x21-\x7e]", key):
+        title = type(valves).model_fields["account_key"].title
+        raise BadArgument(f'The valve "{title}" contains a space, a line break or the like.', "Enter it again.")
+    return key
+
+
+def _purses(endpoints: Sequence[Endpoint], valves: Valves, mine: UserValves, is_admin: bool) -> dict[Endpoint, Purse]:
+    """Whose credits are spent on each server, if anybody's.
+
+    At Comfy Cloud it is whoever's key the server has. On any other server the user's own key of a Comfy account goes
+    before the administrator's, which is sent to the servers that an administrator has set, and neither to guesses nor
+    to a user's own.
+    """
+    has_own_server = bool(mine.endpoint.strip())
+    own = Purse(SpendingRule(mine.paid_runs, clamp(mine.paid_run_dollars, 0.01, 1000)), is_own=True)
+    word: str = valves.paid_runs
+    if is_admin and word == NEVER:
+        word = ASK
+    day_dollars = clamp(valves.paid_day_dollars, 0.01, 10_000) if valves.paid_day_dollars else 0.0
+    common = Purse(SpendingRule(word, clamp(valves.paid_run_dollars, 0.01, 1000), day_dollars))
+    if mine.paid_runs == NEVER:
+        common = own
+    purses: dict[Endpoint, Purse] = {}
+    for endpoint in endpoints:
+        if endpoint.cloud:
+            purses[endpoint] = own if has_own_server else common
+        elif key := _account_key(mine):
+            purses[endpoint] = replace(own, key=key)
+        elif (key := _account_key(valves)) and not has_own_server and not endpoint.unset:
+            purses[endpoint] = replace(common, key=key)
+    return purses
 
 
 def _user_valves(stored: Any) -> UserValves:
@@ -26164,7 +26782,7 @@ def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]
     )
     endpoints = [Endpoint.parse(url, valves.api_key, name) for url, name in configured if url.strip()]
     known = {endpoint.url for endpoint in endpoints}
-    endpoints += [Endpoint(url) for url in USUAL_ADDRESSES if url not in known]
+    endpoints += [Endpoint(url, unset=True) for url in USUAL_ADDRESSES if url not in known]
     return [replace(endpoint, guessed=True) for endpoint in dict.fromkeys(endpoints)]
 
 
@@ -26239,6 +26857,48 @@ def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
         f'Your valve "Server" is "{shortened(name)}", and no server has that name.',
         f"Tell the user to empty it, or to name one of: {names}.",
     )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/asking.py
+#
+# What a call may spend, in Open WebUI's terms: the question in the chat, and the record of a day.
+#
+# `credits_of` makes the `Credits` of a call (run/credits.py). The question is a dialog, by Open WebUI's `__event_call__`,
+# which answers true for yes. Whatever else comes back is a no: false, an error where the page was closed, or what another
+# release has in its place. A call without `__event_call__`, as programs make them by the
+# API, is asked nothing, and so spends nothing that has to be asked for.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+EventCall = Callable[[dict[str, Any]], Awaitable[Any]]  # Open WebUI's `__event_call__`
+QUESTION_TITLE = "Spend credits?"
+
+
+def credits_of(chat: Chat, settings: Settings, event_call: EventCall | None) -> Credits:
+    """What a call may spend, whom to ask, and where it is recorded."""
+    secret = str(getattr(sys.modules.get("open_webui.env"), "WEBUI_SECRET_KEY", "") or "")
+    user_id = str(chat.user.get("id") or "")
+    record = StoredSpending(user_id, secret.encode()) if secret and user_id else None
+    return Credits(settings.purses, _asking(event_call), record)
+
+
+def _asking(event_call: EventCall | None) -> Asking:
+    if event_call is None:
+        return nobody_to_ask
+
+    async def ask(question: str) -> bool:
+        dialog = {"type": "confirmation", "data": {"title": QUESTION_TITLE, "message": question}}
+        try:
+            answer = await event_call(dialog)
+        except TimeoutError:
+            raise
+        except Exception as error:  # no page is there to answer
+            log.info("nobody could be asked: %s", type(error).__name__)
+            return False
+        return answer is True
+
+    return ask
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -26389,6 +27049,7 @@ def report(
         **made.used,
         "size": ", ".join(sizes) or made.used.get("size"),
         **_length_told(made.used, times),
+        "cost": made.cost,
         "took": duration(made.seconds) if made.seconds >= 0.5 else "",
         "adjusted": [*made.notes, *_other_length(made.used, times)],
         "text": [beginning(text, LONGEST_NODE_TEXT) for text in made.texts[:MOST_NODE_TEXTS]],
@@ -27020,6 +27681,7 @@ class Tools:
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
+        __event_call__: Any = None,
         __metadata__: dict[str, Any] | None = None,
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
@@ -27056,7 +27718,9 @@ class Tools:
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             request = settings.request(prompt, **await with_earlier_seed(chat, arguments))
-            return await _run(chat, display, settings, request, await settings.including(chat, workflow))
+            return await _run(
+                chat, display, settings, request, await settings.including(chat, workflow), __event_call__
+            )
 
         return await _make(chat, self.valves, work)
 
@@ -27074,6 +27738,7 @@ class Tools:
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
+        __event_call__: Any = None,
         __metadata__: dict[str, Any] | None = None,
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
@@ -27107,7 +27772,9 @@ class Tools:
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             given = await given_pictures(chat, images, mask)
             request = settings.edit(prompt, given.files, given.mask, **await with_earlier_seed(chat, arguments))
-            return await _run(chat, display, settings, request, await settings.including(chat, workflow))
+            return await _run(
+                chat, display, settings, request, await settings.including(chat, workflow), __event_call__
+            )
 
         return await _make(chat, self.valves, work)
 
@@ -27120,6 +27787,7 @@ class Tools:
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
+        __event_call__: Any = None,
         __metadata__: dict[str, Any] | None = None,
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
@@ -27143,7 +27811,7 @@ class Tools:
                     f"{len(files)} pictures are meant, and one is enlarged at a time.", "Call once for each."
                 )
             request = settings.enlarge(files[0], scale=scale, size=size, model=model)
-            return await _run(chat, display, settings, request, settings.catalogue)
+            return await _run(chat, display, settings, request, settings.catalogue, __event_call__)
 
         return await _make(chat, self.valves, work)
 
@@ -27156,6 +27824,7 @@ class Tools:
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
+        __event_call__: Any = None,
         __metadata__: dict[str, Any] | None = None,
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
@@ -27179,7 +27848,9 @@ class Tools:
             request = settings.order(workflow, named, files, await chat.offers(), prompt)
             if request.offers:
                 request = replace(request, sent_pictures=await chat.sent_offers())
-            return await _run(chat, display, settings, request, await settings.including(chat, workflow))
+            return await _run(
+                chat, display, settings, request, await settings.including(chat, workflow), __event_call__
+            )
 
         return await _make(chat, self.valves, work)
 
@@ -27327,13 +27998,22 @@ async def _answer(
 
     async def with_settings(display: Display) -> tuple[dict[str, Any], str]:
         settings = await settle(valves, chat.user, chat)
-        chat.hide(settings.fleet.known)
+        chat.hide(settings.fleet.known, settings.secrets)
+        for endpoint in settings.fleet.known:
+            for key in settings.secrets:
+                Pool.here().server(endpoint).note_key(key)
         try:
             return await work(settings, display)
         except UnknownWorkflow as error:
             instead = await _instead_of(settings, error.name) if error.name else ""
             if instead:
                 error.hint = f"{error.hint.removeprefix(error.default_hint)} {instead}".strip()
+            raise
+        except CreditsRefused as error:
+            free = replace(settings, endpoints=tuple(one for one in settings.endpoints if not one.cloud))
+            instead = await _instead_of(free, error.task, costs=False) if free.endpoints and error.task else ""
+            if instead:
+                error.hint = f"{error.hint} What costs nothing: {instead}"
             raise
 
     WORKS_FOR.set(str(chat.user.get("id") or ""))
@@ -27355,14 +28035,16 @@ async def _make(
     return await _answer(chat, valves, when_admitted)
 
 
-async def _instead_of(settings: Settings, name: str) -> str:
-    """What would do instead of a workflow that does not exist; "" where no server tells."""
+async def _instead_of(settings: Settings, name: str, costs: bool = True) -> str:
+    """What would do instead of a workflow that does not exist, or instead of one that costs something; "" where no
+    server tells. Without `costs` only what is free is named."""
     catalogue = settings.catalogue
     try:
         answers, _ = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, name))
     except ComfyUIError:
         return ""
-    return tasks_note(one_list(answers)["workflows"], name)
+    lines = one_list(answers)["workflows"]
+    return tasks_note([line for line in lines if costs or PAID not in line], name)
 
 
 def _left_out(silent: Sequence[str]) -> dict[str, Any]:
@@ -27371,11 +28053,17 @@ def _left_out(silent: Sequence[str]) -> dict[str, Any]:
 
 
 async def _run(
-    chat: Chat, display: Display, settings: Settings, request: Request, catalogue: Catalogue
+    chat: Chat, display: Display, settings: Settings, request: Request, catalogue: Catalogue, event_call: Any
 ) -> tuple[dict[str, Any], str]:
     """A request made, stored as files of the user, and reported."""
     memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)
-    options = RunOptions(catalogue, settings.previews and display.previews, settings.format, memory)
+    options = RunOptions(
+        catalogue,
+        settings.previews and display.previews,
+        settings.format,
+        memory,
+        credits_of(chat, settings, event_call),
+    )
     made = await make(request, settings.fleet, display, options)
     with contextlib.closing(made):
         stem = file_stem(request.called or made.workflow, made.seed)
@@ -27492,6 +28180,8 @@ async def command_generate(options: argparse.Namespace) -> int:
     valves = Valves(
         endpoint=options.endpoint or "",
         api_key=options.api_key or "",
+        account_key=os.environ.get("COMFY_ACCOUNT_KEY", ""),
+        paid_runs="always",
         max_count=64,
         max_steps=10_000,
         max_megapixels=64,
@@ -27500,7 +28190,7 @@ async def command_generate(options: argparse.Namespace) -> int:
     arguments = {name: getattr(options, name) for name in (*PLAIN_OPTIONS, "loras")}
     request = settings.request(options.prompt, **arguments)
     wanted = Format(picture_format, quality=95)
-    run_options = RunOptions(settings.catalogue, previews=False, format=wanted)
+    run_options = RunOptions(settings.catalogue, previews=False, format=wanted, credits=Credits(settings.purses))
     display = TerminalDisplay(sys.stderr)
     try:
         made = await make(request, settings.fleet, display, run_options)

@@ -32,6 +32,7 @@ from .graph.editor import convert
 from .media.delivery import Format
 from .media.kinds import OutputFile
 from .names import duration, file_stem, quoted, shortened
+from .run.credits import Credits
 from .run.fleet import everywhere
 from .run.make import RunOptions, make
 from .server.endpoint import Endpoint
@@ -136,6 +137,8 @@ async def command_generate(options: argparse.Namespace) -> int:
     valves = Valves(
         endpoint=options.endpoint or "",
         api_key=options.api_key or "",
+        account_key=os.environ.get("COMFY_ACCOUNT_KEY", ""),
+        paid_runs="always",
         max_count=64,
         max_steps=10_000,
         max_megapixels=64,
@@ -144,7 +147,7 @@ async def command_generate(options: argparse.Namespace) -> int:
     arguments = {name: getattr(options, name) for name in (*PLAIN_OPTIONS, "loras")}
     request = settings.request(options.prompt, **arguments)
     wanted = Format(picture_format, quality=95)
-    run_options = RunOptions(settings.catalogue, previews=False, format=wanted)
+    run_options = RunOptions(settings.catalogue, previews=False, format=wanted, credits=Credits(settings.purses))
     display = TerminalDisplay(sys.stderr)
     try:
         made = await make(request, settings.fleet, display, run_options)

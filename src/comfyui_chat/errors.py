@@ -16,6 +16,7 @@ that are raised.
     ├── LimitExceeded
     ├── NotPermitted
     ├── EndpointRefused
+    ├── CreditsRefused
     ├── UnknownWorkflow
     ├── UnknownJob
     ├── ServerError
@@ -108,6 +109,15 @@ class EndpointRefused(ComfyUIError):
     """The user's own ComfyUI address is not allowed or cannot be used."""
 
     code = "endpoint_refused"
+
+
+class CreditsRefused(ComfyUIError):
+    """It would cost credits, and nobody who may has said that they are spent on it."""
+
+    code = "credits_refused"
+    default_hint = "Ask the user, or name a workflow that costs nothing."
+    is_final = False  # whether no other server is tried: a person said no
+    task = ""  # what the workflow is for, so that a free one can be named
 
 
 class UnknownWorkflow(ComfyUIError):
@@ -243,6 +253,7 @@ class RunFailed(ComfyUIError):
     """The run was accepted and did not come to a good end."""
 
     code = "run_failed"
+    ran: frozenset[str] | None = None  # the ids of the nodes that began to run; None where that is not known
 
 
 class OutOfMemory(RunFailed):

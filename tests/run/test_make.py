@@ -41,11 +41,15 @@ async def test_the_websocket_is_open_before_the_prompt_is_posted(comfy: StandIn)
     assert paths.index("/ws") < paths.index("/prompt")
 
 
+# What is asked for once in a while, and remembered.
+LISTS = ("/object_info", "/view_meta", "/userdata", "/templates", "/workflow_templates")
+
+
 async def test_a_quick_run_costs_one_post_one_download_and_no_look_up() -> None:
     async with StandIn(step_seconds=0.0) as comfy:
         wish = tool.Request("x", size=tool.Argument("64x64", "size"), workflow=tool.Argument("checkpoint", "workflow"))
         await make(comfy, wish=wish, timing=tool.Timing(first=5.0))
-        paths = [r.path for r in comfy.requests if not r.path.startswith(("/object_info", "/view_meta", "/userdata"))]
+        paths = [request.path for request in comfy.requests if not request.path.startswith(LISTS)]
         await tool.close_servers()
     assert sorted(paths) == ["/prompt", "/view", "/ws"]
 

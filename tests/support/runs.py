@@ -129,15 +129,25 @@ async def make(
     timing: tool.Timing = QUICK,
     owner: tool.Owner | None = None,
     memory: tool.Memory | None = None,
+    spends: tool.Credits | None = None,
     **arguments: Any,
 ) -> tool.RunResult:
-    """What becomes of a wish on these servers. Without one it is a `small_wish` with these arguments."""
+    """What becomes of a wish on these servers. Without one it is a `small_wish` with these arguments. Unless it is said
+    what it `spends`, it may spend anything on Comfy Cloud, and nothing elsewhere."""
     assert wish is None or not arguments, "they belong in the wish"
+    places = tuple(endpoints(*servers))
+    anything = tool.Purse(tool.SpendingRule(tool.ALWAYS))
     return await tool.make(
         wish or small_wish(**arguments),
-        tool.Fleet(tuple(endpoints(*servers)), limits or tool.Limits(), owner or tool.Owner(), timing),
+        tool.Fleet(places, limits or tool.Limits(), owner or tool.Owner(), timing),
         watcher or Watcher(),
-        tool.RunOptions(catalogue or tool.Catalogue(), previews, wanted or tool.Format(), memory or tool.Memory()),
+        tool.RunOptions(
+            catalogue or tool.Catalogue(),
+            previews,
+            wanted or tool.Format(),
+            memory or tool.Memory(),
+            spends or tool.Credits({place: anything for place in places if place.cloud}),
+        ),
     )
 
 

@@ -226,3 +226,77 @@ def test_previews_need_both_switches() -> None:
 @pytest.mark.parametrize("valves", [tool.Valves(api_key="s3cret"), tool.UserValves(api_key="s3cret")])
 def test_what_is_printed_of_the_valves_holds_no_key(valves: tool.Valves | tool.UserValves) -> None:
     assert "s3cret" not in repr(valves) + str(valves)
+
+
+# --- whose credits are spent ---
+
+
+def purse(user: dict[str, Any] | None = None, *, own: str = "", role: str = "user", **valves: Any) -> Any:
+    """The purse of the first server."""
+    found = settings(user, own=own, role=role, **{"endpoint": "http://a:1", **valves})
+    return found.purses.get(found.endpoints[0])
+
+
+ACCOUNT = {"account_key": "an-account"}
+
+
+def test_without_a_key_of_an_account_nobody_pays() -> None:
+    assert purse() is None
+
+
+def test_by_default_users_may_not_spend_the_administrators_credits_and_administrators_are_asked() -> None:
+    found = purse(**ACCOUNT)
+    assert (found.key, found.is_own, found.rule.word) == ("an-account", False, "never")
+    assert purse(**ACCOUNT, role="admin").rule.word == "ask"
+
+
+def test_the_users_own_key_goes_before_the_administrators() -> None:
+    found = purse({"account_key": "mine"}, **ACCOUNT)
+    assert (found.key, found.is_own, found.rule) == ("mine", True, tool.SpendingRule("ask", 0.5))
+
+
+@pytest.mark.parametrize("word", ["ask", "up to the amount", "always"])
+def test_what_a_user_sets_loosens_nothing_of_the_administrators(word: str) -> None:
+    mine = {"paid_runs": word, "paid_run_dollars": 1e9, "paid_day_dollars": 0, "word": "always"}
+    found = purse(mine, **ACCOUNT, paid_run_dollars=0.2, paid_day_dollars=1)
+    assert (found.is_own, found.rule) == (False, tool.SpendingRule("never", 0.2, 1.0))
+
+
+def test_a_user_who_never_wants_to_spend_anything_does_not() -> None:
+    assert purse({"paid_runs": "never"}, **ACCOUNT, paid_runs="always").rule.word == "never"
+
+
+def test_the_administrators_key_goes_to_no_server_of_a_users_own() -> None:
+    found = settings({"endpoint": "http://mine:1"}, role="admin", endpoint="http://a:1", **ACCOUNT, paid_runs="always")
+    assert found.purses == {}
+
+
+def test_the_key_goes_to_no_address_that_nobody_set() -> None:
+    found = settings(own="http://127.0.0.1:8188", **ACCOUNT)
+    assert {endpoint.url: bool(found.purses.get(endpoint)) for endpoint in found.endpoints} == {
+        "http://127.0.0.1:8188": True,
+        "http://host.docker.internal:8188": False,
+    }
+
+
+def test_at_comfy_cloud_whoevers_key_the_server_has_pays() -> None:
+    cloud = "https://cloud.comfy.org"
+    found = purse({"account_key": "mine", "paid_runs": "always"}, endpoint=cloud, api_key="k")
+    assert (found.is_own, found.key, found.rule.word) == (False, "", "never")
+    own = {"endpoint": cloud, "api_key": "k", "paid_runs": "always"}
+    found = purse(own, allow_user_endpoints=True, paid_runs="never")
+    assert (found.is_own, found.rule.word) == (True, "always")
+
+
+@pytest.mark.parametrize(
+    ("stored", "dollars"),
+    [(5, 5), ("5", 5), ("$5", 5), ("5 USD", 5), ("0,50", 0.5), (0, 0), ("", 0), (None, 0), ("five", 0.01), (-3, 0.01)],
+)
+def test_a_limit_of_a_day_that_cannot_be_read_is_no_permission(stored: Any, dollars: float) -> None:
+    assert purse(**ACCOUNT, paid_day_dollars=stored).rule.day_dollars == dollars
+
+
+def test_a_key_that_cannot_be_one_is_refused_without_being_shown() -> None:
+    with pytest.raises(tool.BadArgument) as refused:
+        settings(account_key="a secret\nkey", endpoint="http://a:1")
+    assert "secret" not in refused.value.message

@@ -20,6 +20,7 @@ from dataclasses import replace
 
 from ..errors import BadArgument, ModelNotInstalled, UnknownWorkflow, WorkflowRefused
 from ..graph.facts import file_inputs, guess_task
+from ..graph.prices import price_of
 from ..names import find_name, names_with_words, quoted, shortened
 from ..server.client import ComfyUIServer
 from ..threads import FILES
@@ -249,18 +250,23 @@ async def _template_for_task(
 async def _saved_for_task(
     server: ComfyUIServer, request: Request, catalogue: Catalogue, task: str
 ) -> FittedWorkflow | None:
-    """The first workflow that somebody saved or pasted which does a task and can run here; None where none does."""
+    """The first workflow that somebody saved or pasted which does a task and can run here, one that costs nothing
+    before all that do; None where none does."""
     listing = await catalogue.entries(server)
     own = [entry for entry in listing.entries if entry.own and entry.task in ("", task)]
+    paid: FittedWorkflow | None = None
     for entry in own[:MOST_LOOKED_INTO]:
         try:
             fitted = await fit_saved(server, entry, None)
         except WorkflowRefused:
             continue
         does = entry.task or await FILES.run(guess_task, fitted.workflow.flow)
-        if does == task and not fitted.absent and _has_room(fitted, request):
+        if does != task or fitted.absent or not _has_room(fitted, request):
+            continue
+        if await FILES.run(price_of, fitted.workflow.graph, fitted.workflow.definitions) is None:
             return fitted
-    return None
+        paid = paid or fitted
+    return paid
 
 
 def _has_room(fitted: FittedWorkflow, request: Request) -> bool:

@@ -16,6 +16,7 @@ from ..graph.facts import FileInput, ModelFile, file_inputs, guess_task, missing
 from ..graph.mermaid import mermaid
 from ..graph.nodes import given_title
 from ..graph.paths import lists_users_files
+from ..graph.prices import MOST_PARTNERS_TOLD, price_of
 from ..graph.pruning import without_files
 from ..graph.remarks import FileSource
 from ..graph.search import Flow
@@ -23,6 +24,7 @@ from ..graph.workflow import Workflow
 from ..media.kinds import MAX_INPUT_FILES
 from ..names import find_name, quoted, shortened
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
+from ..server.endpoint import Endpoint
 from ..threads import FILES
 from ..values import is_number
 from .entries import Entry
@@ -74,12 +76,12 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
         "about": entry.description,
         "author's notes, quoted": await FILES.run(told_notes, workflow.remarks.notes),
         CANNOT_RUN: lacking,
-        "paid": PAID_NOTE if entry.template and entry.template.is_paid else "",
         "inputs": {},
         "other inputs": {},
         "files": await FILES.run(_file_lines, flow, files),
         "makes": _first([f'{kind} ("{title}")' for title, kind in outputs(flow)]),
         "models": await _model_lines(server, entry, workflow, taken),
+        "paid": await FILES.run(_price_line, server.endpoint, entry, workflow),
         "missing nodes": _first([node_with_package(name, workflow.remarks) for name in missing]),
     }
     answer |= await FILES.run(_inputs_within, workflow, files, MOST_DESCRIBED - characters_of(answer))
@@ -101,6 +103,16 @@ async def _lacking(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> t
     except WorkflowRefused as refused:
         return bare_reason(entry, refused), {}
     return (files_in_short(fitted.absent.values()) if fitted.absent else ""), fitted.files
+
+
+def _price_line(endpoint: Endpoint, entry: Entry, workflow: Workflow) -> str:
+    """What a run costs as the workflow is saved: "$0.7 a run, for "Kling" (KlingNode)"; "" for nothing."""
+    price = price_of(workflow.graph, workflow.definitions)
+    if endpoint.cloud:
+        return "amount unknown, as of all that runs on Comfy Cloud"
+    if price is None:
+        return PAID_NOTE if entry.template and entry.template.is_paid else ""
+    return f"{price.words} a run, for {', '.join(price.partners[:MOST_PARTNERS_TOLD])}"
 
 
 def _first(lines: Sequence[str]) -> list[str]:

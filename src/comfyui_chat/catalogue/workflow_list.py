@@ -22,6 +22,7 @@ from typing import Any
 
 from ..errors import ComfyUIError, ServerGone, ServerUnreachable
 from ..graph.facts import guess_task
+from ..graph.prices import Price, price_of
 from ..names import close_names, quoted, shortened
 from ..server.client import ComfyUIServer
 from ..tasks import gather
@@ -41,7 +42,7 @@ OTHER_TASKS = ("video_to_video", "image_to_3d", "text", "other")  # that no bund
 LEAST_REASON = 80  # characters of why one cannot run
 CANNOT_RUN = "cannot run"  # the key of the reason
 NOT_READ = "not read"  # the key that says that nobody looked whether it can run
-PAID = "paid"  # the key that says that it costs money
+PAID = "paid"  # the key of the price in words, of one that costs something
 
 WorkflowLine = dict[str, str]  # of a workflow, as `look_into` gives it
 
@@ -125,6 +126,7 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
     `ServerUnreachable` and `ServerGone`; any other error is the reason."""
     task, about = entry.task, entry.description
     problem = ""
+    price: Price | None = None
     try:
         if entry.bundled:
             await fit_entry(server, entry, None)
@@ -132,6 +134,7 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
             fitted = await fit_saved(server, entry, None)
             task = task or await FILES.run(guess_task, fitted.workflow.flow)
             about = about or _in_words(task, fitted.model)
+            price = await FILES.run(price_of, fitted.workflow.graph, fitted.workflow.definitions)
             if fitted.absent:
                 problem = files_in_short(fitted.absent.values())
     except (ServerUnreachable, ServerGone):
@@ -146,6 +149,8 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
     }
     if entry.tags:
         line["tags"] = entry.tags
+    if price:
+        line[PAID] = price.words
     if problem:
         line[CANNOT_RUN] = shortened(problem, 160)
     return line
@@ -174,7 +179,9 @@ def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> 
     everything = everything or asks_for_everything(search)
     words = search_words(search)
     found = _found(lines, search, words)
-    runnable = [line for line in found if can_run(line) and (words or everything or PAID not in line)]
+    runnable = [line for line in found if can_run(line)]
+    if not words and not everything:
+        runnable = [line for line in runnable if not _is_paid_template(line)]
     runnable.sort(key=lambda line: PAID in line)
     others = [line for line in found if not can_run(line)]
     if not words and not everything:
@@ -257,11 +264,16 @@ def _names(lines: Any) -> list[str]:
     return [line["name"] for line in lines]
 
 
+def _is_paid_template(line: WorkflowLine) -> bool:
+    """Whether a workflow came with the server and costs money: there are hundreds, and nobody here chose them."""
+    return PAID in line and line["source"] == TEMPLATE
+
+
 def tasks_told(lines: Sequence[WorkflowLine], most: int = MOST_TASK_NAMES) -> dict[str, Any]:
     """Which workflows can run for each task, so many at most, and for which tasks there is none."""
     tasks: dict[str, list[str]] = {}
-    for line in lines:
-        if can_run(line) and PAID not in line and line.get("task"):
+    for line in sorted(lines, key=lambda line: PAID in line):
+        if can_run(line) and not _is_paid_template(line) and line.get("task"):
             tasks.setdefault(line["task"], []).append(line["name"])
     known = dict.fromkeys(entry.task for entry in bundled_entries())
     order = [*known, *OTHER_TASKS, *tasks]

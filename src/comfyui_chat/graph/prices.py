@@ -17,7 +17,7 @@ whole graph unknown. Facts are those of ComfyUI 0.33.0 and its front end 1.49.6.
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..names import shortened
@@ -41,6 +41,7 @@ class Price:
     rough: bool = False  # whether the badges call it approximate
     rate: str = ""  # what a badge tells instead of an amount
     partners: tuple[str, ...] = ()  # the nodes that cost something, as messages name them
+    nodes: frozenset[str] = frozenset()  # their ids
     keeps_keys: bool = True  # whether the server keeps the key of an account to itself
 
     @property
@@ -66,6 +67,7 @@ def price_of_all(prices: Iterable[Price | None]) -> Price | None:
         rough=any(price.rough for price in paid),
         rate=next((price.rate for price in paid if price.rate), ""),
         partners=tuple(dict.fromkeys(name for price in paid for name in price.partners)),
+        nodes=frozenset[str]().union(*(price.nodes for price in paid)),
         keeps_keys=all(price.keeps_keys for price in paid),
     )
 
@@ -84,7 +86,7 @@ def price_of(graph: Graph, definitions: Definitions) -> Price | None:
         if node_id not in repeated and len(prices) < MOST_PRICED:
             price = _price_of_node(nodes, node_id, tag, definitions)
         title = node_title(graph, node_id)
-        prices.append(Price(price.least, price.most, price.rough, price.rate, (title,), tag.keeps_keys))
+        prices.append(replace(price, partners=(title,), nodes=frozenset({node_id}), keeps_keys=tag.keeps_keys))
     return price_of_all(prices)
 
 

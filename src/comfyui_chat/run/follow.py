@@ -48,6 +48,7 @@ from ..logs import log
 from ..names import duration
 from ..server.client import ComfyUIServer
 from ..server.connection import Subscription
+from ..server.endpoint import ACCOUNT_KEY
 from ..server.pool import Pool
 from ..server.posting import Accepted
 from ..server.protocol import (
@@ -97,11 +98,13 @@ async def follow(
     previews: bool = True,
     about: Mapping[str, Any] | None = None,
     posted: Callable[[], None] | None = None,
+    account_key: str = "",
 ) -> tuple[Job, tuple[str, ...]]:
     """Post a prompt and follow it to its end; returns the ended job, and notes on outputs that the server left out.
 
     `wait` is in seconds, `part` stands before every text ("2 of 4 · "), `about` is what the mark tells a later call of
-    the run, and `posted` is called once the server's queue shows the prompt.
+    the run, and `posted` is called once the server's queue shows the prompt. `account_key` is that of the Comfy account
+    which pays for partner nodes.
 
     Raises `ServerError`, `WorkflowRefused`, `RunFailed` and their kin, `LimitExceeded`, and `StillRunning` when the
     wait is over. When it is cancelled, or fails, the job is first withdrawn from the server; the error carries a note
@@ -111,8 +114,11 @@ async def follow(
     prompt_id = str(uuid.uuid4())
     at = round(time.time(), 6)  # as the mark tells it, so that all compare the same
     mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **about}
-    extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
+    extra_data: dict[str, Any] = {"preview_method": "auto" if previews else "none", MARK: mark}
+    if account_key:
+        extra_data[ACCOUNT_KEY] = account_key
     on_preview = listener.preview if previews else ignore_preview
+    job = Job.posted(prompt_id, graph)
     async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
         JOBS.attend(prompt_id)
         posting = asyncio.create_task(server.submit(prompt_id, graph, extra_data))
@@ -124,8 +130,14 @@ async def follow(
             JOBS.attend(accepted.prompt_id)
             prompt_id = accepted.prompt_id
             is_heard = subscription.connected
-            job = Job.posted(prompt_id, graph)
-            job = replace(job, complete=is_heard, away=not is_heard, taken=accepted.certain, seen=time.monotonic())
+            job = replace(
+                job,
+                prompt_id=prompt_id,
+                complete=is_heard,
+                away=not is_heard,
+                taken=accepted.certain,
+                seen=time.monotonic(),
+            )
             await fleet.admit(server.endpoint, prompt_id, at)
             if posted:
                 posted()
@@ -139,6 +151,8 @@ async def follow(
             JOBS.leave(prompt_id)
             if isinstance(error, ServerError) and posting.done():
                 error.untaken = _was_not_taken(error)
+            if isinstance(error, RunFailed):
+                error.ran = job.ran
             if _is_failure(error):
                 server.record.failed += 1
             if _shutting_down(error):

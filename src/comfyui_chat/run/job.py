@@ -98,6 +98,14 @@ class Job:
         return self.succeeded and bool(self.outputs or self.sent)
 
     @property
+    def ran(self) -> frozenset[str] | None:
+        """The nodes that began to run; None where a frame may have been missed that tells of others."""
+        if not self.complete:
+            return None
+        failed = self.failure.node_id if self.failure else ""
+        return frozenset((*self.nodes, self.current or "", failed)) - self.cached
+
+    @property
     def lost(self) -> bool:
         """Whether the job is lost: two look-ups in a row found it neither in the queue nor in the history."""
         return self.absent >= 2

@@ -29,6 +29,7 @@ from ..catalogue.lora_facts import lora_notes
 from ..catalogue.request import ChosenFile, FittedWorkflow, Request
 from ..errors import (
     ComfyUIError,
+    CreditsRefused,
     JobLost,
     ModelNotInstalled,
     ModelUnusable,
@@ -40,7 +41,9 @@ from ..errors import (
     UnknownWorkflow,
     WorkflowRefused,
 )
+from ..graph.facts import guess_task
 from ..graph.nodes import Graph
+from ..graph.prices import price_of_all
 from ..graph.pruning import saving_anew, with_files_named
 from ..media.delivery import Format
 from ..media.kinds import OutputFile
@@ -52,6 +55,7 @@ from ..server.pool import Pool, open_server
 from ..tasks import gather
 from ..threads import FILES
 from .collecting import PARALLEL_FILES, Allowance, Collected, collect, is_gone, later_note
+from .credits import CLOUD_PRICE, NO_CREDITS, Credits, Spending, spent_nothing
 from .fleet import Fleet
 from .follow import ProgressListener, follow
 from .inputs import freshen, place_files
@@ -77,6 +81,7 @@ class RunResult:
     running: str = ""  # the id of a job that outlived its wait after others had brought their files
     left_out: int = 0  # files that the runs made and that did not come; `notes` says why
     used: Mapping[str, Any] = field(default_factory=dict)  # what it was made with, as `used_values` tells it
+    cost: str = ""  # in words, of credits
 
     def close(self) -> None:
         """Let go of the files, when they are stored, or nobody wants them."""
@@ -113,6 +118,7 @@ class RunOptions:
     previews: bool = True  # whether the listener gets them
     format: Format = Format()  # in which the files are handed over
     memory: Memory = Memory()
+    credits: Credits = NO_CREDITS
 
 
 async def make(
@@ -147,6 +153,7 @@ class Assignment:
     fitted: FittedWorkflow
     prompts: BoundPrompts
     posted: Callable[[], None]  # to be called when the server's queue shows the first of them
+    account_key: str = field(default="", repr=False)  # for those that cost something
 
 
 class RunProgress:
@@ -171,11 +178,13 @@ class RunProgress:
         self.ran_again = False  # whether a lost job was posted once more
         self.failed: tuple[Assignment, ComfyUIError] | None = None  # why another round is needed
         self.unusable: set[tuple[Endpoint, ChosenFile]] = set()  # model files that could not be loaded
+        self.spending = Spending(options.credits)
 
     async def run_round(self) -> RunResult | None:
         """Run what is left of the call on the server that will be done soonest. None where that failed in a way that
         the next round may mend."""
         async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.spending.give_back_rest)
             try:
                 assigned = await stack.enter_async_context(self.assign())
             except ComfyUIError:
@@ -216,6 +225,8 @@ class RunProgress:
         if is_untaken and others:
             self.gone.add(server.endpoint)
             return True
+        if self.spending.paid:  # what it cost may be spent
+            return False
         if is_unfound:
             return self.post_elsewhere(server, bool(others))
         if is_lost and not self.ran_again:
@@ -301,6 +312,7 @@ class RunProgress:
             running=self.running,
             left_out=sum(collected.left_out for collected in self.collected),
             used=assigned.prompts.used,
+            cost=self.spending.words,
         )
 
     def close(self) -> None:
@@ -322,11 +334,13 @@ class RunProgress:
         if self.request.workflow:
             name = str(self.request.workflow.value)
         order = await self.fleet.in_order(name, self.gone)
+        order.sort(key=self.options.credits.last_resort)
         requests = [self.request]
         insisting = self.request.insisting()
         if len(order) > 1 and insisting != self.request:
             requests = [insisting, self.request]
         refusals: list[ComfyUIError] = []
+        too_dear: list[CreditsRefused] = []
         server_errors: list[ServerError] = []
         async with contextlib.AsyncExitStack() as stack:
             for request, endpoint in itertools.product(requests, order):
@@ -334,24 +348,30 @@ class RunProgress:
                 coming = stack.enter_context(contextlib.ExitStack())
                 coming.enter_context(server.record.expecting())
                 try:
-                    fitted, prompts = await self.bind(server, request)
+                    assignment = await self.bind(server, request, coming.close)
                 except (WorkflowRefused, UnknownWorkflow) as error:
                     refusals.append(error)
+                except CreditsRefused as error:
+                    if error.is_final:
+                        raise
+                    too_dear.append(error)
                 except ServerError as error:
                     server_errors.append(error)
                     if isinstance(error, (ServerUnreachable, ServerGone)):
                         server.record.rest(error.message, silent=True)
                 else:
-                    yield Assignment(server, fitted, prompts, coming.close)
+                    yield assignment
                     return
                 coming.close()
+        if too_dear:
+            raise too_dear[0]
         if refusals:
             raise refusals[0]
         raise self.fleet.none_answers(server_errors)
 
-    async def bind(self, server: ComfyUIServer, request: Request) -> tuple[FittedWorkflow, BoundPrompts]:
-        """The request bound for one server, with its files there. These are sent last: not before everything else
-        about the call is known to be right."""
+    async def bind(self, server: ComfyUIServer, request: Request, posted: Callable[[], None]) -> Assignment:
+        """The request bound for one server, with what it costs settled and its files there. These are sent last: not
+        before everything else about the call is known to be right."""
         fitted = await choose(server, request, self.options.catalogue)
         if any((server.endpoint, file) in self.unusable for file in fitted.chosen.values()):
             raise ModelNotInstalled("There is no other model that would do.")
@@ -364,10 +384,25 @@ class RunProgress:
         if prompts.loras:
             notes = await lora_notes(server, fitted, prompts.workflows[0], prompts.model, prompts.loras)
             prompts = replace(prompts, notes=(*prompts.notes, *notes))
+        account_key = await self.settle_cost(server.endpoint, fitted, prompts)
         if files:
             self.listener.status("uploading", "Sending the files to ComfyUI")
             prompts = await _with_uploads(server, prompts, files)
-        return fitted, prompts
+        return Assignment(server, fitted, prompts, posted, account_key)
+
+    async def settle_cost(self, endpoint: Endpoint, fitted: FittedWorkflow, prompts: BoundPrompts) -> str:
+        """Settle that the prompts which are left may cost what they do, and return the key of the account that pays.
+        Raises `CreditsRefused`."""
+
+        def say(text: str) -> None:
+            self.listener.status("asking", text)
+
+        left = prompts.prices[len(self.collected) :]
+        try:
+            return await self.spending.allow(endpoint, left, fitted.workflow.name, say)
+        except CreditsRefused as refused:
+            refused.task = fitted.task or await FILES.run(guess_task, fitted.workflow.flow)
+            raise
 
     # Running the prompts and fetching what they made.
 
@@ -424,23 +459,37 @@ class RunProgress:
         """Post the graph of one of the prompts and follow it to its end, as `follow` does."""
         prompts = assigned.prompts
         seed = None if prompts.seed is None else prompts.seed + index
-        return await follow(
-            assigned.server,
-            self.fleet,
-            graph,
-            self.listener,
-            wait=wait,
-            part=self.part(index),
-            previews=self.options.previews,
-            about={
-                "workflow": assigned.fitted.workflow.name,
-                "model": prompts.model,
-                "seed": seed,
-                "name": file_stem(self.request.called, seed),
-                "used": prompts.used,
-            },
-            posted=assigned.posted,
-        )
+        server = assigned.server
+        price = prompts.prices[index]
+        if server.endpoint.cloud:
+            price = price_of_all((CLOUD_PRICE, price))
+        amount = self.spending.posting(price)
+        try:
+            job, dropped = await follow(
+                server,
+                self.fleet,
+                graph,
+                self.listener,
+                wait=wait,
+                part=self.part(index),
+                previews=self.options.previews,
+                about={
+                    "workflow": assigned.fitted.workflow.name,
+                    "model": prompts.model,
+                    "seed": seed,
+                    "name": file_stem(self.request.called, seed),
+                    "used": prompts.used,
+                },
+                posted=assigned.posted,
+                account_key=assigned.account_key if price else "",
+            )
+        except ComfyUIError as error:
+            if spent_nothing(price, error):
+                await self.spending.not_spent(price, amount)
+            raise
+        if price and not server.endpoint.cloud and price.nodes <= job.cached:
+            await self.spending.not_spent(price, amount)
+        return job, dropped
 
     async def collect_made(self, assigned: Assignment, index: int, job: Job, graph: Graph) -> Collected:
         """Fetch what one of the prompts made, as `collect` does."""

@@ -32,6 +32,7 @@ from ..graph.input_names import PRESETS
 from ..graph.loras import LORA_LOADERS, Lora, read_loras, with_loras
 from ..graph.nodes import Target
 from ..graph.paths import check_paths, lists_users_files
+from ..graph.prices import Price, price_of
 from ..graph.prompts import as_sent
 from ..graph.workflow import Workflow
 from ..names import close_names, closest, find_name, names_with_words, quoted, shortened
@@ -56,6 +57,7 @@ class BoundPrompts:
     notes: tuple[str, ...]  # on what was changed or left out, for the model that called
     used: Mapping[str, Any] = field(default_factory=dict)  # what the first one is made with, as `used_values` tells it
     loras: tuple[str, ...] = ()  # the files that the call asked for
+    prices: tuple[Price | None, ...] = ()  # of each; None for one that costs nothing
 
 
 def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_seed: int, now: datetime) -> BoundPrompts:
@@ -105,7 +107,8 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     notes = (*request.notes, *choice.notes, *binding.notes)
     used = used_values(first, touched, paints_over=choice.picture is not None)
     files = tuple(lora.file for lora in loras)
-    return BoundPrompts(tuple(ready), first_seed, str(model), notes, used, files)
+    prices = tuple(price_of(one.graph, one.definitions) for one in ready)
+    return BoundPrompts(tuple(ready), first_seed, str(model), notes, used, files, prices)
 
 
 def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:

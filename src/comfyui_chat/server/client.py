@@ -55,7 +55,7 @@ from ..names import shortened
 from ..tasks import CLEAN_UP_SECONDS, T, gather
 from ..threads import FILES
 from .connection import Connection
-from .endpoint import Endpoint
+from .endpoint import ACCOUNT_KEY, Endpoint
 from .faults import no_answer, too_large
 from .http import STALL_SECONDS, HttpServer
 from .incoming import IncomingFile
@@ -353,6 +353,7 @@ class ComfyUIServer(HttpServer):
         Raises `WorkflowRefused` and its kin where ComfyUI refuses it, `ServerTooOld`, and `ServerUnreachable` where no
         connection could be made.
         """
+        self.note_key(extra_data.get(ACCOUNT_KEY, ""))
         body = {
             "prompt": graph,
             "prompt_id": prompt_id,

@@ -40,7 +40,7 @@ from .client import (
     ComfyUIServer,
 )
 from .connection import Connection
-from .endpoint import Endpoint
+from .endpoint import ACCOUNT_KEY, Endpoint
 from .faults import forbidden, sent_on
 from .http import REDIRECTS, STALL_SECONDS, read_retry_after
 from .incoming import IncomingFile
@@ -183,7 +183,7 @@ class ComfyCloud(ComfyUIServer):
         that is `refused`."""
         extra_data = dict(extra_data)
         if self.endpoint.auth.key:
-            extra_data["api_key_comfy_org"] = self.endpoint.auth.key
+            extra_data[ACCOUNT_KEY] = self.endpoint.auth.key
         body = {"prompt": graph, "client_id": self.connection.client_id, "extra_data": extra_data}
         try:
             answer = await self.call("POST", "/prompt", body=body, max_bytes=MOST_LIST_BYTES)

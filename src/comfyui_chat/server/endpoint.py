@@ -27,6 +27,7 @@ CLOUD_HOST = "cloud.comfy.org"
 ADDRESS_BEGINNING = re.compile(r"\s*(?:[a-zA-Z!+.-]{1,20}://)?[\w.-]{1,60}")
 # An address in the line of a console: "To see the GUI go to: http://127.0.0.1:8188".
 IN_LINE = re.compile(r"[A-Za-z][^/@]{0,100}\s(https?://[^\s@]+)")
+ACCOUNT_KEY = "api_key_comfy_org"  # in the `extra_data` of a prompt: the key of the Comfy account that pays for it
 CLOUD_PREFIX = "cloud+"  # before the address of anything else that speaks as Comfy Cloud does
 
 
@@ -42,6 +43,7 @@ class Endpoint:
     # Where a person has set the address, and where the key belongs, as a sentence calls them.
     setting: str = field(default='the valve "ComfyUI address"', compare=False)
     key_setting: str = field(default='the valve "ComfyUI API key"', compare=False)
+    unset: bool = field(default=False, compare=False)  # a usual address that nobody has set: it gets no key
 
     @classmethod
     def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = "") -> "Endpoint":

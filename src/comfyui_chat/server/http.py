@@ -20,6 +20,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from ..bounded import BoundedDict
 from ..bounds import FIRST_PIECE_BYTES, KB, MB, MOST_FRAME_BYTES, MOST_JSON_BYTES, MOST_SHORT_ANSWER_BYTES
 from ..errors import AccessRefused, ServerBusy, ServerUnreachable, TookTooLong, UnexpectedAnswer
 from ..json_pieces import JsonText, read_json_text
@@ -35,6 +36,7 @@ from .protocol import Answer
 
 STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
 HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
+REMEMBERED_KEYS = 20  # of Comfy accounts, the newest, which are hidden in what a server says
 # The HTTP statuses that send a client elsewhere.
 REDIRECTS = (301, 302, 303, 307, 308)
 # Those by which a proxy says that it got no answer from what is behind it; from 520 on they are Cloudflare's.
@@ -63,6 +65,7 @@ class HttpServer:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
+        self._account_keys = BoundedDict[str, bool](REMEMBERED_KEYS)  # that may have come with prompts
         self._session: aiohttp.ClientSession | None = None
         self._login: LoginForm | None = None
         if endpoint.auth.login:
@@ -128,11 +131,12 @@ class HttpServer:
         return dict(self.endpoint.auth.query)
 
     def hide_key(self, data: bytes) -> bytes:
-        """What the server sent, without what lets a caller in, where it repeats that."""
+        """What the server sent, without what lets a caller in and the keys of Comfy accounts, where it repeats them."""
         auth = self.endpoint.auth
+        secrets = [*self._account_keys]
         if self._login:
-            return auth.hide(data, self._login.secrets)
-        return auth.hide(data) if auth else data
+            secrets += self._login.secrets
+        return auth.hide(data, secrets) if auth or secrets else data
 
     async def _admitted(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What `ask` returns, after the login where the server has a form for that; once more after another login where
@@ -275,6 +279,11 @@ class HttpServer:
         if len(data) > MOST_JSON_BYTES:
             return bytes(data)
         return self.hide_key(bytes(data))
+
+    def note_key(self, key: str) -> None:
+        """Note the key of a Comfy account that came, or may have come, with a prompt, to hide it from now on."""
+        self._account_keys.pop(key, None)
+        self._account_keys[key] = True
 
     async def get(
         self, path: str, seconds: float = ANSWER_SECONDS, max_bytes: int = MOST_SHORT_ANSWER_BYTES

@@ -138,10 +138,9 @@ class Chat:
         answer: dict[str, Any] = self._hiding.of(brief(result))
         return answer
 
-    def hide(self, endpoints: Sequence[Endpoint]) -> None:
-        """Tell nobody but administrators where these servers are, from now on."""
-        if not self.is_admin:
-            self._hiding = Hiding(tuple(endpoints))
+    def hide(self, endpoints: Sequence[Endpoint], secrets: Sequence[str] = ()) -> None:
+        """Tell nobody but administrators where these servers are, and nobody these secrets, from now on."""
+        self._hiding = Hiding(() if self.is_admin else tuple(endpoints), tuple(secrets))
 
     async def _begin(self) -> Display:
         """Begin to show the run. Previews only go where they can be taken away again."""

@@ -119,6 +119,7 @@ def report(
         **made.used,
         "size": ", ".join(sizes) or made.used.get("size"),
         **_length_told(made.used, times),
+        "cost": made.cost,
         "took": duration(made.seconds) if made.seconds >= 0.5 else "",
         "adjusted": [*made.notes, *_other_length(made.used, times)],
         "text": [beginning(text, LONGEST_NODE_TEXT) for text in made.texts[:MOST_NODE_TEXTS]],

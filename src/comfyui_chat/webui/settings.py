@@ -33,6 +33,7 @@ from ..media.delivery import Format
 from ..media.pictures import InputFile
 from ..names import quoted, shortened
 from ..prompt_tags import read_tags
+from ..run.credits import ASK, NEVER, Purse, SpendingRule
 from ..run.fleet import Fleet, Limits, Timing
 from ..run.owner import Owner
 from ..server.endpoint import Endpoint
@@ -63,6 +64,8 @@ class Settings:
     unload_ollama: bool = False
     free_seconds: float | None = None  # after a run, until ComfyUI's memory is freed; None for never
     others: tuple[Endpoint, ...] = ()  # the administrator's other servers, while the user names one
+    purses: Mapping[Endpoint, Purse] = field(default_factory=dict)  # whose credits are spent on each server
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # keys that nobody is told
 
     @property
     def fleet(self) -> Fleet:
@@ -218,7 +221,45 @@ def resolve(
         unload_ollama=valves.unload_ollama and not has_own_server,
         free_seconds=None if has_own_server else _free_seconds(valves),
         others=tuple(others),
+        purses=_purses(endpoints, valves, mine, is_admin),
+        secrets=tuple(key for key in (_account_key(valves), _account_key(mine)) if key),
     )
+
+
+def _account_key(valves: Valves | UserValves) -> str:
+    """The key of a Comfy account in these valves. Raises `BadArgument` for what is none."""
+    key = valves.account_key.strip()
+    if re.search(r"[^\x21-\x7e]", key):
+        title = type(valves).model_fields["account_key"].title
+        raise BadArgument(f'The valve "{title}" contains a space, a line break or the like.', "Enter it again.")
+    return key
+
+
+def _purses(endpoints: Sequence[Endpoint], valves: Valves, mine: UserValves, is_admin: bool) -> dict[Endpoint, Purse]:
+    """Whose credits are spent on each server, if anybody's.
+
+    At Comfy Cloud it is whoever's key the server has. On any other server the user's own key of a Comfy account goes
+    before the administrator's, which is sent to the servers that an administrator has set, and neither to guesses nor
+    to a user's own.
+    """
+    has_own_server = bool(mine.endpoint.strip())
+    own = Purse(SpendingRule(mine.paid_runs, clamp(mine.paid_run_dollars, 0.01, 1000)), is_own=True)
+    word: str = valves.paid_runs
+    if is_admin and word == NEVER:
+        word = ASK
+    day_dollars = clamp(valves.paid_day_dollars, 0.01, 10_000) if valves.paid_day_dollars else 0.0
+    common = Purse(SpendingRule(word, clamp(valves.paid_run_dollars, 0.01, 1000), day_dollars))
+    if mine.paid_runs == NEVER:
+        common = own
+    purses: dict[Endpoint, Purse] = {}
+    for endpoint in endpoints:
+        if endpoint.cloud:
+            purses[endpoint] = own if has_own_server else common
+        elif key := _account_key(mine):
+            purses[endpoint] = replace(own, key=key)
+        elif (key := _account_key(valves)) and not has_own_server and not endpoint.unset:
+            purses[endpoint] = replace(common, key=key)
+    return purses
 
 
 def _user_valves(stored: Any) -> UserValves:
@@ -321,7 +362,7 @@ def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]
     )
     endpoints = [Endpoint.parse(url, valves.api_key, name) for url, name in configured if url.strip()]
     known = {endpoint.url for endpoint in endpoints}
-    endpoints += [Endpoint(url) for url in USUAL_ADDRESSES if url not in known]
+    endpoints += [Endpoint(url, unset=True) for url in USUAL_ADDRESSES if url not in known]
     return [replace(endpoint, guessed=True) for endpoint in dict.fromkeys(endpoints)]
 
 

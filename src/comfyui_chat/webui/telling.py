@@ -9,7 +9,7 @@ import asyncio
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from ..bounds import MOST_TOLD_CHARACTERS
 from ..errors import ComfyUIError, InternalError
 from ..logs import log
 from ..run.follow import GOES_ON
+from ..server.auth import Auth
 from ..server.endpoint import CLOUD_HOST, Endpoint
 
 
@@ -95,13 +96,17 @@ class _Room:
 
 @dataclass(frozen=True)
 class Hiding:
-    """Puts the names of servers in the place of their addresses."""
+    """Puts the names of servers in the place of their addresses, and leaves secrets out."""
 
     endpoints: tuple[Endpoint, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def of(self, value: Any) -> Any:
-        """A text, or all texts in a value of JSON, without these servers' addresses."""
+        """A text, or all texts in a value of JSON, without these servers' addresses and the secrets."""
         if isinstance(value, str):
+            if self.secrets:
+                data = value.encode(errors="surrogatepass")
+                value = Auth().hide(data, self.secrets).decode(errors="surrogatepass")
             for endpoint in self.endpoints:
                 value = hide_address(value, endpoint)
         elif isinstance(value, dict):

@@ -24,15 +24,17 @@ from ..catalogue.entries import Catalogue
 from ..catalogue.listings import describe_workflow, one_list
 from ..catalogue.model_list import list_models, told_models
 from ..catalogue.request import Request
-from ..catalogue.workflow_list import list_workflows, tasks_note, told_workflows
-from ..errors import BadArgument, ComfyUIError, UnknownWorkflow
+from ..catalogue.workflow_list import PAID, list_workflows, tasks_note, told_workflows
+from ..errors import BadArgument, ComfyUIError, CreditsRefused, UnknownWorkflow
 from ..names import file_stem
 from ..run.fleet import everywhere
 from ..run.make import Memory, RunOptions, make
 from ..server.client import ComfyUIServer
+from ..server.pool import Pool
 from ..threads import FILES, WORKS_FOR
 from ..values import Argument, as_yes, words_of
 from .arguments import named_values, pictures_among, with_earlier_seed
+from .asking import credits_of
 from .chat import Chat
 from .display import Display
 from .given_pictures import given_pictures
@@ -70,6 +72,7 @@ class Tools:
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
+        __event_call__: Any = None,
         __metadata__: dict[str, Any] | None = None,
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
@@ -106,7 +109,9 @@ class Tools:
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             request = settings.request(prompt, **await with_earlier_seed(chat, arguments))
-            return await _run(chat, display, settings, request, await settings.including(chat, workflow))
+            return await _run(
+                chat, display, settings, request, await settings.including(chat, workflow), __event_call__
+            )
 
         return await _make(chat, self.valves, work)
 
@@ -124,6 +129,7 @@ class Tools:
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
+        __event_call__: Any = None,
         __metadata__: dict[str, Any] | None = None,
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
@@ -157,7 +163,9 @@ class Tools:
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             given = await given_pictures(chat, images, mask)
             request = settings.edit(prompt, given.files, given.mask, **await with_earlier_seed(chat, arguments))
-            return await _run(chat, display, settings, request, await settings.including(chat, workflow))
+            return await _run(
+                chat, display, settings, request, await settings.including(chat, workflow), __event_call__
+            )
 
         return await _make(chat, self.valves, work)
 
@@ -170,6 +178,7 @@ class Tools:
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
+        __event_call__: Any = None,
         __metadata__: dict[str, Any] | None = None,
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
@@ -193,7 +202,7 @@ class Tools:
                     f"{len(files)} pictures are meant, and one is enlarged at a time.", "Call once for each."
                 )
             request = settings.enlarge(files[0], scale=scale, size=size, model=model)
-            return await _run(chat, display, settings, request, settings.catalogue)
+            return await _run(chat, display, settings, request, settings.catalogue, __event_call__)
 
         return await _make(chat, self.valves, work)
 
@@ -206,6 +215,7 @@ class Tools:
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
+        __event_call__: Any = None,
         __metadata__: dict[str, Any] | None = None,
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
@@ -229,7 +239,9 @@ class Tools:
             request = settings.order(workflow, named, files, await chat.offers(), prompt)
             if request.offers:
                 request = replace(request, sent_pictures=await chat.sent_offers())
-            return await _run(chat, display, settings, request, await settings.including(chat, workflow))
+            return await _run(
+                chat, display, settings, request, await settings.including(chat, workflow), __event_call__
+            )
 
         return await _make(chat, self.valves, work)
 
@@ -377,13 +389,22 @@ async def _answer(
 
     async def with_settings(display: Display) -> tuple[dict[str, Any], str]:
         settings = await settle(valves, chat.user, chat)
-        chat.hide(settings.fleet.known)
+        chat.hide(settings.fleet.known, settings.secrets)
+        for endpoint in settings.fleet.known:
+            for key in settings.secrets:
+                Pool.here().server(endpoint).note_key(key)
         try:
             return await work(settings, display)
         except UnknownWorkflow as error:
             instead = await _instead_of(settings, error.name) if error.name else ""
             if instead:
                 error.hint = f"{error.hint.removeprefix(error.default_hint)} {instead}".strip()
+            raise
+        except CreditsRefused as error:
+            free = replace(settings, endpoints=tuple(one for one in settings.endpoints if not one.cloud))
+            instead = await _instead_of(free, error.task, costs=False) if free.endpoints and error.task else ""
+            if instead:
+                error.hint = f"{error.hint} What costs nothing: {instead}"
             raise
 
     WORKS_FOR.set(str(chat.user.get("id") or ""))
@@ -405,14 +426,16 @@ async def _make(
     return await _answer(chat, valves, when_admitted)
 
 
-async def _instead_of(settings: Settings, name: str) -> str:
-    """What would do instead of a workflow that does not exist; "" where no server tells."""
+async def _instead_of(settings: Settings, name: str, costs: bool = True) -> str:
+    """What would do instead of a workflow that does not exist, or instead of one that costs something; "" where no
+    server tells. Without `costs` only what is free is named."""
     catalogue = settings.catalogue
     try:
         answers, _ = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, name))
     except ComfyUIError:
         return ""
-    return tasks_note(one_list(answers)["workflows"], name)
+    lines = one_list(answers)["workflows"]
+    return tasks_note([line for line in lines if costs or PAID not in line], name)
 
 
 def _left_out(silent: Sequence[str]) -> dict[str, Any]:
@@ -421,11 +444,17 @@ def _left_out(silent: Sequence[str]) -> dict[str, Any]:
 
 
 async def _run(
-    chat: Chat, display: Display, settings: Settings, request: Request, catalogue: Catalogue
+    chat: Chat, display: Display, settings: Settings, request: Request, catalogue: Catalogue, event_call: Any
 ) -> tuple[dict[str, Any], str]:
     """A request made, stored as files of the user, and reported."""
     memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)
-    options = RunOptions(catalogue, settings.previews and display.previews, settings.format, memory)
+    options = RunOptions(
+        catalogue,
+        settings.previews and display.previews,
+        settings.format,
+        memory,
+        credits_of(chat, settings, event_call),
+    )
     made = await make(request, settings.fleet, display, options)
     with contextlib.closing(made):
         stem = file_stem(request.called or made.workflow, made.seed)

@@ -13,6 +13,7 @@ What may hold a key or a password is left out of what is printed of valves.
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, get_args, get_origin
 
@@ -94,6 +95,9 @@ FORMAT_VALVE = "What pictures are kept as; animations, videos and all else stay 
 WORKFLOWS_VALVE = (
     "JSON of one workflow, as ComfyUI saves or exports it, or of several: an object of name and workflow, or a list."
 )
+
+
+PaidRuns = Literal["never", "ask", "up to the amount", "always"]  # the words of run/credits
 
 
 class Valves(Tolerant):
@@ -189,6 +193,40 @@ class Valves(Tolerant):
         title="Seconds until a server is given up",
         description="5 to 3600, without a connection to it; its job is run on another one then, if there is one.",
     )
+    account_key: str = Field(
+        default="",
+        title="Key of a Comfy account",
+        description="Pays for partner nodes (Veo, Kling, GPT Image …) on the administrator's own servers. Sent to "
+        "these with prompts that have such nodes. A user's own key goes before it.",
+        repr=False,
+        json_schema_extra=SECRET,  # type: ignore[arg-type]
+    )
+    paid_runs: PaidRuns = Field(
+        default="never",
+        title="Runs that cost credits",
+        description="Whether users may spend the administrator's credits: on partner nodes, and on anything at Comfy "
+        'Cloud. "ask" asks them in the chat each time, and asks administrators where it is "never".',
+    )
+    paid_run_dollars: float = Field(
+        default=0.5,
+        title="Most US dollars of a call",
+        description='0.01 to 1000, without asking, for "up to the amount". What has no known price is refused then.',
+    )
+    paid_day_dollars: float = Field(
+        default=0.0,
+        title="Most US dollars of a user in a day",
+        description="0.01 to 10000 of the administrator's credits, in days of UTC; 0 for any amount. With a limit, "
+        "what has no known price is refused, so all of Comfy Cloud.",
+    )
+
+    @field_validator("paid_run_dollars", "paid_day_dollars", mode="before")
+    @classmethod
+    def _read_dollars(cls, value: Any) -> Any:
+        """An amount as people write it: "$5", "5 USD". What is none allows nothing worth mentioning, and not any."""
+        text = str(value or 0).replace(",", ".")
+        found = re.search(r"-?\d+(?:\.\d+)?", text)
+        return found[0] if found else 0.01
+
     unload_ollama: bool = Field(
         default=False,
         title="Unload Ollama's models before a run",
@@ -243,6 +281,23 @@ class UserValves(Tolerant):
     )
     strip_metadata: bool = Field(
         default=False, title="Remove metadata", description="Take workflow, prompt and seed out of every file."
+    )
+    account_key: str = Field(
+        default="",
+        title="Key of your Comfy account",
+        description="Pays for partner nodes (Veo, Kling, GPT Image …) in your runs, instead of the administrator's.",
+        repr=False,
+        json_schema_extra=SECRET,  # type: ignore[arg-type]
+    )
+    paid_runs: PaidRuns = Field(
+        default="ask",
+        title="Runs that cost credits",
+        description='Whether your own credits may be spent. "never" counts for the administrator\'s, too.',
+    )
+    paid_run_dollars: float = Field(
+        default=0.5,
+        title="Most US dollars of a call",
+        description='0.01 to 1000, of your own credits without asking, for "up to the amount".',
     )
     show_to_model: bool = Field(
         default=False,

@@ -42,6 +42,61 @@ VIDEO_COMBINE: dict[str, Any] = {
     "output_node": True,
 }
 
+
+def partner(expression: str | None, **widgets: list[Any]) -> dict[str, Any]:
+    """A partner node that makes a picture, as ComfyUI 0.33.0 describes those of its own: with a price badge, or with
+    none where there is no expression. It reads all widgets but the prompt."""
+    takes: dict[str, list[Any]] = {"prompt": ["STRING", {"default": "", "multiline": True}], **widgets}
+    badge = None
+    if expression is not None:
+        depends = {"widgets": [{"name": name, "type": spec[0]} for name, spec in widgets.items()]}
+        badge = {
+            "engine": "jsonata",
+            "depends_on": {**depends, "inputs": [], "input_groups": []},
+            "expr": expression,
+        }
+    hidden = {name: [name.upper()] for name in ("auth_token_comfy_org", "api_key_comfy_org", "unique_id")}
+    return {
+        "input": {"required": takes, "optional": {"image": ["IMAGE", {}]}, "hidden": hidden},
+        "input_order": {"required": list(takes), "optional": ["image"], "hidden": list(hidden)},
+        "is_input_list": False,
+        "output": ["IMAGE"],
+        "output_is_list": [False],
+        "output_name": ["IMAGE"],
+        "name": "",
+        "display_name": "",
+        "description": "",
+        "python_module": "comfy_api_nodes.nodes_tests",
+        "category": "partner/image",
+        "output_node": False,
+        "deprecated": False,
+        "experimental": False,
+        "api_node": True,
+        "price_badge": badge,
+    }
+
+
+_QUALITY = ["COMBO", {"options": ["Low", "High"], "default": "Low"}]
+_COUNT = ["INT", {"default": 1, "min": 1, "max": 10}]
+_SEED = ["INT", {"default": 0, "min": 0, "max": 2147483647, "control_after_generate": True}]
+
+PARTNER_NODES = {
+    # $0.04 a picture, or $0.3 in high quality
+    "PartnerImage": partner(
+        '($each := widgets.quality = "high" ? 0.3 : 0.04; {"type":"usd","usd": $each * widgets.n})',
+        quality=_QUALITY,
+        n=_COUNT,
+        seed=_SEED,
+    ),
+    "PartnerFixed": partner('{"type":"usd","usd":0.04}', seed=_SEED),
+    "PartnerPerSecond": partner('{"type":"usd","usd":0.05,"format":{"suffix":"/second"}}', seed=_SEED),
+    "PartnerSilent": partner(None, seed=_SEED),
+}
+# As 0.3.64 describes one, which knows of no prices.
+OLD_PARTNER_NODES = {
+    "PartnerImage": {name: value for name, value in PARTNER_NODES["PartnerImage"].items() if name != "price_badge"}
+}
+
 CUSTOM_NODES = {"VHS_VideoCombine": VIDEO_COMBINE}
 
 

@@ -453,6 +453,11 @@ async def vae_decode(run: Run, samples: Latent) -> Outputs:
 # --- images and masks -------------------------------------------------------------------------------------------------
 
 
+@node("PartnerImage", "PartnerFixed", "PartnerPerSecond", "PartnerSilent")
+def partner_image(run: Run, seed: int) -> Outputs:
+    return ((Image.new("RGB", (64, 64), (seed % 256, 90, 120)),),)
+
+
 @node("EmptyImage")
 def empty_image(run: Run, width: int, height: int, batch_size: int, color: int) -> Outputs:
     rgb = (color >> 16 & 255, color >> 8 & 255, color & 255)

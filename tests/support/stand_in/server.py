@@ -20,7 +20,7 @@ from PIL import Image
 
 from tests.support.ports import kept_port, listen_at
 
-from .engine import Engine, new_id, now_ms
+from .engine import SECRETS, Engine, new_id, now_ms
 from .files import File, Files, Place
 from .gates import Gate
 from .misbehaviour import Misbehaviour
@@ -311,8 +311,9 @@ class StandIn:
         extra = body.get("extra_data", {})
         if "client_id" in body:
             extra = {**extra, "client_id": body["client_id"]}
-        if self.facts.jobs:
-            extra = {**extra, "create_time": now_ms()}
+        if self.facts.jobs:  # it keeps keys to itself
+            kept = {name: value for name, value in extra.items() if name not in SECRETS}
+            extra = {**kept, "create_time": now_ms()}
         return extra
 
     # --- middlewares, outermost first ---
