@@ -8,6 +8,7 @@
 | `recorded/`, `conversion/`, `media/` | what real servers said, what ComfyUI's front end makes of workflows, files |
 | `graphs`, `odd_graphs` | small graphs and where their parameters are; graphs that Hypothesis makes up |
 | `pictures`, `samples` | small pictures, written and read; files of every kind |
+| `gallery`, `templates` | a server with templates; a command that tries those of a real one |
 | `runs`, `chats`, `command_line` | the tool at work: on servers, in chats of Open WebUI, as a command |
 | `contract` | the methods and the errors that the tool promises |
 | `watching`, `serving` | those who watch a run, and patience; small HTTP servers |

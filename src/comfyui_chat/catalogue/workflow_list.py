@@ -311,7 +311,7 @@ def _line_told(line: WorkflowLine, length: int, with_task: bool) -> Any:
     told = {"name": line["name"]}
     if with_task:
         told["task"] = line.get("task", "")
-    if CANNOT_RUN not in line:
+    if CANNOT_RUN not in line and length:
         told["about"] = shortened(line.get("about", ""), length)
     if line["source"] != "bundled":
         told["source"] = line["source"]
