@@ -16261,7 +16261,12 @@ def absent_named(absent: Iterable[AbsentFile]) -> str:
 
 def files_in_short(absent: Iterable[AbsentFile]) -> str:
     """The same in a list of workflows: "lacks vae/ae.safetensors and 2 more"."""
-    return "lacks " + _first_of([*dict.fromkeys(file.path for file in absent)], 2, ", ")
+    return paths_in_short(file.path for file in absent)
+
+
+def paths_in_short(paths: Iterable[str]) -> str:
+    """The same for the files of these paths."""
+    return "lacks " + _first_of([*dict.fromkeys(paths)], 2, ", ")
 
 
 def _first_of(said: Sequence[str], most: int, between: str) -> str:
@@ -17051,6 +17056,11 @@ async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool =
         raise type(refused)(message, refused.hint) from None
 
 
+def bare_reason(entry: Entry, error: ComfyUIError) -> str:
+    """Why a workflow cannot be used, without its name."""
+    return error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix("cannot be used. ")
+
+
 async def _read_page(server: ComfyUIServer, name: str, raw: Graph, to_describe: bool) -> Workflow:
     """`read_entry` for a file of ComfyUI's editor."""
     live = await FILES.run(live_nodes, raw)
@@ -17467,8 +17477,8 @@ class ModelPlace:
 
     class_type: str
     widget: str
-    folder: str
     file: str
+    path: str  # as a message names it
 
 
 @dataclass(frozen=True)
@@ -17478,6 +17488,7 @@ class Needs:
     read_at: float  # of `time.monotonic`
     refusal: str = ""  # why it cannot be used at all
     task: str = ""
+    model: str = ""
     class_types: frozenset[str] = frozenset()
     files: tuple[ModelPlace, ...] = ()
 
@@ -17505,7 +17516,7 @@ async def fit_template(server: ComfyUIServer, entry: Entry) -> FittedWorkflow:
     except (ServerUnreachable, ServerGone):
         raise
     except ComfyUIError as error:
-        remembered[entry.name] = Needs(time.monotonic(), refusal=error.message)
+        remembered[entry.name] = Needs(time.monotonic(), refusal=bare_reason(entry, error))
         raise
     remembered[entry.name] = await FILES.run(_needs_of, fitted)
     return fitted
@@ -17516,13 +17527,14 @@ def _needs_of(fitted: FittedWorkflow) -> Needs:
     workflow = fitted.workflow
     graph = workflow.graph
     needed = workflow.flow.needed()
-    places = [
-        ModelPlace(graph[file.target.node_id]["class_type"], file.target.input, file.folder, file.file)
-        for file in model_files(graph, workflow.definitions)
-        if file.target.node_id in needed and file.installed is not None
-    ]
+    places: dict[ModelPlace, None] = {}
+    for file in model_files(graph, workflow.definitions):
+        if file.target.node_id in needed and file.installed is not None:
+            path = file_path(file, workflow.remarks.source(file.file, file.folder))
+            class_type = graph[file.target.node_id]["class_type"]
+            places[ModelPlace(class_type, file.target.input, file.file, path)] = None
     classes = frozenset(node["class_type"] for node in graph.values())
-    return Needs(time.monotonic(), "", guess_task(workflow.flow), classes, tuple(dict.fromkeys(places)))
+    return Needs(time.monotonic(), "", guess_task(workflow.flow), fitted.model, classes, tuple(places))
 
 
 async def read_templates(server: ComfyUIServer, entries: Sequence[Entry]) -> None:
@@ -17565,9 +17577,9 @@ def _lack(needs: Needs, definitions: Definitions) -> str:
     """What is missing: nodes, or model files."""
     nodes = sorted(needs.class_types - definitions.keys())
     if nodes:
-        return f"needs nodes that this ComfyUI does not have: {quoted(shortened(name) for name in nodes[:3])}"
-    files = [f"{place.folder}/{place.file}".lstrip("/") for place in _files_absent(needs, definitions)]
-    return f"needs {'; '.join(files[:3])}" if files else ""
+        return nodes_missing(nodes, {}).message
+    absent = _files_absent(needs, definitions)
+    return paths_in_short(place.path for place in absent) if absent else ""
 
 
 async def outlooks(server: ComfyUIServer, entries: Sequence[Entry]) -> dict[str, int]:
@@ -17659,7 +17671,7 @@ async def running(server: ComfyUIServer, entries: Iterable[Entry]) -> list[Entry
 async def why_none_runs(server: ComfyUIServer, entries: Sequence[Entry]) -> str:
     """What the first of these templates lack, and which would cost money, in a few words."""
     lacks = await lacking(server, read_before(server))
-    said = [f'"{entry.name}" {lacks[entry.name]}.' for entry in entries if lacks.get(entry.name)][:2]
+    said = [f'"{entry.name}": {lacks[entry.name].rstrip(".")}.' for entry in entries if lacks.get(entry.name)][:2]
     paid = [entry.name for entry in entries if entry.template and entry.template.is_paid]
     if paid:
         said.append(f"For money, with credits of a Comfy account, these do it: {quoted(paid[:3])}.")
@@ -18138,6 +18150,7 @@ async def _template_lines(server: ComfyUIServer, entries: Sequence[Entry], searc
         name = line["name"]
         if entry.name in known:
             line["task"] = known[entry.name].task or line["task"]
+            line["about"] = line["about"] or _in_words(line["task"], known[entry.name].model)
             if lacks[name]:
                 line[CANNOT_RUN] = shortened(lacks[name], 160)
         elif PAID in line:
@@ -18210,11 +18223,6 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
     if problem:
         line[CANNOT_RUN] = shortened(problem, 160)
     return line
-
-
-def bare_reason(entry: Entry, error: ComfyUIError) -> str:
-    """Why a workflow cannot run, without its name."""
-    return error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix("cannot be used. ")
 
 
 def _in_words(task: str, model: str) -> str:

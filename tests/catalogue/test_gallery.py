@@ -123,12 +123,12 @@ async def test_what_costs_money_says_so_and_comes_last(studio: StandIn) -> None:
 
 async def test_what_a_template_lacks_is_said_of_one_that_was_read_and_guessed_of_others(studio: StandIn) -> None:
     (line,) = (await listed(studio, search="tiny_absent"))["workflows"]
-    assert line["cannot run"] == "needs checkpoints/tiny9.safetensors"
+    assert line["cannot run"] == "lacks checkpoints/tiny9.safetensors"
     async with tool.open_server(tool.Endpoint(studio.url)) as server:
         lines = (await tool.list_workflows(server, tool.Catalogue()))["workflows"]
     guessed = {line["name"]: line.get("cannot run") for line in lines}
     assert guessed["image_wondrous"] == "seems to lack the models: Wondrous (20.8 GB)"
-    assert guessed["tiny_absent"] == "needs checkpoints/tiny9.safetensors"
+    assert guessed["tiny_absent"] == "lacks checkpoints/tiny9.safetensors"
     assert guessed["tiny_portrait"] is None
 
 
@@ -260,7 +260,7 @@ async def test_what_costs_money_is_chosen_by_nobody_but_who_names_it(studio: Sta
     studio.template_files["3d_hunyuan_image_to_model"] = mesh_graph("gone.safetensors")
     with pytest.raises(tool.ModelNotInstalled, match="Nothing that can run here does the task image_to_3d") as error:
         await chosen(studio, order("image_to_3d", None, still()))
-    assert '"3d_hunyuan_image_to_model" needs gone.safetensors.' in error.value.hint
+    assert '"3d_hunyuan_image_to_model": lacks gone.safetensors.' in error.value.hint
     assert '"api_mesh_image_to_model"' in error.value.hint
     fitted = await chosen(studio, order("api_mesh_image_to_model", None, still()))
     assert fitted.workflow.name == "api_mesh_image_to_model"

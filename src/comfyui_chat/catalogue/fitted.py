@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..errors import ModelNotInstalled, NodeNotInstalled, WorkflowRefused
+from ..errors import ComfyUIError, ModelNotInstalled, NodeNotInstalled, WorkflowRefused
 from ..graph.definitions import Definitions, NodeDefinition
 from ..graph.editor import class_types, live_nodes, read_ui, strange_types, with_stand_ins
 from ..graph.facts import missing_nodes, model_files
@@ -353,6 +353,11 @@ async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool =
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
         raise type(refused)(message, refused.hint) from None
+
+
+def bare_reason(entry: Entry, error: ComfyUIError) -> str:
+    """Why a workflow cannot be used, without its name."""
+    return error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix("cannot be used. ")
 
 
 async def _read_page(server: ComfyUIServer, name: str, raw: Graph, to_describe: bool) -> Workflow:

@@ -21,12 +21,13 @@ from ..bounds import MOST_COMPARED_CHARACTERS, MOST_TEMPLATES
 from ..errors import ComfyUIError, ServerGone, ServerUnreachable
 from ..graph.definitions import Definitions
 from ..graph.facts import guess_task, model_files
-from ..names import MODEL_FILE, find_name, first_names, name_words, names_with_words, quoted, shortened
+from ..names import MODEL_FILE, find_name, first_names, name_words, names_with_words, quoted
 from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
 from ..tasks import gather
 from ..threads import FILES
 from .entries import Entry
-from .fitted import fit_saved
+from .fitted import bare_reason, fit_saved
+from .missing import file_path, nodes_missing, paths_in_short
 from .model_list import installed_files
 from .request import FittedWorkflow
 
@@ -41,8 +42,8 @@ class ModelPlace:
 
     class_type: str
     widget: str
-    folder: str
     file: str
+    path: str  # as a message names it
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Needs:
     read_at: float  # of `time.monotonic`
     refusal: str = ""  # why it cannot be used at all
     task: str = ""
+    model: str = ""
     class_types: frozenset[str] = frozenset()
     files: tuple[ModelPlace, ...] = ()
 
@@ -79,7 +81,7 @@ async def fit_template(server: ComfyUIServer, entry: Entry) -> FittedWorkflow:
     except (ServerUnreachable, ServerGone):
         raise
     except ComfyUIError as error:
-        remembered[entry.name] = Needs(time.monotonic(), refusal=error.message)
+        remembered[entry.name] = Needs(time.monotonic(), refusal=bare_reason(entry, error))
         raise
     remembered[entry.name] = await FILES.run(_needs_of, fitted)
     return fitted
@@ -90,13 +92,14 @@ def _needs_of(fitted: FittedWorkflow) -> Needs:
     workflow = fitted.workflow
     graph = workflow.graph
     needed = workflow.flow.needed()
-    places = [
-        ModelPlace(graph[file.target.node_id]["class_type"], file.target.input, file.folder, file.file)
-        for file in model_files(graph, workflow.definitions)
-        if file.target.node_id in needed and file.installed is not None
-    ]
+    places: dict[ModelPlace, None] = {}
+    for file in model_files(graph, workflow.definitions):
+        if file.target.node_id in needed and file.installed is not None:
+            path = file_path(file, workflow.remarks.source(file.file, file.folder))
+            class_type = graph[file.target.node_id]["class_type"]
+            places[ModelPlace(class_type, file.target.input, file.file, path)] = None
     classes = frozenset(node["class_type"] for node in graph.values())
-    return Needs(time.monotonic(), "", guess_task(workflow.flow), classes, tuple(dict.fromkeys(places)))
+    return Needs(time.monotonic(), "", guess_task(workflow.flow), fitted.model, classes, tuple(places))
 
 
 async def read_templates(server: ComfyUIServer, entries: Sequence[Entry]) -> None:
@@ -139,9 +142,9 @@ def _lack(needs: Needs, definitions: Definitions) -> str:
     """What is missing: nodes, or model files."""
     nodes = sorted(needs.class_types - definitions.keys())
     if nodes:
-        return f"needs nodes that this ComfyUI does not have: {quoted(shortened(name) for name in nodes[:3])}"
-    files = [f"{place.folder}/{place.file}".lstrip("/") for place in _files_absent(needs, definitions)]
-    return f"needs {'; '.join(files[:3])}" if files else ""
+        return nodes_missing(nodes, {}).message
+    absent = _files_absent(needs, definitions)
+    return paths_in_short(place.path for place in absent) if absent else ""
 
 
 async def outlooks(server: ComfyUIServer, entries: Sequence[Entry]) -> dict[str, int]:
@@ -233,7 +236,7 @@ async def running(server: ComfyUIServer, entries: Iterable[Entry]) -> list[Entry
 async def why_none_runs(server: ComfyUIServer, entries: Sequence[Entry]) -> str:
     """What the first of these templates lack, and which would cost money, in a few words."""
     lacks = await lacking(server, read_before(server))
-    said = [f'"{entry.name}" {lacks[entry.name]}.' for entry in entries if lacks.get(entry.name)][:2]
+    said = [f'"{entry.name}": {lacks[entry.name].rstrip(".")}.' for entry in entries if lacks.get(entry.name)][:2]
     paid = [entry.name for entry in entries if entry.template and entry.template.is_paid]
     if paid:
         said.append(f"For money, with credits of a Comfy account, these do it: {quoted(paid[:3])}.")

@@ -28,10 +28,10 @@ from ..server.endpoint import Endpoint
 from ..threads import FILES
 from ..values import is_number
 from .entries import Entry
-from .fitted import fit_entry, fit_workflow, read_entry
+from .fitted import bare_reason, fit_entry, fit_workflow, read_entry
 from .missing import file_path, files_in_short, node_with_package, told_notes, told_source
 from .secret_inputs import holds_secret
-from .workflow_list import CANNOT_RUN, WorkflowLine, bare_reason, can_run, characters_of
+from .workflow_list import CANNOT_RUN, WorkflowLine, can_run, characters_of
 
 MAX_NAMES = 60  # lines of what a workflow makes, or of nodes that are missing
 PAID_NOTE = "it calls a service that costs credits of a Comfy account"

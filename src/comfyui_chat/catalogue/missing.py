@@ -89,7 +89,12 @@ def absent_named(absent: Iterable[AbsentFile]) -> str:
 
 def files_in_short(absent: Iterable[AbsentFile]) -> str:
     """The same in a list of workflows: "lacks vae/ae.safetensors and 2 more"."""
-    return "lacks " + _first_of([*dict.fromkeys(file.path for file in absent)], 2, ", ")
+    return paths_in_short(file.path for file in absent)
+
+
+def paths_in_short(paths: Iterable[str]) -> str:
+    """The same for the files of these paths."""
+    return "lacks " + _first_of([*dict.fromkeys(paths)], 2, ", ")
 
 
 def _first_of(said: Sequence[str], most: int, between: str) -> str:

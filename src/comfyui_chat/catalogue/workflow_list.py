@@ -28,7 +28,7 @@ from ..server.client import ComfyUIServer
 from ..tasks import gather
 from ..threads import FILES
 from .entries import TEMPLATE, Catalogue, Entry, bundled_entries
-from .fitted import fit_entry, fit_saved
+from .fitted import bare_reason, fit_entry, fit_saved
 from .gallery import SEEMS_TO_LACK, lacking, outlooks, read_before, read_templates, worth_reading
 from .missing import files_in_short
 from .task_words import asks_for_everything, has_word, is_task_word, means, search_words, tasks_near
@@ -82,6 +82,7 @@ async def _template_lines(server: ComfyUIServer, entries: Sequence[Entry], searc
         name = line["name"]
         if entry.name in known:
             line["task"] = known[entry.name].task or line["task"]
+            line["about"] = line["about"] or _in_words(line["task"], known[entry.name].model)
             if lacks[name]:
                 line[CANNOT_RUN] = shortened(lacks[name], 160)
         elif PAID in line:
@@ -154,11 +155,6 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
     if problem:
         line[CANNOT_RUN] = shortened(problem, 160)
     return line
-
-
-def bare_reason(entry: Entry, error: ComfyUIError) -> str:
-    """Why a workflow cannot run, without its name."""
-    return error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix("cannot be used. ")
 
 
 def _in_words(task: str, model: str) -> str:
