@@ -14436,19 +14436,18 @@ def _of_group(group: Mapping[str, Any]) -> Iterator[Template]:
 
 def read_examples(text: JsonText) -> list[Template]:
     """The examples of custom nodes, by package and name."""
-    found: dict[str, Template] = {}
+    found: list[Template] = []
     for package in text.each_key():
-        names = list_of(text.value())
+        names = [name for name in list_of(text.value()) if isinstance(name, str)]
         if not is_file_name(package):
             continue
-        for name in names[:MOST_TEMPLATES]:
-            if not is_file_name(name):
-                continue
-            path = f"/api{EXAMPLES}/{quote(package, safe='')}/{quote(name, safe='')}.json"
-            found[f"{package}/{name}"] = Template(f"{package}/{name}", path, tags=("Example",))
+        folder = f"/api{EXAMPLES}/{quote(package, safe='')}"
+        for name in filter(is_file_name, dict.fromkeys(names)):
+            path = f"{folder}/{quote(name, safe='')}.json"
+            found.append(Template(f"{package}/{name}", path, tags=("Example",)))
         if len(found) > MOST_TEMPLATES:
             break
-    return sorted(found.values(), key=lambda template: template.name.lower())[:MOST_TEMPLATES]
+    return sorted(found, key=lambda template: template.name.lower())[:MOST_TEMPLATES]
 
 
 def is_file_name(name: Any) -> bool:
@@ -14461,8 +14460,9 @@ def is_file_name(name: Any) -> bool:
 def printable(value: Any, length: int) -> str:
     """A stranger's text on one line, without characters that nobody sees."""
     beginning = text_of(value)[: 4 * length]
-    seen = "".join(character if character.isprintable() else " " for character in beginning)
-    return shortened(seen, length)
+    if not beginning.isprintable():
+        beginning = "".join(character if character.isprintable() else " " for character in beginning)
+    return shortened(beginning, length)
 
 
 def _labels(value: Any) -> tuple[str, ...]:
@@ -15682,7 +15682,7 @@ def means(word: str, text: str, task: str) -> bool:
     if has_word(text, word):
         return True
     same, tasks = _group_of(word)
-    return task in tasks or not same.isdisjoint(re.split(r"[\W_]+", text))
+    return task in tasks or (bool(same) and not same.isdisjoint(re.split(r"[\W_]+", text)))
 
 
 # What ComfyUI's gallery calls the tasks of its templates. Tags are looked for in this order: those that say most come
@@ -16110,16 +16110,22 @@ class Catalogue:
         raise UnknownWorkflow(message, " ".join(listing.problems), name)
 
 
-def _all_entries(given: Iterable[Entry], paths: Iterable[str], templates: Iterable[Template]) -> tuple[Entry, ...]:
+def _all_entries(given: Iterable[Entry], paths: Iterable[str], templates: tuple[Template, ...]) -> tuple[Entry, ...]:
     """Those given, those saved on the server at these paths, those that came with it, and the bundled ones. Blocks."""
     saved = [Entry(without_json(path), "server", path=path) for path in paths]
-    return _with_different_names([*given, *saved, *map(template_entry, templates), *bundled_entries()])
+    return _with_different_names([*given, *saved, *template_entries(templates), *bundled_entries()])
+
+
+@functools.lru_cache(maxsize=4)
+def template_entries(templates: tuple[Template, ...]) -> tuple[Entry, ...]:
+    """The entries of a server's templates. Cached, since every call looks through all of them. Blocks."""
+    return tuple(map(template_entry, templates))
 
 
 def template_entry(template: Template) -> Entry:
     """The entry of a template: what its list tells of it, as far as that goes."""
     about = ": ".join(text for text in (template.title, template.description) if text)
-    tags = " ".join([*template.tags, *template.models])
+    tags = shortened(" ".join([*template.tags, *template.models]), 300)
     task = task_of_tags(template.tags, template.takes)
     return Entry(template.name, TEMPLATE, task=task, description=about, tags=tags, template=template)
 
@@ -17467,6 +17473,7 @@ def _first_models(models: Mapping[str, list[str]], most: int) -> dict[str, Any]:
 
 
 MOST_TEMPLATES_READ = 24  # in one call
+MOST_LABELS_COMPARED = 500  # names that people call models, with the names of files; the gallery of 506 has 217
 READ_SECONDS = 3600.0  # that what was read of a template is believed
 SEEMS_TO_RUN, NOBODY_KNOWS, SEEMS_TO_LACK = range(3)  # how it looks before it is read, the best first
 
@@ -17557,39 +17564,42 @@ async def lacking(server: ComfyUIServer, known: Mapping[str, Needs]) -> dict[str
     """What this server lacks for the templates that were read, by their names; "" for nothing. What seems to be missing
     is asked for again, since files are added all the time."""
     definitions = await server.define_all({name for needs in known.values() for name in needs.class_types})
-    doubtful = {place.class_type for needs in known.values() for place in _files_absent(needs, definitions)}
-    definitions = await server.define_anew(definitions, doubtful, DOUBT_SECONDS)
-    return {name: needs.refusal or _lack(needs, definitions) for name, needs in known.items()}
+    absent = await FILES.run(_files_absent, known.values(), definitions)
+    if absent:
+        definitions = await server.define_anew(definitions, {place.class_type for place in absent}, DOUBT_SECONDS)
+        absent = await FILES.run(_files_absent, known.values(), definitions)
+    return {name: needs.refusal or _lack(needs, definitions, absent) for name, needs in known.items()}
 
 
-def _files_absent(needs: Needs, definitions: Definitions) -> list[ModelPlace]:
-    """The model files that the lists of their loaders do not hold."""
+def _files_absent(known: Iterable[Needs], definitions: Definitions) -> frozenset[ModelPlace]:
+    """The model files that the lists of their loaders do not hold. Blocks."""
+    places = {place for needs in known for place in needs.files}
     absent: list[ModelPlace] = []
-    for place in needs.files:
+    for place in sorted(places, key=lambda place: (place.class_type, place.widget)):  # each list is looked at once
         definition = definitions.get(place.class_type)
         spec = definition.inputs.get(place.widget) if definition else None
         if spec is not None and find_name(place.file, spec.names) is None:
             absent.append(place)
-    return absent
+    return frozenset(absent)
 
 
-def _lack(needs: Needs, definitions: Definitions) -> str:
+def _lack(needs: Needs, definitions: Definitions, absent: frozenset[ModelPlace]) -> str:
     """What is missing: nodes, or model files."""
     nodes = sorted(needs.class_types - definitions.keys())
     if nodes:
         return nodes_missing(nodes, {}).message
-    absent = _files_absent(needs, definitions)
-    return paths_in_short(place.path for place in absent) if absent else ""
+    paths = [place.path for place in needs.files if place in absent]
+    return paths_in_short(paths) if paths else ""
 
 
 async def outlooks(server: ComfyUIServer, entries: Sequence[Entry]) -> dict[str, int]:
     """How it looks for each of these templates before it is read, by its name: `SEEMS_TO_RUN`, `NOBODY_KNOWS` or
     `SEEMS_TO_LACK`."""
     files = await installed_files(server)
-    labels = frozenset(label for entry in entries if entry.template for label in entry.template.models)
+    labels = {label: None for entry in entries if entry.template for label in entry.template.models}
     there: frozenset[str] = frozenset()
     if files is not None:
-        there = await FILES.run(_labels_of_files, labels, tuple(files))
+        there = await FILES.run(_labels_of_files, frozenset([*labels][:MOST_LABELS_COMPARED]), tuple(files))
     return {entry.name: _outlook(entry, None if files is None else there) for entry in entries}
 
 
@@ -17606,14 +17616,15 @@ def _outlook(entry: Entry, there: frozenset[str] | None) -> int:
 def _labels_of_files(labels: frozenset[str], files: tuple[str, ...]) -> frozenset[str]:
     """Those of the names that people call models which stand in the name of a file: "Z-Image-Turbo" in
     "z_image_turbo_bf16.safetensors". Cached, since files are many and seldom change. Blocks."""
-    plain = {
-        re.sub(r"[\W_]+", "", MODEL_FILE.sub("", name).casefold())
-        for name in first_names(files, MOST_COMPARED_CHARACTERS)
-    }
+    some = first_names(files, MOST_COMPARED_CHARACTERS)
+    plain = {re.sub(r"[\W_]+", "", MODEL_FILE.sub("", name).casefold()) for name in some}
+    every = "\n".join(plain)
     found: list[str] = []
     for label in labels:
-        words = name_words(label)
-        if words and any(all(word in name for word in words) for name in plain):
+        words = sorted(set(name_words(label)), key=len, reverse=True)
+        if not words or any(word not in every for word in words):
+            continue
+        if any(all(word in name for word in words) for name in plain):
             found.append(label)
     return frozenset(found)
 

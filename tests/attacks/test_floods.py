@@ -155,6 +155,34 @@ async def finds_saved_workflows(home: House, server: HostileServer) -> Any:
     return await home.call("list_workflows", search="zebra", valves=valves(server, server_workflows=True))
 
 
+def with_templates(server: HostileServer, count: int) -> None:
+    """The server has so many templates, each with as many words about it as are read, and many models."""
+    words = [f"{'model ' * 8}{number}" for number in range(20)]
+    templates = [
+        {
+            "name": f"t{n}",
+            "title": "t" * 200,
+            "description": "zebra " * 90,
+            "tags": words,
+            "models": [*words, f"model {n}"],
+        }
+        for n in range(count)
+    ]
+    server.answers |= {"/templates/": {"nodes": []}, "/templates/index.json": [{"templates": templates}]}
+    server.answers |= {"/workflow_templates": {f"p{n}": ["a"] * 100 for n in range(5000)}}
+    server.answers |= {"/models": ["loras"], "/models/loras": names(6000, 60)}
+
+
+async def lists_templates(home: House, server: HostileServer) -> Any:
+    with_templates(server, 1200)
+    return await home.call("list_workflows", search="zebra lions 3d", valves=valves(server, server_workflows=True))
+
+
+async def names_a_template(home: House, server: HostileServer) -> Any:
+    with_templates(server, 1200)
+    return await home.call("run_workflow", workflow="model zebra lion", valves=valves(server, server_workflows=True))
+
+
 async def lists_choices(home: House, server: HostileServer) -> Any:
     server.inputs["choice"] = [names(70_000, 60), {}]
     graph = {"1": {"class_type": "Maker", "inputs": {"text": "a fox", "choice": "model_000000.safetensors"}}}
@@ -170,6 +198,8 @@ LISTS: dict[str, tuple[Attack, str]] = {
     "checkpoints, described": (describes_a_bundled_workflow, '"done"'),
     "saved workflows": (lists_saved_workflows, "no workflow has that name"),
     "saved workflows, searched": (finds_saved_workflows, '"done"'),
+    "templates": (lists_templates, '"done"'),
+    "templates, named": (names_a_template, "no workflow has that name"),
     "choices": (lists_choices, "is not on offer"),
 }
 

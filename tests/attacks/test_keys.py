@@ -175,6 +175,9 @@ ECHOES: dict[str, dict[str, Any]] = {
     },
     "listing models": {"/models": echoing(200, lambda sent: [sent])},
     "listing workflows": {"/userdata": echoing(200, lambda sent: [{"path": f"{sent}.json"}])},
+    "listing templates": {
+        "/templates": echoing(200, lambda sent: [{"templates": [{"name": sent[:99], "title": sent, "tags": [sent]}]}])
+    },
     "defining nodes": {
         "/object_info": echoing(
             200,

@@ -197,6 +197,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "it answers with something else": {"": [1, 2]},
     "it answers in another shape": {"/object_info": {"Maker": 1}, "/queue": {"queue_running": [1]}, "/models": 5},
     "it does not list what is saved": {"/userdata": status(500)},
+    "it does not list its templates": {"/templates": status(500)},
 }
 
 

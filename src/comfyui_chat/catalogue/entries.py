@@ -327,16 +327,22 @@ class Catalogue:
         raise UnknownWorkflow(message, " ".join(listing.problems), name)
 
 
-def _all_entries(given: Iterable[Entry], paths: Iterable[str], templates: Iterable[Template]) -> tuple[Entry, ...]:
+def _all_entries(given: Iterable[Entry], paths: Iterable[str], templates: tuple[Template, ...]) -> tuple[Entry, ...]:
     """Those given, those saved on the server at these paths, those that came with it, and the bundled ones. Blocks."""
     saved = [Entry(without_json(path), "server", path=path) for path in paths]
-    return _with_different_names([*given, *saved, *map(template_entry, templates), *bundled_entries()])
+    return _with_different_names([*given, *saved, *template_entries(templates), *bundled_entries()])
+
+
+@functools.lru_cache(maxsize=4)
+def template_entries(templates: tuple[Template, ...]) -> tuple[Entry, ...]:
+    """The entries of a server's templates. Cached, since every call looks through all of them. Blocks."""
+    return tuple(map(template_entry, templates))
 
 
 def template_entry(template: Template) -> Entry:
     """The entry of a template: what its list tells of it, as far as that goes."""
     about = ": ".join(text for text in (template.title, template.description) if text)
-    tags = " ".join([*template.tags, *template.models])
+    tags = shortened(" ".join([*template.tags, *template.models]), 300)
     task = task_of_tags(template.tags, template.takes)
     return Entry(template.name, TEMPLATE, task=task, description=about, tags=tags, template=template)
 

@@ -32,6 +32,7 @@ from .model_list import installed_files
 from .request import FittedWorkflow
 
 MOST_TEMPLATES_READ = 24  # in one call
+MOST_LABELS_COMPARED = 500  # names that people call models, with the names of files; the gallery of 506 has 217
 READ_SECONDS = 3600.0  # that what was read of a template is believed
 SEEMS_TO_RUN, NOBODY_KNOWS, SEEMS_TO_LACK = range(3)  # how it looks before it is read, the best first
 
@@ -122,39 +123,42 @@ async def lacking(server: ComfyUIServer, known: Mapping[str, Needs]) -> dict[str
     """What this server lacks for the templates that were read, by their names; "" for nothing. What seems to be missing
     is asked for again, since files are added all the time."""
     definitions = await server.define_all({name for needs in known.values() for name in needs.class_types})
-    doubtful = {place.class_type for needs in known.values() for place in _files_absent(needs, definitions)}
-    definitions = await server.define_anew(definitions, doubtful, DOUBT_SECONDS)
-    return {name: needs.refusal or _lack(needs, definitions) for name, needs in known.items()}
+    absent = await FILES.run(_files_absent, known.values(), definitions)
+    if absent:
+        definitions = await server.define_anew(definitions, {place.class_type for place in absent}, DOUBT_SECONDS)
+        absent = await FILES.run(_files_absent, known.values(), definitions)
+    return {name: needs.refusal or _lack(needs, definitions, absent) for name, needs in known.items()}
 
 
-def _files_absent(needs: Needs, definitions: Definitions) -> list[ModelPlace]:
-    """The model files that the lists of their loaders do not hold."""
+def _files_absent(known: Iterable[Needs], definitions: Definitions) -> frozenset[ModelPlace]:
+    """The model files that the lists of their loaders do not hold. Blocks."""
+    places = {place for needs in known for place in needs.files}
     absent: list[ModelPlace] = []
-    for place in needs.files:
+    for place in sorted(places, key=lambda place: (place.class_type, place.widget)):  # each list is looked at once
         definition = definitions.get(place.class_type)
         spec = definition.inputs.get(place.widget) if definition else None
         if spec is not None and find_name(place.file, spec.names) is None:
             absent.append(place)
-    return absent
+    return frozenset(absent)
 
 
-def _lack(needs: Needs, definitions: Definitions) -> str:
+def _lack(needs: Needs, definitions: Definitions, absent: frozenset[ModelPlace]) -> str:
     """What is missing: nodes, or model files."""
     nodes = sorted(needs.class_types - definitions.keys())
     if nodes:
         return nodes_missing(nodes, {}).message
-    absent = _files_absent(needs, definitions)
-    return paths_in_short(place.path for place in absent) if absent else ""
+    paths = [place.path for place in needs.files if place in absent]
+    return paths_in_short(paths) if paths else ""
 
 
 async def outlooks(server: ComfyUIServer, entries: Sequence[Entry]) -> dict[str, int]:
     """How it looks for each of these templates before it is read, by its name: `SEEMS_TO_RUN`, `NOBODY_KNOWS` or
     `SEEMS_TO_LACK`."""
     files = await installed_files(server)
-    labels = frozenset(label for entry in entries if entry.template for label in entry.template.models)
+    labels = {label: None for entry in entries if entry.template for label in entry.template.models}
     there: frozenset[str] = frozenset()
     if files is not None:
-        there = await FILES.run(_labels_of_files, labels, tuple(files))
+        there = await FILES.run(_labels_of_files, frozenset([*labels][:MOST_LABELS_COMPARED]), tuple(files))
     return {entry.name: _outlook(entry, None if files is None else there) for entry in entries}
 
 
@@ -171,14 +175,15 @@ def _outlook(entry: Entry, there: frozenset[str] | None) -> int:
 def _labels_of_files(labels: frozenset[str], files: tuple[str, ...]) -> frozenset[str]:
     """Those of the names that people call models which stand in the name of a file: "Z-Image-Turbo" in
     "z_image_turbo_bf16.safetensors". Cached, since files are many and seldom change. Blocks."""
-    plain = {
-        re.sub(r"[\W_]+", "", MODEL_FILE.sub("", name).casefold())
-        for name in first_names(files, MOST_COMPARED_CHARACTERS)
-    }
+    some = first_names(files, MOST_COMPARED_CHARACTERS)
+    plain = {re.sub(r"[\W_]+", "", MODEL_FILE.sub("", name).casefold()) for name in some}
+    every = "\n".join(plain)
     found: list[str] = []
     for label in labels:
-        words = name_words(label)
-        if words and any(all(word in name for word in words) for name in plain):
+        words = sorted(set(name_words(label)), key=len, reverse=True)
+        if not words or any(word not in every for word in words):
+            continue
+        if any(all(word in name for word in words) for name in plain):
             found.append(label)
     return frozenset(found)
 

@@ -101,7 +101,7 @@ def means(word: str, text: str, task: str) -> bool:
     if has_word(text, word):
         return True
     same, tasks = _group_of(word)
-    return task in tasks or not same.isdisjoint(re.split(r"[\W_]+", text))
+    return task in tasks or (bool(same) and not same.isdisjoint(re.split(r"[\W_]+", text)))
 
 
 # What ComfyUI's gallery calls the tasks of its templates. Tags are looked for in this order: those that say most come

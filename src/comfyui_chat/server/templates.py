@@ -149,19 +149,18 @@ def _of_group(group: Mapping[str, Any]) -> Iterator[Template]:
 
 def read_examples(text: JsonText) -> list[Template]:
     """The examples of custom nodes, by package and name."""
-    found: dict[str, Template] = {}
+    found: list[Template] = []
     for package in text.each_key():
-        names = list_of(text.value())
+        names = [name for name in list_of(text.value()) if isinstance(name, str)]
         if not is_file_name(package):
             continue
-        for name in names[:MOST_TEMPLATES]:
-            if not is_file_name(name):
-                continue
-            path = f"/api{EXAMPLES}/{quote(package, safe='')}/{quote(name, safe='')}.json"
-            found[f"{package}/{name}"] = Template(f"{package}/{name}", path, tags=("Example",))
+        folder = f"/api{EXAMPLES}/{quote(package, safe='')}"
+        for name in filter(is_file_name, dict.fromkeys(names)):
+            path = f"{folder}/{quote(name, safe='')}.json"
+            found.append(Template(f"{package}/{name}", path, tags=("Example",)))
         if len(found) > MOST_TEMPLATES:
             break
-    return sorted(found.values(), key=lambda template: template.name.lower())[:MOST_TEMPLATES]
+    return sorted(found, key=lambda template: template.name.lower())[:MOST_TEMPLATES]
 
 
 def is_file_name(name: Any) -> bool:
@@ -174,8 +173,9 @@ def is_file_name(name: Any) -> bool:
 def printable(value: Any, length: int) -> str:
     """A stranger's text on one line, without characters that nobody sees."""
     beginning = text_of(value)[: 4 * length]
-    seen = "".join(character if character.isprintable() else " " for character in beginning)
-    return shortened(seen, length)
+    if not beginning.isprintable():
+        beginning = "".join(character if character.isprintable() else " " for character in beginning)
+    return shortened(beginning, length)
 
 
 def _labels(value: Any) -> tuple[str, ...]:
