@@ -14317,6 +14317,8 @@ def read_retry_after(text: str | None) -> float | None:
 
 INDEX, EXAMPLES = "/templates/index.json", "/workflow_templates"
 INDEX_SECONDS = 600.0  # that a list is believed: it changes when ComfyUI or a package is updated
+FAULT_SECONDS = 60.0  # that nobody asks again for a list that could not be had
+LIST_SECONDS = 20.0  # for one list
 MOST_TEMPLATE_NAME, MOST_TEMPLATE_TITLE, MOST_TEMPLATE_TEXT, MOST_LABEL = 150, 120, 400, 60  # characters
 MOST_LABELS = 20  # tags of one template, models, files that it takes
 LARGEST_GIGABYTES = 10_000  # a larger number is one of bytes
@@ -14342,7 +14344,7 @@ class Template:
 class TemplateHost(Protocol):
     """What is needed of the server; `ComfyUIServer` has it."""
 
-    async def call(self, method: str, path: str, *, max_bytes: int) -> Answer:
+    async def call(self, method: str, path: str, *, seconds: float = ..., max_bytes: int) -> Answer:
         """One HTTP exchange."""
 
     async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
@@ -14360,31 +14362,41 @@ class Templates:
     exist: bool = True  # False for a service that has no such routes
     bytes_kept: int = 0  # how much the server sent of what is remembered, about
     _known: tuple[Template, ...] = ()
-    _asked: float | None = field(default=None)  # of `time.monotonic`
+    _fault: ServerError | None = None  # why they could not be listed the last time
+    _asked: float | None = None  # of `time.monotonic`
 
-    async def all(self, believe: float = INDEX_SECONDS) -> tuple[Template, ...]:
+    async def all(self) -> tuple[Template, ...]:
         """Official ones, the most used first, then the examples of custom nodes. Raises as `call` does, and
-        `UnexpectedAnswer`."""
+        `UnexpectedAnswer`; such a server is not asked again for `FAULT_SECONDS`, since nothing else needs its lists."""
+        believe = FAULT_SECONDS if self._fault else INDEX_SECONDS
         if self.exist and (self._asked is None or time.monotonic() - self._asked >= believe):
             await self.host.together("templates", self._ask)
+        if self._fault:
+            raise self._fault.with_traceback(None)
         return self._known
 
     def forget(self) -> None:
         """Forget what can be asked for again."""
         self._known = ()
+        self._fault = None
         self._asked = None
         self.bytes_kept = 0
 
     async def _ask(self) -> None:
-        official, index_bytes = await self._list(INDEX, read_index)
-        examples, example_bytes = await self._list(EXAMPLES, read_examples)
-        by_name = {template.name: template for template in reversed([*official, *examples][:MOST_TEMPLATES])}
-        self._known = tuple(reversed(by_name.values()))
+        self.forget()
+        try:
+            official, index_bytes = await self._list(INDEX, read_index)
+            examples, example_bytes = await self._list(EXAMPLES, read_examples)
+        except ServerError as fault:
+            self._fault = fault
+        else:
+            by_name = {template.name: template for template in reversed([*official, *examples][:MOST_TEMPLATES])}
+            self._known = tuple(reversed(by_name.values()))
+            self.bytes_kept = index_bytes + example_bytes
         self._asked = time.monotonic()
-        self.bytes_kept = index_bytes + example_bytes
 
     async def _list(self, path: str, take: Callable[[JsonText], list[Template]]) -> tuple[list[Template], int]:
-        answer = await self.host.call("GET", path, max_bytes=MOST_INDEX_BYTES)
+        answer = await self.host.call("GET", path, seconds=LIST_SECONDS, max_bytes=MOST_INDEX_BYTES)
         if answer.status == 404:
             return [], 0
         return await self.host.understand(path, answer, take), len(answer.body)
@@ -16078,7 +16090,8 @@ class Catalogue:
     async def entries(self, server: ComfyUIServer, believe: float = DOUBT_SECONDS) -> "Listing":
         """All of them, in the order in which they are searched. Of two with one name the later one carries its source
         in its name: "portrait (server)". The list of what is saved on the server is at most `believe` seconds old.
-        Raises `ServerUnreachable` and `ServerGone`; any other failure to list that becomes a problem of the listing."""
+        Raises `ServerUnreachable` and `ServerGone`; any other failure to list that, and any to list what came with the
+        server, becomes a problem of the listing."""
         paths: list[str] = []
         templates: tuple[Template, ...] = ()
         problems = list(self.problems)
@@ -16091,9 +16104,7 @@ class Catalogue:
                 problems.append(f"What is saved on the ComfyUI server cannot be listed. {error.message}")
             try:
                 templates = await server.templates.all()
-            except (ServerUnreachable, ServerGone):
-                raise
-            except ServerError as error:
+            except ServerError as error:  # whatever it is: nothing else needs them
                 problems.append(f"The templates of the ComfyUI server cannot be listed. {error.message}")
         entries = await FILES.run(_all_entries, self.given, paths, templates)
         return Listing(entries, tuple(problems))
@@ -17662,11 +17673,18 @@ def _free(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def with_all_words(entries: Iterable[Entry], wanted: str) -> list[Entry]:
-    """Those of these templates in whose name, title, tags or models all words of a name are. Blocks."""
-    texts = {
-        f"{entry.name} {entry.template.title} {entry.tags}": entry for entry in entries if entry.template is not None
-    }
-    return [texts[text] for text in names_with_words(wanted, texts)]
+    """Those of these templates in whose name all words of a name are, or where there are none, in their titles, or in
+    their tags and models as well. Blocks."""
+    templates = [(entry, entry.template) for entry in entries if entry.template]
+    for texts in (
+        {entry.name: entry for entry, _ in templates},
+        {f"{entry.name} {template.title}": entry for entry, template in templates},
+        {f"{entry.name} {template.title} {entry.tags}": entry for entry, template in templates},
+    ):
+        worded = names_with_words(wanted, texts)
+        if worded:
+            return [texts[text] for text in worded]
+    return []
 
 
 async def running(server: ComfyUIServer, entries: Iterable[Entry]) -> list[Entry]:

@@ -201,6 +201,15 @@ async def test_a_list_that_cannot_be_read_is_a_problem_and_the_rest_is_told(stud
     assert names(answer)[0] == "fox"
 
 
+async def test_a_server_whose_lists_cannot_be_had_runs_all_else_and_is_not_asked_again_at_once(
+    studio: StandIn,
+) -> None:
+    studio.gallery = {"no": "list"}  # type: ignore[assignment]
+    for _ in range(2):
+        assert (await chosen(studio, order("checkpoint"))).workflow.name == "checkpoint"
+    assert [request.path for request in studio.requests].count("/templates/index.json") == 1
+
+
 # --- described ---
 
 

@@ -295,7 +295,8 @@ class Catalogue:
     async def entries(self, server: ComfyUIServer, believe: float = DOUBT_SECONDS) -> "Listing":
         """All of them, in the order in which they are searched. Of two with one name the later one carries its source
         in its name: "portrait (server)". The list of what is saved on the server is at most `believe` seconds old.
-        Raises `ServerUnreachable` and `ServerGone`; any other failure to list that becomes a problem of the listing."""
+        Raises `ServerUnreachable` and `ServerGone`; any other failure to list that, and any to list what came with the
+        server, becomes a problem of the listing."""
         paths: list[str] = []
         templates: tuple[Template, ...] = ()
         problems = list(self.problems)
@@ -308,9 +309,7 @@ class Catalogue:
                 problems.append(f"What is saved on the ComfyUI server cannot be listed. {error.message}")
             try:
                 templates = await server.templates.all()
-            except (ServerUnreachable, ServerGone):
-                raise
-            except ServerError as error:
+            except ServerError as error:  # whatever it is: nothing else needs them
                 problems.append(f"The templates of the ComfyUI server cannot be listed. {error.message}")
         entries = await FILES.run(_all_entries, self.given, paths, templates)
         return Listing(entries, tuple(problems))

@@ -221,11 +221,18 @@ def _free(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def with_all_words(entries: Iterable[Entry], wanted: str) -> list[Entry]:
-    """Those of these templates in whose name, title, tags or models all words of a name are. Blocks."""
-    texts = {
-        f"{entry.name} {entry.template.title} {entry.tags}": entry for entry in entries if entry.template is not None
-    }
-    return [texts[text] for text in names_with_words(wanted, texts)]
+    """Those of these templates in whose name all words of a name are, or where there are none, in their titles, or in
+    their tags and models as well. Blocks."""
+    templates = [(entry, entry.template) for entry in entries if entry.template]
+    for texts in (
+        {entry.name: entry for entry, _ in templates},
+        {f"{entry.name} {template.title}": entry for entry, template in templates},
+        {f"{entry.name} {template.title} {entry.tags}": entry for entry, template in templates},
+    ):
+        worded = names_with_words(wanted, texts)
+        if worded:
+            return [texts[text] for text in worded]
+    return []
 
 
 async def running(server: ComfyUIServer, entries: Iterable[Entry]) -> list[Entry]:
