@@ -27869,9 +27869,9 @@ class Tools:
     ) -> ToolAnswer:
         """Make video, music, sound or 3D, or run any ComfyUI workflow by name.
 
-        Videos and music need no other call first. describe_workflow tells the inputs of all others.
+        Video, music and 3D need no other call first. describe_workflow tells the inputs of others.
 
-        :param workflow: "text_to_video", "image_to_video", "text_to_audio", a name, or "attached" (in the user's image)
+        :param workflow: "text_to_video", "image_to_video", "text_to_audio", "image_to_3d", a name, or "attached" (file)
         :param prompt: What to make
         :param inputs: Others by name: {"seconds": 5, "size": "16:9", "lyrics": "..."}; those left out stay as saved
         :param images: As in edit_image; a mask comes last
