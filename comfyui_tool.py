@@ -65,6 +65,7 @@ required_open_webui_version: 0.9.6
 #   media/running_times      How long a video, an animation or a sound plays, and how many frames it has, read from …
 #   media/delivery           Hand a finished file over as it is wanted: in which format, with or without metadata.
 #   server/auth              What lets a caller in at a protected ComfyUI, as people paste it into the valve for the …
+#   server/transport         How connections to a server are made: which addresses they may lead to, whose …
 #   server/endpoint          The address of a ComfyUI as people write it, with the credential that belongs to it.
 #   server/protocol          What ComfyUI's answers and frames say, as values, and how they are read.
 #   server/posting           What an answer to `POST /prompt` says: that ComfyUI took the prompt, that it refused it, …
@@ -125,6 +126,7 @@ required_open_webui_version: 0.9.6
 #   webui/given_pictures     Which pictures an edit works on, and which one is its mask, where the call says so and …
 #   webui/valves             The valves: what the administrator and each user can set, as Open WebUI shows it.
 #   webui/arguments          What a call says: its arguments as values with their names, without those that stand for …
+#   webui/servers            The addresses of ComfyUI: the administrator's and a user's own, each with the key that …
 #   webui/settings           Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
 #   webui/asking             What a call may spend, in Open WebUI's terms: the question in the chat, and the record of …
 #   webui/transparency       Whether somebody asked for a transparent background, and whether they got it.
@@ -151,6 +153,7 @@ import hashlib
 import heapq
 import hmac
 import io
+import ipaddress
 import itertools
 import json
 import logging
@@ -163,6 +166,7 @@ import random
 import re
 import secrets
 import signal
+import socket
 import ssl
 import struct
 import sys
@@ -190,6 +194,7 @@ from typing import (
     get_origin,
 )
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -5305,12 +5310,12 @@ def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
 
 def any_slot(node: UINode, wanted: str) -> Socket | None:
     """The first input of a bypassed node that may pass through, of exactly this type or else one that fits; or None."""
-    for socket in node.inputs:
-        if wanted in ("*", socket.type):
-            return socket
-    for socket in node.inputs:
-        if can_join(socket.type, wanted):
-            return socket
+    for inlet in node.inputs:
+        if wanted in ("*", inlet.type):
+            return inlet
+    for inlet in node.inputs:
+        if can_join(inlet.type, wanted):
+            return inlet
     return None
 
 
@@ -5490,9 +5495,9 @@ def _sent_inputs(
     """The inputs of a node as they are sent, and the names of those whose links override what their widgets hold."""
     inputs = {name: input_value(held.value) for name, held in saved.items()}
     linked: set[str] = set()
-    for socket in node.inputs:
-        name = socket.name
-        source = tracer.source(scope, socket)
+    for inlet in node.inputs:
+        name = inlet.name
+        source = tracer.source(scope, inlet)
         if source is None:
             continue
         linked.add(name)
@@ -12202,6 +12207,166 @@ def _decoded(text: str) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/transport.py
+#
+# How connections to a server are made: which addresses they may lead to, whose certificates count, by which proxy.
+#
+# A `Transport` belongs to an endpoint. Where users may enter an address of their own, its `reach` says which addresses
+# that may be, and `downloads` which ones a server may send a download on to. What is judged is the address that is
+# connected to, at the moment a socket is made for it (`guarded_sockets`): after names were resolved, however the address
+# was written, and without a second look-up in between that could say something else.
+#
+# Link-local addresses, and those at which clouds tell machines their secrets, are never connected to where a `Reach`
+# judges. An administrator's own addresses are not judged.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# At which clouds tell a machine its secrets, besides link-local addresses: AWS, Alibaba, Azure, Oracle.
+METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")))
+# Networks of version 6 that carry an address of version 4 in their last bits.
+LAST_BITS = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::/96", "64:ff9b::/96", "64:ff9b:1::/48")))
+NOT_ALLOWED = "this address may not be connected to"
+
+
+class ForbiddenAddress(OSError):
+    """The address that would be connected to is not allowed."""
+
+    def __init__(self) -> None:
+        super().__init__(NOT_ALLOWED)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which addresses may be connected to: `kind` is "any", "public", or "listed", which means these `origins` only."""
+
+    kind: str
+    origins: frozenset[str] = frozenset()
+
+    def allows_url(self, url: str) -> bool:
+        """Whether an address may be, as far as its text tells."""
+        return self.kind != "listed" or origin_of(url) in self.origins
+
+    def allows(self, address: str) -> bool:
+        """Whether a socket may be made for an address by numbers."""
+        try:
+            ip = _unwrapped(ipaddress.ip_address(address.partition("%")[0]))
+        except ValueError:
+            return False
+        if ip.is_link_local or ip.is_multicast or ip in METADATA:
+            return False
+        if self.kind != "public":
+            return True
+        is_site_local = isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local
+        return ip.is_global and not is_site_local
+
+
+ANY = Reach("any")
+PUBLIC = Reach("public")
+
+
+def _unwrapped(ip: Address) -> Address:
+    """The address of version 4 that one of version 6 stands for, or the address itself."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip
+    if ip.sixtofour:
+        return ip.sixtofour
+    if ip.teredo:
+        return ip.teredo[1]
+    is_none_or_itself = int(ip) < 2  # "::" and "::1"
+    if not is_none_or_itself and any(ip in network for network in LAST_BITS):
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip
+
+
+def origin_of(url: str) -> str:
+    """An address's scheme, host and port."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
+@dataclass(frozen=True)
+class Transport:
+    """How connections to one server are made. `reach` is None where any address will do; `tls` is the context by which
+    certificates are checked, True for the usual one and False for no check; `by_proxy` has the environment's proxy used
+    where it names one."""
+
+    reach: Reach | None = None
+    downloads: Reach = PUBLIC
+    tls: ssl.SSLContext | bool = True
+    by_proxy: bool = False
+
+    def proxy_for(self, url: str) -> str | None:
+        """The proxy of the environment for an address, None where there is none, or none is wanted."""
+        parts = urlsplit(url)
+        if not self.by_proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
+            return None
+        proxies = getproxies()
+        return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def guarded_sockets(reach: Reach) -> Callable[[Any], socket.socket]:
+    """What aiohttp asks for each socket. Raises `ForbiddenAddress` where the address is not within reach."""
+
+    def make(address: Any) -> socket.socket:
+        family, kind, protocol, _, place = address
+        if not reach.allows(str(place[0])):
+            raise ForbiddenAddress
+        return socket.socket(family, kind, protocol)
+
+    return make
+
+
+async def check_reach(url: URL, reach: Reach) -> None:
+    """Judge where an address leads that a proxy is going to connect to. Raises `ForbiddenAddress`, and `OSError` where
+    its name is not known."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    if not all(reach.allows(str(place[0])) for *_, place in found):
+        raise ForbiddenAddress
+
+
+def read_reach(text: str) -> Reach | None:
+    """What the administrator's valve says: "public", "any", or origins behind commas or spaces; None where it is none
+    of them."""
+    word = text.strip().lower()
+    if word in ("any", "public"):
+        return Reach(word)
+    origins = [part for part in re.split(r"[\s,;]+", word) if part]
+    if not origins or not all(re.match(r"https?://[^/@]+/?$", origin) for origin in origins):
+        return None
+    try:
+        return Reach("listed", frozenset(map(origin_of, origins)))
+    except ValueError:
+        return None
+
+
+def tls_context(ca_file: str, usual: ssl.SSLContext | bool = True) -> ssl.SSLContext | bool:
+    """The context in which the certificates of a file count besides the system's; without one, the `usual` one. Blocks.
+    Raises `BadArgument`."""
+    if not ca_file:
+        return usual
+    try:
+        changed = os.stat(ca_file).st_mtime_ns
+        return _context_of(ca_file, changed)
+    except (OSError, ValueError):  # ssl's own errors are of the first kind
+        raise BadArgument(
+            'The valve "Certificate authority file" names no file with certificates.',
+            "It is the path of a PEM file on Open WebUI's machine.",
+        ) from None
+
+
+@functools.lru_cache(maxsize=8)
+def _context_of(path: str, changed: int) -> ssl.SSLContext:
+    """One context for each state of a file, so that connections are kept from one call to the next."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(path)
+    return context
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/endpoint.py
 #
 # The address of a ComfyUI as people write it, with the credential that belongs to it.
@@ -12242,6 +12407,7 @@ class Endpoint:
     setting: str = field(default='the valve "ComfyUI address"', compare=False)
     key_setting: str = field(default='the valve "ComfyUI API key"', compare=False)
     unset: bool = field(default=False, compare=False)  # a usual address that nobody has set: it gets no key
+    transport: Transport = field(default=Transport(), repr=False)
 
     @classmethod
     def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = "") -> "Endpoint":
@@ -13232,8 +13398,8 @@ def connection_hint(error: BaseException, endpoint: Endpoint) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return (
             "A server runs there, and needs a certificate that the computer of Open WebUI trusts, for the host name "
-            "by which it is called. For one that nobody else vouches for, the environment variable SSL_CERT_FILE tells "
-            "Open WebUI where it is."
+            "by which it is called. For one that nobody else vouches for, the administrator's valve \"Certificate "
+            'authority file" tells where it is.'
         )
     if isinstance(error, aiohttp.ClientSSLError):
         return f"The address in {endpoint.setting} probably has to begin with http:// instead of https://."
@@ -13971,6 +14137,7 @@ def _is_set(cookie: "Morsel[str]") -> bool:
 STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
 HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
 REMEMBERED_KEYS = 20  # of Comfy accounts, the newest, which are hidden in what a server says
+ASK_OR_EMPTY = 'Tell the user to empty the valve "Your ComfyUI address" of this tool, or to ask an administrator.'
 # The HTTP statuses that send a client elsewhere.
 REDIRECTS = (301, 302, 303, 307, 308)
 # Those by which a proxy says that it got no answer from what is behind it; from 520 on they are Cloudflare's.
@@ -14001,6 +14168,7 @@ class HttpServer:
         self.endpoint = endpoint
         self._account_keys = BoundedDict[str, bool](REMEMBERED_KEYS)  # that may have come with prompts
         self._session: aiohttp.ClientSession | None = None
+        self._elsewhere: aiohttp.ClientSession | None = None  # for downloads that a server sends on to
         self._login: LoginForm | None = None
         if endpoint.auth.login:
             self._login = LoginForm(endpoint.url, *endpoint.auth.login)
@@ -14010,14 +14178,47 @@ class HttpServer:
         """The HTTP session, made at first use. It keeps no cookies and no credential, and follows no redirect: the
         credential belongs to this address alone, and is given with each request."""
         if self._session is None or self._session.closed:
-            trace = aiohttp.TraceConfig()
-            trace.on_request_redirect.append(self._refuse_redirect)
-            self._session = aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trace_configs=[trace],
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS / 2),  # `call` bounds the whole
-            )
+            self._session = self._new_session(self.endpoint.transport.reach)
         return self._session
+
+    def _session_for(self, address: str | URL) -> aiohttp.ClientSession:
+        """The session for a path of this server, or for an address elsewhere: to it, other rules apply."""
+        if isinstance(address, str) or origin_of(str(address)) == origin_of(self.endpoint.url):
+            return self.session
+        if self._elsewhere is None or self._elsewhere.closed:
+            self._elsewhere = self._new_session(self.endpoint.transport.downloads)
+        return self._elsewhere
+
+    def _new_session(self, reach: Reach | None) -> aiohttp.ClientSession:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_redirect.append(self._refuse_redirect)
+        tls = self.endpoint.transport.tls
+        if reach:
+            connector = aiohttp.TCPConnector(ssl=tls, socket_factory=guarded_sockets(reach))
+        else:
+            connector = aiohttp.TCPConnector(ssl=tls)
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[trace],
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS / 2),  # `call` bounds the whole
+        )
+
+    async def close_sessions(self) -> None:
+        """Close all connections."""
+        sessions = (self._session, self._elsewhere)
+        self._session = self._elsewhere = None
+        for session in sessions:
+            if session:
+                await session.close()
+
+    async def _proxy(self, url: str | URL) -> str | None:
+        """The proxy for a request, None for none. What a proxy connects to elsewhere is judged here. Raises
+        `ForbiddenAddress`, and `OSError` where a name is not known."""
+        proxy = self.endpoint.transport.proxy_for(str(url))
+        if proxy and isinstance(url, URL):
+            await check_reach(url, self.endpoint.transport.downloads)
+        return proxy
 
     async def _refuse_redirect(self, _session: Any, _context: Any, params: aiohttp.TraceRequestRedirectParams) -> None:
         raise sent_on(self.endpoint, params.response.headers.get("Location", ""))
@@ -14042,6 +14243,7 @@ class HttpServer:
                 max_msg_size=MOST_FRAME_BYTES,
                 autoping=False,
                 heartbeat=HEARTBEAT_SECONDS,
+                proxy=await self._proxy(self.endpoint.url),
             )
         except aiohttp.WSServerHandshakeError as error:
             if error.status in (401, 403, 407):
@@ -14088,8 +14290,9 @@ class HttpServer:
     async def _log_in(self, login: LoginForm, refused: str = "") -> None:
         """Get the form's cookie. Raises `AccessRefused` and `ServerUnreachable`."""
         try:
-            await login.enter(self.session, refused)
+            await login.enter(self.session, refused, await self._proxy(self.endpoint.url))
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            self._check_reach(error, "/login")
             raise no_answer(self.endpoint, error, ANSWER_SECONDS).at(self.endpoint.place) from None
         except AccessRefused as error:
             raise error.at(self.endpoint.place) from None
@@ -14147,8 +14350,9 @@ class HttpServer:
             loop = asyncio.get_running_loop()
             end = loop.time() + asked.seconds
             async with asyncio.timeout_at(min(end, loop.time() + asked.first_byte_seconds)) as limit:
-                request = self.session.request(
-                    asked.method, address, params=params, headers=headers, allow_redirects=False, **content
+                proxy = await self._proxy(address)
+                request = self._session_for(path).request(
+                    asked.method, address, params=params, headers=headers, allow_redirects=False, proxy=proxy, **content
                 )
                 async with request as response:
                     if isinstance(path, str):
@@ -14169,7 +14373,18 @@ class HttpServer:
                         is_whole=is_whole,
                     )
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            self._check_reach(error, path)
             raise no_answer(self.endpoint, error, min(asked.seconds, asked.first_byte_seconds)).at(place) from None
+
+    def _check_reach(self, error: Exception, path: str | URL) -> None:
+        """Raise an error of its own where a connection was not allowed."""
+        if NOT_ALLOWED not in str(getattr(error, "os_error", error)):
+            return
+        if isinstance(path, URL):
+            raise sent_on(self.endpoint, str(path)) from None
+        raise EndpointRefused(
+            f"The address of {self.endpoint.name} leads to a place that the administrator does not allow.", ASK_OR_EMPTY
+        ) from None
 
     async def _body(self, asked: "Asked", response: aiohttp.ClientResponse, goes_on: Callable[[], None]) -> bytearray:
         """What an answer holds, as far as it is taken; nothing where a file takes it. `goes_on` is told of each piece.
@@ -14758,14 +14973,11 @@ class ComfyUIServer(HttpServer):
             _, look = self._queue
             tasks.append(look)
         self._queue = None
-        session = self._session
-        self._session = None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.connection.close()
-        if session:
-            await session.close()
+        await self.close_sessions()
 
     # What the server is and has.
 
@@ -15192,7 +15404,8 @@ class ComfyCloud(ComfyUIServer):
       over every websocket.
     - Files are kept by their content, under names that the service chooses. So before an upload nobody asks whether the
       file is there; the name of one sent within the last hour is remembered. A download is a redirect to a signed
-      address elsewhere. It is followed without the key, and to http only where the service itself is spoken to by http.
+      address elsewhere. It is followed without the key, to http only where the service itself is spoken to by http,
+      and only where `Transport.downloads` allows it.
     - Definitions come only all at once, and are believed for an hour. Model files say nothing of themselves, and it is
       not asked for templates.
     """
@@ -15412,7 +15625,8 @@ class ComfyCloud(ComfyUIServer):
             asked = URL(self._address("/view"))
             signed = asked.join(URL(answer.location, encoded=True))
             is_safe = signed.scheme in ("https", URL(self.endpoint.url).scheme)
-            if not is_safe or not signed.host:
+            is_allowed = self.endpoint.transport.downloads.allows_url(str(signed)) or signed.origin() == asked.origin()
+            if not is_safe or not signed.host or not is_allowed:
                 raise sent_on(self.endpoint, answer.location)
         return await download(signed)
 
@@ -26037,7 +26251,31 @@ class Valves(Tolerant):
     allow_user_endpoints: bool = Field(
         default=False,
         title="Users may set their own ComfyUI address",
-        description="The server of Open WebUI connects to whatever address a user enters. Administrators always may.",
+        description="Open WebUI's machine then connects to what a user enters. Administrators always may.",
+    )
+    reachable: str = Field(
+        default="public",
+        title="Addresses that others may name",
+        description="Users as their own, and servers where a download is sent on: `public`, `any`, or a list such as "
+        "`http://10.0.0.5:8188, https://gpu.example`. Link-local addresses and those of clouds' metadata never.",
+    )
+    ca_file: str = Field(
+        default="",
+        title="Certificate authority file",
+        description="Its certificates count besides the system's: the path of a PEM file on Open WebUI's machine, such "
+        "as `/etc/ssl/our-ca.pem`. Leave empty to do as Open WebUI does (`AIOHTTP_CLIENT_SESSION_SSL`).",
+    )
+    unchecked_certificates: bool = Field(
+        default=False,
+        title="Do not check certificates (unsafe)",
+        description="Whoever is on the way can then read keys and pictures and pose as ComfyUI. For the "
+        "administrator's addresses only; a certificate authority file does the same safely.",
+    )
+    use_proxy: bool = Field(
+        default=False,
+        title="Proxy of the environment",
+        description="The administrator's addresses are reached by `HTTP_PROXY` and `HTTPS_PROXY`, but for what is in "
+        "`NO_PROXY`. Users' own addresses never are.",
     )
     workflows: str = Field(default="", title="Workflows", description=WORKFLOWS_VALVE, repr=False)
     server_workflows: bool = Field(
@@ -26486,17 +26724,186 @@ async def with_earlier_seed(chat: Chat, arguments: Any, kind: str = "argument") 
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/servers.py
+#
+# The addresses of ComfyUI: the administrator's and a user's own, each with the key that belongs to it.
+#
+#     addresses: "fast = http://10.0.0.5:8188, http://10.0.0.6:8188"        keys: "first, second", or one for both
+#
+# A key goes to its own address only: the administrator's never to one that a user typed in, nor the other way round.
+# How they are connected to (server/transport.py) follows the administrator's valves, and where those say nothing the
+# environment of Open WebUI. A user's own address obeys the administrator's rule, and where it is a server of the
+# administrator's (`same_server`), the rules for that as well.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+NAME_SECONDS = 5.0  # to look up where a user's own address leads
+
+
+def usual_tls() -> ssl.SSLContext | bool:
+    """How Open WebUI itself checks certificates: by the environment variable `AIOHTTP_CLIENT_SESSION_SSL`. True outside
+    of Open WebUI."""
+    usual = getattr(sys.modules.get("open_webui.env"), "AIOHTTP_CLIENT_SESSION_SSL", True)
+    return usual if isinstance(usual, (bool, ssl.SSLContext)) else True
+
+
+def reach_of(valves: Valves) -> Reach:
+    """Which addresses others than the administrator may name; public ones where the valve cannot be read."""
+    return read_reach(valves.reachable) or PUBLIC
+
+
+def transport_of(valves: Valves) -> Transport:
+    """How the administrator's servers are connected to. Blocks. Raises `BadArgument`."""
+    tls = tls_context(valves.ca_file.strip(), usual_tls())
+    if valves.unchecked_certificates:
+        tls = False
+    return Transport(None, reach_of(valves), tls, valves.use_proxy)
+
+
+def own_endpoint(valves: Valves, mine: UserValves, is_admin: bool) -> Endpoint:
+    """The server of the user's own valve. Blocks. Raises `EndpointRefused` where that is not allowed, and
+    `BadArgument`."""
+    empty = 'Tell the user to empty the valve "Your ComfyUI address" of this tool.'
+    if not valves.allow_user_endpoints and not is_admin:
+        raise EndpointRefused(
+            "You set a ComfyUI address of your own, and the administrator does not allow that.", empty
+        )
+    reach = ANY if is_admin else reach_of(valves)
+    endpoint = Endpoint.parse(mine.endpoint, mine.api_key, 'The user\'s valve "Your ComfyUI address"')
+    if not reach.allows_url(endpoint.url):
+        raise EndpointRefused("Your ComfyUI address is not one of those that the administrator allows.", empty)
+    tls = tls_context(valves.ca_file.strip(), usual_tls())
+    key_setting = 'the user\'s valve "API key for your address"'
+    return replace(endpoint, key_setting=key_setting, transport=Transport(reach, reach, tls))
+
+
+async def same_server(own: Endpoint, others: Sequence[Endpoint]) -> Endpoint | None:
+    """Which of these servers a user's own address leads to, None for none: by its host or by what that stands for, and
+    by its port. Of several the one with the same path comes first."""
+    wanted, *places = await asyncio.gather(*map(_hosts_and_ports, (own, *others)))
+    found = [other for other, its_places in zip(others, places, strict=True) if wanted & its_places]
+    found.sort(key=lambda other: other.url.removesuffix("/api") != own.url.removesuffix("/api"))
+    return found[0] if found else None
+
+
+async def _hosts_and_ports(endpoint: Endpoint) -> set[tuple[str, int]]:
+    """The hosts and ports at which a server is: by name, and as they are looked up now."""
+    parts = urlsplit(endpoint.url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    places = {(host, port)}
+    with contextlib.suppress(OSError, ValueError):  # what is not found is not connected to, either
+        async with asyncio.timeout(NAME_SECONDS):
+            look_up = asyncio.get_running_loop().getaddrinfo
+            for *_, place in await look_up(host, port, type=socket.SOCK_STREAM):
+                places.add((str(place[0]).removeprefix("::ffff:"), port))
+    return places
+
+
+USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")  # looked at where nobody set one
+
+
+def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
+    """The servers for everybody, by the administrator's valve. If that is empty, guesses at where the one server may
+    be; the key goes to those that an administrator set elsewhere, but not to the usual addresses.
+
+    Raises `BadArgument`.
+    """
+    transport = transport_of(valves)
+    if valves.endpoint.strip():
+        read = read_endpoints(valves.endpoint, valves.api_key)
+        return [replace(endpoint, transport=transport) for endpoint in numbered(read)]
+    configured = (
+        (os.environ.get("COMFYUI_BASE_URL", ""), "The environment variable COMFYUI_BASE_URL"),
+        (own_address, "The ComfyUI address in Open WebUI's image settings"),
+    )
+    endpoints = [Endpoint.parse(url, valves.api_key, name) for url, name in configured if url.strip()]
+    known = {endpoint.url for endpoint in endpoints}
+    endpoints += [Endpoint(url, unset=True) for url in USUAL_ADDRESSES if url not in known]
+    return [replace(endpoint, guessed=True, transport=transport) for endpoint in dict.fromkeys(endpoints)]
+
+
+# An address with or without a name before it: "fast = http://10.0.0.5:8188".
+NAMED_ADDRESS = re.compile(r"(?:([^=:/]{1,60}?)\s*=\s*)?(.*)", re.DOTALL)
+
+
+def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
+    """The administrator's servers: addresses behind commas or one a line, each with a name before it ("fast =
+    http://...") or not, and one key for all or one each in the same order, where an empty place is a server without a
+    key.
+
+    Raises `BadArgument`.
+    """
+    texts = [text.strip() for text in re.split(r"[,;\n]+", addresses) if text.strip()]
+    if not texts:
+        raise BadArgument('The valve "ComfyUI address" holds no address.', "It looks like http://host:8188.")
+    keys_in_order = _read_keys(keys, len(texts))
+    endpoints = []
+    for text, key in zip(texts, keys_in_order, strict=True):
+        label, address = NAMED_ADDRESS.findall(text)[0]
+        endpoint = Endpoint.parse(address, key, 'The valve "ComfyUI address"', label.strip())
+        endpoints.append(endpoint)
+    return list(dict.fromkeys(endpoints))
+
+
+def numbered(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    """Several servers, each with a name: "ComfyUI 2" for the second one if it has none."""
+    if len(endpoints) == 1:
+        return list(endpoints)
+    return [
+        replace(endpoint, label=endpoint.label or f"{endpoint.name} {number}")
+        for number, endpoint in enumerate(endpoints, 1)
+    ]
+
+
+# A key of several, with what separates it from the next one; an object of JSON is one, with all that is in it.
+ONE_KEY = re.compile(r"((?:\{[^{}]*\}|[^,;\n])*)(?:[,;\n]|$)")
+
+
+def _read_keys(keys: str, count: int) -> list[str]:
+    """The keys of so many servers, in their order: "first,,third", or "one" for all. Raises `BadArgument`."""
+    if count == 1:
+        return [keys.strip()]
+    text = keys.rstrip()
+    read = [key[1].strip() for key in ONE_KEY.finditer(text)]
+    if text and text[-1] not in ",;\n":
+        read.pop()  # the end of the text is found once more
+    if len(read) == 1:
+        return read * count
+    while len(read) > count and not read[-1]:
+        read.pop()
+    if len(read) != count:
+        raise BadArgument(
+            f'The valve "ComfyUI API key" holds {len(read)} keys for {count} addresses.',
+            "Give one for all, or one each behind commas, in the order of the addresses.",
+        )
+    return read
+
+
+def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
+    """The server of this name or address, as the user's valve names it, or all of them when it is empty. Raises
+    `BadArgument`."""
+    wanted = name.strip().lower()
+    if not wanted:
+        return endpoints
+    for endpoint in endpoints:
+        if wanted in (endpoint.name.lower(), urlsplit(endpoint.url).netloc, endpoint.url):
+            return [endpoint]
+    names = quoted(endpoint.name for endpoint in endpoints)
+    raise BadArgument(
+        f'Your valve "Server" is "{shortened(name)}", and no server has that name.',
+        f"Tell the user to empty it, or to name one of: {names}.",
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/settings.py
 #
 # Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
 #
 # `settle` is what a call asks, and `resolve` is the one place where the valves are resolved: numbers are clamped to their
 # ranges, the user's valves go before the administrator's, and what a user has no right to is refused or left out. The
-# addresses are read here too, each with the key that belongs to it:
-#
-#     addresses: "fast = http://10.0.0.5:8188, http://10.0.0.6:8188"        keys: "first, second", or one for both
-#
-# A key goes to its own address only: the administrator's never to one that a user typed in, nor the other way round.
+# addresses are read in webui/servers.py.
 #
 # `Settings.request`, `edit`, `enlarge` and `order` then make the `Request` of a call out of its arguments, which go
 # before all valves. Each value carries whose it is (`Argument`: level 0 for the call, 1 for the user, 2 for the
@@ -26636,26 +27043,42 @@ class Settings:
 async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
     """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
     own_address = await chat.comfyui_address()
-    return await FILES.run(resolve, valves, user, own_address, chat.owner)
+    settings = await FILES.run(resolve, valves, user, own_address, chat.owner)
+    mine = _user_valves((user or {}).get("valves"))
+    if not mine.endpoint.strip():
+        return settings
+    everybodys: list[Endpoint] = []
+    with contextlib.suppress(BadArgument):  # of which the administrator is told without an address of one's own
+        everybodys = await FILES.run(administrators_endpoints, valves, own_address)
+    copied = await same_server(settings.endpoints[0], everybodys)
+    if copied is None:
+        return settings
+    return await FILES.run(resolve, valves, user, own_address, chat.owner, copied)
 
 
 def resolve(
-    valves: Valves, user: Mapping[str, Any] | None, own_address: str = "", owner: Owner | None = None
+    valves: Valves,
+    user: Mapping[str, Any] | None,
+    own_address: str = "",
+    owner: Owner | None = None,
+    copied: Endpoint | None = None,
 ) -> Settings:
     """Both kinds of valves and the caller's rights as one value: this is where valves are resolved.
 
     `user` is Open WebUI's `__user__`, with the user's valves in it, and None on the command line; `own_address` is the
-    one in Open WebUI's image settings, or ""; `owner` says whose the jobs are.
+    one in Open WebUI's image settings, or ""; `owner` says whose the jobs are; `copied` is the administrator's server
+    to which the user's own address leads, whose rules hold then.
 
     Raises `EndpointRefused` for an address of their own that the user may not have, and `BadArgument`.
     """
     user = user or {}
     mine = _user_valves(user.get("valves"))
     is_admin = user.get("role") == "admin"
-    has_own_server = bool(mine.endpoint.strip())
-    if has_own_server:
+    has_own_address = bool(mine.endpoint.strip())
+    has_own_server = has_own_address and copied is None
+    if has_own_address:
         everybodys = []
-        endpoints = [_own_endpoint(mine, valves.allow_user_endpoints or is_admin)]
+        endpoints = [own_endpoint(valves, mine, is_admin)]
     else:
         everybodys = administrators_endpoints(valves, own_address)
         endpoints = pinned(everybodys, mine.server)
@@ -26669,7 +27092,7 @@ def resolve(
             **_preferences(valves, 2, "The administrator's valve"),
             **_preferences(mine, 1, "Your valve"),
         },
-        catalogue=_catalogue(valves, mine, own_workflows),
+        catalogue=_catalogue(valves, mine, own_workflows, valves.server_workflows or has_own_server),
         own_workflows=own_workflows,
         format=_format(valves, mine),
         show_to_model=mine.show_to_model,
@@ -26737,17 +27160,6 @@ def _preferences(valves: Valves | UserValves, level: int, whose: str) -> dict[st
     return preferences
 
 
-def _own_endpoint(mine: UserValves, allowed: bool) -> Endpoint:
-    """The server of the user's own valve. Raises `EndpointRefused` where that is not allowed, and `BadArgument`."""
-    if not allowed:
-        raise EndpointRefused(
-            "You set a ComfyUI address of your own, and the administrator does not allow that.",
-            'Tell the user to empty the valve "Your ComfyUI address" of this tool.',
-        )
-    endpoint = Endpoint.parse(mine.endpoint, mine.api_key, 'The user\'s valve "Your ComfyUI address"')
-    return replace(endpoint, key_setting='the user\'s valve "API key for your address"')
-
-
 def _limits(valves: Valves) -> Limits:
     """What the administrator allows, in the ranges that the descriptions of the valves name."""
     return Limits(
@@ -26785,8 +27197,9 @@ def _free_seconds(valves: Valves) -> float | None:
     return None
 
 
-def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool) -> Catalogue:
-    """The workflows of both valves, the user's if they may bring their own, and what is wrong with them."""
+def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool, saved: bool) -> Catalogue:
+    """The workflows of both valves, the user's if they may bring their own, and what is wrong with them; with those
+    that are `saved` on the server, or without."""
     pasted = read_pasted(valves.workflows, "administrator", 'The administrator\'s valve "Workflows"')
     entries, problems = pasted.entries, pasted.problems
     if own_workflows:
@@ -26795,105 +27208,7 @@ def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool) -> Catalog
         problems = own.problems + problems
     elif mine.workflows.strip():
         problems += ('Your valve "Workflows" is not used: the administrator does not allow that.',)
-    saved = valves.server_workflows or bool(mine.endpoint.strip())
     return Catalogue(entries, saved, problems)
-
-
-# The addresses of ComfyUI.
-
-
-USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")  # looked at where nobody set one
-
-
-def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
-    """The servers for everybody, by the administrator's valve. If that is empty, guesses at where the one server may
-    be; the key goes to those that an administrator set elsewhere, but not to the usual addresses.
-
-    Raises `BadArgument`.
-    """
-    if valves.endpoint.strip():
-        return numbered(read_endpoints(valves.endpoint, valves.api_key))
-    configured = (
-        (os.environ.get("COMFYUI_BASE_URL", ""), "The environment variable COMFYUI_BASE_URL"),
-        (own_address, "The ComfyUI address in Open WebUI's image settings"),
-    )
-    endpoints = [Endpoint.parse(url, valves.api_key, name) for url, name in configured if url.strip()]
-    known = {endpoint.url for endpoint in endpoints}
-    endpoints += [Endpoint(url, unset=True) for url in USUAL_ADDRESSES if url not in known]
-    return [replace(endpoint, guessed=True) for endpoint in dict.fromkeys(endpoints)]
-
-
-# An address with or without a name before it: "fast = http://10.0.0.5:8188".
-NAMED_ADDRESS = re.compile(r"(?:([^=:/]{1,60}?)\s*=\s*)?(.*)", re.DOTALL)
-
-
-def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
-    """The administrator's servers: addresses behind commas or one a line, each with a name before it ("fast =
-    http://...") or not, and one key for all or one each in the same order, where an empty place is a server without a
-    key.
-
-    Raises `BadArgument`.
-    """
-    texts = [text.strip() for text in re.split(r"[,;\n]+", addresses) if text.strip()]
-    if not texts:
-        raise BadArgument('The valve "ComfyUI address" holds no address.', "It looks like http://host:8188.")
-    keys_in_order = _read_keys(keys, len(texts))
-    endpoints = []
-    for text, key in zip(texts, keys_in_order, strict=True):
-        label, address = NAMED_ADDRESS.findall(text)[0]
-        endpoint = Endpoint.parse(address, key, 'The valve "ComfyUI address"', label.strip())
-        endpoints.append(endpoint)
-    return list(dict.fromkeys(endpoints))
-
-
-def numbered(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
-    """Several servers, each with a name: "ComfyUI 2" for the second one if it has none."""
-    if len(endpoints) == 1:
-        return list(endpoints)
-    return [
-        replace(endpoint, label=endpoint.label or f"{endpoint.name} {number}")
-        for number, endpoint in enumerate(endpoints, 1)
-    ]
-
-
-# A key of several, with what separates it from the next one; an object of JSON is one, with all that is in it.
-ONE_KEY = re.compile(r"((?:\{[^{}]*\}|[^,;\n])*)(?:[,;\n]|$)")
-
-
-def _read_keys(keys: str, count: int) -> list[str]:
-    """The keys of so many servers, in their order: "first,,third", or "one" for all. Raises `BadArgument`."""
-    if count == 1:
-        return [keys.strip()]
-    text = keys.rstrip()
-    read = [key[1].strip() for key in ONE_KEY.finditer(text)]
-    if text and text[-1] not in ",;\n":
-        read.pop()  # the end of the text is found once more
-    if len(read) == 1:
-        return read * count
-    while len(read) > count and not read[-1]:
-        read.pop()
-    if len(read) != count:
-        raise BadArgument(
-            f'The valve "ComfyUI API key" holds {len(read)} keys for {count} addresses.',
-            "Give one for all, or one each behind commas, in the order of the addresses.",
-        )
-    return read
-
-
-def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
-    """The server of this name or address, as the user's valve names it, or all of them when it is empty. Raises
-    `BadArgument`."""
-    wanted = name.strip().lower()
-    if not wanted:
-        return endpoints
-    for endpoint in endpoints:
-        if wanted in (endpoint.name.lower(), urlsplit(endpoint.url).netloc, endpoint.url):
-            return [endpoint]
-    names = quoted(endpoint.name for endpoint in endpoints)
-    raise BadArgument(
-        f'Your valve "Server" is "{shortened(name)}", and no server has that name.',
-        f"Tell the user to empty it, or to name one of: {names}.",
-    )
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -28222,6 +28537,7 @@ async def command_generate(options: argparse.Namespace) -> int:
         max_count=64,
         max_steps=10_000,
         max_megapixels=64,
+        reachable="any",
     )
     settings = resolve(valves, None)
     arguments = {name: getattr(options, name) for name in (*PLAIN_OPTIONS, "loras")}

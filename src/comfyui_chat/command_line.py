@@ -40,7 +40,8 @@ from .server.faults import unanswered
 from .server.pool import close_servers
 from .tasks import ANSWER_SECONDS
 from .threads import FILES
-from .webui.settings import read_endpoints, resolve
+from .webui.servers import read_endpoints
+from .webui.settings import resolve
 from .webui.tools import Tools
 from .webui.valves import Valves
 
@@ -142,6 +143,7 @@ async def command_generate(options: argparse.Namespace) -> int:
         max_count=64,
         max_steps=10_000,
         max_megapixels=64,
+        reachable="any",
     )
     settings = resolve(valves, None)
     arguments = {name: getattr(options, name) for name in (*PLAIN_OPTIONS, "loras")}

@@ -99,7 +99,9 @@ async def test_an_address_of_ones_own_is_asked_nothing_unless_an_administrator_a
         asked = {**METHODS[method], "valves": valves(server), "mine": {"endpoint": own.url, "api_key": "mine"}}
         answer = await home.call(method, OWNER, **asked)
         assert (answer["code"], own.requests, server.requests) == ("endpoint_refused", [], [])
-        await home.call(method, OWNER, **{**asked, "valves": valves(server, allow_user_endpoints=True)})
+        await home.call(
+            method, OWNER, **{**asked, "valves": valves(server, allow_user_endpoints=True, reachable="any")}
+        )
         assert own.requests
         await home.call(method, OWNER, **asked)  # what is allowed no longer is asked of nobody, whatever is stored
         assert server.requests == []

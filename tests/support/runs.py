@@ -51,7 +51,8 @@ def endpoint(server: Server, *, key: str | None = None) -> tool.Endpoint:
     if isinstance(server, tool.Endpoint):
         return server
     if isinstance(server, CloudStandIn):
-        return tool.Endpoint.parse(f"cloud+{server.url}", server.key if key is None else key)
+        cloud = tool.Endpoint.parse(f"cloud+{server.url}", server.key if key is None else key)
+        return replace(cloud, transport=tool.Transport(downloads=tool.ANY))  # its files lie on this machine
     return tool.Endpoint.parse(server if isinstance(server, str) else server.url, key or "")
 
 

@@ -344,7 +344,9 @@ async def test_a_users_own_server_is_used_once_the_administrator_allows_it(
         await webui.set_valves("comfyui", endpoint=comfy.url, api_key="admins")
         refused = await ask(webui, model, call(), user=bob)
         assert not mine.requests
-        await webui.set_valves("comfyui", endpoint=comfy.url, api_key="admins", allow_user_endpoints=True)
+        await webui.set_valves(
+            "comfyui", endpoint=comfy.url, api_key="admins", allow_user_endpoints=True, reachable="any"
+        )
         allowed = await ask(webui, model, ToolCall("generate_image", {"prompt": "x"}), user=bob)
         keys = {request.headers.get("Authorization") for request in mine.requests}
     await webui.set_user_valves("comfyui", bob)

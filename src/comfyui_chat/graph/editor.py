@@ -179,9 +179,9 @@ def _sent_inputs(
     """The inputs of a node as they are sent, and the names of those whose links override what their widgets hold."""
     inputs = {name: input_value(held.value) for name, held in saved.items()}
     linked: set[str] = set()
-    for socket in node.inputs:
-        name = socket.name
-        source = tracer.source(scope, socket)
+    for inlet in node.inputs:
+        name = inlet.name
+        source = tracer.source(scope, inlet)
         if source is None:
             continue
         linked.add(name)

@@ -238,12 +238,12 @@ def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
 
 def any_slot(node: UINode, wanted: str) -> Socket | None:
     """The first input of a bypassed node that may pass through, of exactly this type or else one that fits; or None."""
-    for socket in node.inputs:
-        if wanted in ("*", socket.type):
-            return socket
-    for socket in node.inputs:
-        if can_join(socket.type, wanted):
-            return socket
+    for inlet in node.inputs:
+        if wanted in ("*", inlet.type):
+            return inlet
+    for inlet in node.inputs:
+        if can_join(inlet.type, wanted):
+            return inlet
     return None
 
 

@@ -186,14 +186,11 @@ class ComfyUIServer(HttpServer):
             _, look = self._queue
             tasks.append(look)
         self._queue = None
-        session = self._session
-        self._session = None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.connection.close()
-        if session:
-            await session.close()
+        await self.close_sessions()
 
     # What the server is and has.
 

@@ -75,7 +75,8 @@ class ComfyCloud(ComfyUIServer):
       over every websocket.
     - Files are kept by their content, under names that the service chooses. So before an upload nobody asks whether the
       file is there; the name of one sent within the last hour is remembered. A download is a redirect to a signed
-      address elsewhere. It is followed without the key, and to http only where the service itself is spoken to by http.
+      address elsewhere. It is followed without the key, to http only where the service itself is spoken to by http,
+      and only where `Transport.downloads` allows it.
     - Definitions come only all at once, and are believed for an hour. Model files say nothing of themselves, and it is
       not asked for templates.
     """
@@ -295,7 +296,8 @@ class ComfyCloud(ComfyUIServer):
             asked = URL(self._address("/view"))
             signed = asked.join(URL(answer.location, encoded=True))
             is_safe = signed.scheme in ("https", URL(self.endpoint.url).scheme)
-            if not is_safe or not signed.host:
+            is_allowed = self.endpoint.transport.downloads.allows_url(str(signed)) or signed.origin() == asked.origin()
+            if not is_safe or not signed.host or not is_allowed:
                 raise sent_on(self.endpoint, answer.location)
         return await download(signed)
 

@@ -22,6 +22,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ..bounds import MOST_ADDRESS_CHARACTERS
 from ..errors import BadArgument
 from .auth import ROUND_PASTED, Auth, basic, in_query, read_auth
+from .transport import Transport
 
 CLOUD_HOST = "cloud.comfy.org"
 ADDRESS_BEGINNING = re.compile(r"\s*(?:[a-zA-Z!+.-]{1,20}://)?[\w.-]{1,60}")
@@ -44,6 +45,7 @@ class Endpoint:
     setting: str = field(default='the valve "ComfyUI address"', compare=False)
     key_setting: str = field(default='the valve "ComfyUI API key"', compare=False)
     unset: bool = field(default=False, compare=False)  # a usual address that nobody has set: it gets no key
+    transport: Transport = field(default=Transport(), repr=False)
 
     @classmethod
     def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = "") -> "Endpoint":

@@ -84,8 +84,8 @@ def connection_hint(error: BaseException, endpoint: Endpoint) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return (
             "A server runs there, and needs a certificate that the computer of Open WebUI trusts, for the host name "
-            "by which it is called. For one that nobody else vouches for, the environment variable SSL_CERT_FILE tells "
-            "Open WebUI where it is."
+            "by which it is called. For one that nobody else vouches for, the administrator's valve \"Certificate "
+            'authority file" tells where it is.'
         )
     if isinstance(error, aiohttp.ClientSSLError):
         return f"The address in {endpoint.setting} probably has to begin with http:// instead of https://."

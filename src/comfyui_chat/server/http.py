@@ -22,7 +22,7 @@ from yarl import URL
 
 from ..bounded import BoundedDict
 from ..bounds import FIRST_PIECE_BYTES, KB, MB, MOST_FRAME_BYTES, MOST_JSON_BYTES, MOST_SHORT_ANSWER_BYTES
-from ..errors import AccessRefused, ServerBusy, ServerUnreachable, TookTooLong, UnexpectedAnswer
+from ..errors import AccessRefused, EndpointRefused, ServerBusy, ServerUnreachable, TookTooLong, UnexpectedAnswer
 from ..json_pieces import JsonText, read_json_text
 from ..names import shortened, shown_value
 from ..tasks import ANSWER_SECONDS, T
@@ -33,10 +33,12 @@ from .faults import forbidden, no_answer, sent_on, web_page
 from .incoming import IncomingFile
 from .login import LoginForm
 from .protocol import Answer
+from .transport import NOT_ALLOWED, Reach, check_reach, guarded_sockets, origin_of
 
 STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
 HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
 REMEMBERED_KEYS = 20  # of Comfy accounts, the newest, which are hidden in what a server says
+ASK_OR_EMPTY = 'Tell the user to empty the valve "Your ComfyUI address" of this tool, or to ask an administrator.'
 # The HTTP statuses that send a client elsewhere.
 REDIRECTS = (301, 302, 303, 307, 308)
 # Those by which a proxy says that it got no answer from what is behind it; from 520 on they are Cloudflare's.
@@ -67,6 +69,7 @@ class HttpServer:
         self.endpoint = endpoint
         self._account_keys = BoundedDict[str, bool](REMEMBERED_KEYS)  # that may have come with prompts
         self._session: aiohttp.ClientSession | None = None
+        self._elsewhere: aiohttp.ClientSession | None = None  # for downloads that a server sends on to
         self._login: LoginForm | None = None
         if endpoint.auth.login:
             self._login = LoginForm(endpoint.url, *endpoint.auth.login)
@@ -76,14 +79,47 @@ class HttpServer:
         """The HTTP session, made at first use. It keeps no cookies and no credential, and follows no redirect: the
         credential belongs to this address alone, and is given with each request."""
         if self._session is None or self._session.closed:
-            trace = aiohttp.TraceConfig()
-            trace.on_request_redirect.append(self._refuse_redirect)
-            self._session = aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trace_configs=[trace],
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS / 2),  # `call` bounds the whole
-            )
+            self._session = self._new_session(self.endpoint.transport.reach)
         return self._session
+
+    def _session_for(self, address: str | URL) -> aiohttp.ClientSession:
+        """The session for a path of this server, or for an address elsewhere: to it, other rules apply."""
+        if isinstance(address, str) or origin_of(str(address)) == origin_of(self.endpoint.url):
+            return self.session
+        if self._elsewhere is None or self._elsewhere.closed:
+            self._elsewhere = self._new_session(self.endpoint.transport.downloads)
+        return self._elsewhere
+
+    def _new_session(self, reach: Reach | None) -> aiohttp.ClientSession:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_redirect.append(self._refuse_redirect)
+        tls = self.endpoint.transport.tls
+        if reach:
+            connector = aiohttp.TCPConnector(ssl=tls, socket_factory=guarded_sockets(reach))
+        else:
+            connector = aiohttp.TCPConnector(ssl=tls)
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[trace],
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS / 2),  # `call` bounds the whole
+        )
+
+    async def close_sessions(self) -> None:
+        """Close all connections."""
+        sessions = (self._session, self._elsewhere)
+        self._session = self._elsewhere = None
+        for session in sessions:
+            if session:
+                await session.close()
+
+    async def _proxy(self, url: str | URL) -> str | None:
+        """The proxy for a request, None for none. What a proxy connects to elsewhere is judged here. Raises
+        `ForbiddenAddress`, and `OSError` where a name is not known."""
+        proxy = self.endpoint.transport.proxy_for(str(url))
+        if proxy and isinstance(url, URL):
+            await check_reach(url, self.endpoint.transport.downloads)
+        return proxy
 
     async def _refuse_redirect(self, _session: Any, _context: Any, params: aiohttp.TraceRequestRedirectParams) -> None:
         raise sent_on(self.endpoint, params.response.headers.get("Location", ""))
@@ -108,6 +144,7 @@ class HttpServer:
                 max_msg_size=MOST_FRAME_BYTES,
                 autoping=False,
                 heartbeat=HEARTBEAT_SECONDS,
+                proxy=await self._proxy(self.endpoint.url),
             )
         except aiohttp.WSServerHandshakeError as error:
             if error.status in (401, 403, 407):
@@ -154,8 +191,9 @@ class HttpServer:
     async def _log_in(self, login: LoginForm, refused: str = "") -> None:
         """Get the form's cookie. Raises `AccessRefused` and `ServerUnreachable`."""
         try:
-            await login.enter(self.session, refused)
+            await login.enter(self.session, refused, await self._proxy(self.endpoint.url))
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            self._check_reach(error, "/login")
             raise no_answer(self.endpoint, error, ANSWER_SECONDS).at(self.endpoint.place) from None
         except AccessRefused as error:
             raise error.at(self.endpoint.place) from None
@@ -213,8 +251,9 @@ class HttpServer:
             loop = asyncio.get_running_loop()
             end = loop.time() + asked.seconds
             async with asyncio.timeout_at(min(end, loop.time() + asked.first_byte_seconds)) as limit:
-                request = self.session.request(
-                    asked.method, address, params=params, headers=headers, allow_redirects=False, **content
+                proxy = await self._proxy(address)
+                request = self._session_for(path).request(
+                    asked.method, address, params=params, headers=headers, allow_redirects=False, proxy=proxy, **content
                 )
                 async with request as response:
                     if isinstance(path, str):
@@ -235,7 +274,18 @@ class HttpServer:
                         is_whole=is_whole,
                     )
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            self._check_reach(error, path)
             raise no_answer(self.endpoint, error, min(asked.seconds, asked.first_byte_seconds)).at(place) from None
+
+    def _check_reach(self, error: Exception, path: str | URL) -> None:
+        """Raise an error of its own where a connection was not allowed."""
+        if NOT_ALLOWED not in str(getattr(error, "os_error", error)):
+            return
+        if isinstance(path, URL):
+            raise sent_on(self.endpoint, str(path)) from None
+        raise EndpointRefused(
+            f"The address of {self.endpoint.name} leads to a place that the administrator does not allow.", ASK_OR_EMPTY
+        ) from None
 
     async def _body(self, asked: "Asked", response: aiohttp.ClientResponse, goes_on: Callable[[], None]) -> bytearray:
         """What an answer holds, as far as it is taken; nothing where a file takes it. `goes_on` is told of each piece.

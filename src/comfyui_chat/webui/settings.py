@@ -2,23 +2,18 @@
 
 `settle` is what a call asks, and `resolve` is the one place where the valves are resolved: numbers are clamped to their
 ranges, the user's valves go before the administrator's, and what a user has no right to is refused or left out. The
-addresses are read here too, each with the key that belongs to it:
-
-    addresses: "fast = http://10.0.0.5:8188, http://10.0.0.6:8188"        keys: "first, second", or one for both
-
-A key goes to its own address only: the administrator's never to one that a user typed in, nor the other way round.
+addresses are read in webui/servers.py.
 
 `Settings.request`, `edit`, `enlarge` and `order` then make the `Request` of a call out of its arguments, which go
 before all valves. Each value carries whose it is (`Argument`: level 0 for the call, 1 for the user, 2 for the
 administrator), so that errors can name it and, of two that do not go together, the one with less right gives way.
 """
 
-import os
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from PIL import Image
 from pydantic import BaseModel
@@ -27,11 +22,10 @@ from ..catalogue.entries import Catalogue, read_pasted
 from ..catalogue.request import CHANGING, VARYING, Offer, Request
 from ..catalogue.task_words import task_named
 from ..counts import read_number
-from ..errors import BadArgument, EndpointRefused, UnknownWorkflow
+from ..errors import BadArgument, UnknownWorkflow
 from ..graph.discovery import parameter_name
 from ..media.delivery import Format
 from ..media.pictures import InputFile
-from ..names import quoted, shortened
 from ..prompt_tags import read_tags
 from ..run.credits import ASK, NEVER, Purse, SpendingRule
 from ..run.fleet import Fleet, Limits, Timing
@@ -44,6 +38,7 @@ from ..values import Argument, clamp, is_given, words_of
 from .arguments import parted_prompt, read_arguments, read_inputs, read_prompt, several_prompts_note
 from .chat import Chat
 from .references import OF_CHAT
+from .servers import administrators_endpoints, own_endpoint, pinned, same_server
 from .valves import UserValves, Valves
 
 
@@ -179,26 +174,42 @@ class Settings:
 async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
     """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
     own_address = await chat.comfyui_address()
-    return await FILES.run(resolve, valves, user, own_address, chat.owner)
+    settings = await FILES.run(resolve, valves, user, own_address, chat.owner)
+    mine = _user_valves((user or {}).get("valves"))
+    if not mine.endpoint.strip():
+        return settings
+    everybodys: list[Endpoint] = []
+    with contextlib.suppress(BadArgument):  # of which the administrator is told without an address of one's own
+        everybodys = await FILES.run(administrators_endpoints, valves, own_address)
+    copied = await same_server(settings.endpoints[0], everybodys)
+    if copied is None:
+        return settings
+    return await FILES.run(resolve, valves, user, own_address, chat.owner, copied)
 
 
 def resolve(
-    valves: Valves, user: Mapping[str, Any] | None, own_address: str = "", owner: Owner | None = None
+    valves: Valves,
+    user: Mapping[str, Any] | None,
+    own_address: str = "",
+    owner: Owner | None = None,
+    copied: Endpoint | None = None,
 ) -> Settings:
     """Both kinds of valves and the caller's rights as one value: this is where valves are resolved.
 
     `user` is Open WebUI's `__user__`, with the user's valves in it, and None on the command line; `own_address` is the
-    one in Open WebUI's image settings, or ""; `owner` says whose the jobs are.
+    one in Open WebUI's image settings, or ""; `owner` says whose the jobs are; `copied` is the administrator's server
+    to which the user's own address leads, whose rules hold then.
 
     Raises `EndpointRefused` for an address of their own that the user may not have, and `BadArgument`.
     """
     user = user or {}
     mine = _user_valves(user.get("valves"))
     is_admin = user.get("role") == "admin"
-    has_own_server = bool(mine.endpoint.strip())
-    if has_own_server:
+    has_own_address = bool(mine.endpoint.strip())
+    has_own_server = has_own_address and copied is None
+    if has_own_address:
         everybodys = []
-        endpoints = [_own_endpoint(mine, valves.allow_user_endpoints or is_admin)]
+        endpoints = [own_endpoint(valves, mine, is_admin)]
     else:
         everybodys = administrators_endpoints(valves, own_address)
         endpoints = pinned(everybodys, mine.server)
@@ -212,7 +223,7 @@ def resolve(
             **_preferences(valves, 2, "The administrator's valve"),
             **_preferences(mine, 1, "Your valve"),
         },
-        catalogue=_catalogue(valves, mine, own_workflows),
+        catalogue=_catalogue(valves, mine, own_workflows, valves.server_workflows or has_own_server),
         own_workflows=own_workflows,
         format=_format(valves, mine),
         show_to_model=mine.show_to_model,
@@ -280,17 +291,6 @@ def _preferences(valves: Valves | UserValves, level: int, whose: str) -> dict[st
     return preferences
 
 
-def _own_endpoint(mine: UserValves, allowed: bool) -> Endpoint:
-    """The server of the user's own valve. Raises `EndpointRefused` where that is not allowed, and `BadArgument`."""
-    if not allowed:
-        raise EndpointRefused(
-            "You set a ComfyUI address of your own, and the administrator does not allow that.",
-            'Tell the user to empty the valve "Your ComfyUI address" of this tool.',
-        )
-    endpoint = Endpoint.parse(mine.endpoint, mine.api_key, 'The user\'s valve "Your ComfyUI address"')
-    return replace(endpoint, key_setting='the user\'s valve "API key for your address"')
-
-
 def _limits(valves: Valves) -> Limits:
     """What the administrator allows, in the ranges that the descriptions of the valves name."""
     return Limits(
@@ -328,8 +328,9 @@ def _free_seconds(valves: Valves) -> float | None:
     return None
 
 
-def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool) -> Catalogue:
-    """The workflows of both valves, the user's if they may bring their own, and what is wrong with them."""
+def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool, saved: bool) -> Catalogue:
+    """The workflows of both valves, the user's if they may bring their own, and what is wrong with them; with those
+    that are `saved` on the server, or without."""
     pasted = read_pasted(valves.workflows, "administrator", 'The administrator\'s valve "Workflows"')
     entries, problems = pasted.entries, pasted.problems
     if own_workflows:
@@ -338,102 +339,4 @@ def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool) -> Catalog
         problems = own.problems + problems
     elif mine.workflows.strip():
         problems += ('Your valve "Workflows" is not used: the administrator does not allow that.',)
-    saved = valves.server_workflows or bool(mine.endpoint.strip())
     return Catalogue(entries, saved, problems)
-
-
-# The addresses of ComfyUI.
-
-
-USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")  # looked at where nobody set one
-
-
-def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
-    """The servers for everybody, by the administrator's valve. If that is empty, guesses at where the one server may
-    be; the key goes to those that an administrator set elsewhere, but not to the usual addresses.
-
-    Raises `BadArgument`.
-    """
-    if valves.endpoint.strip():
-        return numbered(read_endpoints(valves.endpoint, valves.api_key))
-    configured = (
-        (os.environ.get("COMFYUI_BASE_URL", ""), "The environment variable COMFYUI_BASE_URL"),
-        (own_address, "The ComfyUI address in Open WebUI's image settings"),
-    )
-    endpoints = [Endpoint.parse(url, valves.api_key, name) for url, name in configured if url.strip()]
-    known = {endpoint.url for endpoint in endpoints}
-    endpoints += [Endpoint(url, unset=True) for url in USUAL_ADDRESSES if url not in known]
-    return [replace(endpoint, guessed=True) for endpoint in dict.fromkeys(endpoints)]
-
-
-# An address with or without a name before it: "fast = http://10.0.0.5:8188".
-NAMED_ADDRESS = re.compile(r"(?:([^=:/]{1,60}?)\s*=\s*)?(.*)", re.DOTALL)
-
-
-def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
-    """The administrator's servers: addresses behind commas or one a line, each with a name before it ("fast =
-    http://...") or not, and one key for all or one each in the same order, where an empty place is a server without a
-    key.
-
-    Raises `BadArgument`.
-    """
-    texts = [text.strip() for text in re.split(r"[,;\n]+", addresses) if text.strip()]
-    if not texts:
-        raise BadArgument('The valve "ComfyUI address" holds no address.', "It looks like http://host:8188.")
-    keys_in_order = _read_keys(keys, len(texts))
-    endpoints = []
-    for text, key in zip(texts, keys_in_order, strict=True):
-        label, address = NAMED_ADDRESS.findall(text)[0]
-        endpoint = Endpoint.parse(address, key, 'The valve "ComfyUI address"', label.strip())
-        endpoints.append(endpoint)
-    return list(dict.fromkeys(endpoints))
-
-
-def numbered(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
-    """Several servers, each with a name: "ComfyUI 2" for the second one if it has none."""
-    if len(endpoints) == 1:
-        return list(endpoints)
-    return [
-        replace(endpoint, label=endpoint.label or f"{endpoint.name} {number}")
-        for number, endpoint in enumerate(endpoints, 1)
-    ]
-
-
-# A key of several, with what separates it from the next one; an object of JSON is one, with all that is in it.
-ONE_KEY = re.compile(r"((?:\{[^{}]*\}|[^,;\n])*)(?:[,;\n]|$)")
-
-
-def _read_keys(keys: str, count: int) -> list[str]:
-    """The keys of so many servers, in their order: "first,,third", or "one" for all. Raises `BadArgument`."""
-    if count == 1:
-        return [keys.strip()]
-    text = keys.rstrip()
-    read = [key[1].strip() for key in ONE_KEY.finditer(text)]
-    if text and text[-1] not in ",;\n":
-        read.pop()  # the end of the text is found once more
-    if len(read) == 1:
-        return read * count
-    while len(read) > count and not read[-1]:
-        read.pop()
-    if len(read) != count:
-        raise BadArgument(
-            f'The valve "ComfyUI API key" holds {len(read)} keys for {count} addresses.',
-            "Give one for all, or one each behind commas, in the order of the addresses.",
-        )
-    return read
-
-
-def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
-    """The server of this name or address, as the user's valve names it, or all of them when it is empty. Raises
-    `BadArgument`."""
-    wanted = name.strip().lower()
-    if not wanted:
-        return endpoints
-    for endpoint in endpoints:
-        if wanted in (endpoint.name.lower(), urlsplit(endpoint.url).netloc, endpoint.url):
-            return [endpoint]
-    names = quoted(endpoint.name for endpoint in endpoints)
-    raise BadArgument(
-        f'Your valve "Server" is "{shortened(name)}", and no server has that name.',
-        f"Tell the user to empty it, or to name one of: {names}.",
-    )

@@ -140,7 +140,31 @@ class Valves(Tolerant):
     allow_user_endpoints: bool = Field(
         default=False,
         title="Users may set their own ComfyUI address",
-        description="The server of Open WebUI connects to whatever address a user enters. Administrators always may.",
+        description="Open WebUI's machine then connects to what a user enters. Administrators always may.",
+    )
+    reachable: str = Field(
+        default="public",
+        title="Addresses that others may name",
+        description="Users as their own, and servers where a download is sent on: `public`, `any`, or a list such as "
+        "`http://10.0.0.5:8188, https://gpu.example`. Link-local addresses and those of clouds' metadata never.",
+    )
+    ca_file: str = Field(
+        default="",
+        title="Certificate authority file",
+        description="Its certificates count besides the system's: the path of a PEM file on Open WebUI's machine, such "
+        "as `/etc/ssl/our-ca.pem`. Leave empty to do as Open WebUI does (`AIOHTTP_CLIENT_SESSION_SSL`).",
+    )
+    unchecked_certificates: bool = Field(
+        default=False,
+        title="Do not check certificates (unsafe)",
+        description="Whoever is on the way can then read keys and pictures and pose as ComfyUI. For the "
+        "administrator's addresses only; a certificate authority file does the same safely.",
+    )
+    use_proxy: bool = Field(
+        default=False,
+        title="Proxy of the environment",
+        description="The administrator's addresses are reached by `HTTP_PROXY` and `HTTPS_PROXY`, but for what is in "
+        "`NO_PROXY`. Users' own addresses never are.",
     )
     workflows: str = Field(default="", title="Workflows", description=WORKFLOWS_VALVE, repr=False)
     server_workflows: bool = Field(
