@@ -40,8 +40,8 @@ FLOORS = (
     ("media", "file_bytes parts kinds pictures overwriting metadata running_times delivery"),
     (
         "server",
-        "auth transport endpoint protocol posting long_answers faults record incoming connection login http templates "
-        "model_files client cloud pool",
+        "auth transport allowed endpoint protocol posting long_answers faults record incoming connection login http "
+        "templates model_files client cloud pool",
     ),
     (
         "catalogue",
@@ -56,7 +56,7 @@ FLOORS = (
     (
         "webui",
         "ollama permission spending_record telling references display messages picking stored_files chat "
-        "given_pictures valves arguments servers settings asking transparency reports jobs tools",
+        "given_pictures valves arguments rights servers settings asking transparency reports jobs tools",
     ),
     ("", "command_line __main__"),
 )

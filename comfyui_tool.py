@@ -66,6 +66,7 @@ required_open_webui_version: 0.9.6
 #   media/delivery           Hand a finished file over as it is wanted: in which format, with or without metadata.
 #   server/auth              What lets a caller in at a protected ComfyUI, as people paste it into the valve for the …
 #   server/transport         How connections to a server are made: which addresses they may lead to, whose …
+#   server/allowed           Which workflows and models of a server its callers may use, by patterns of names such as …
 #   server/endpoint          The address of a ComfyUI as people write it, with the credential that belongs to it.
 #   server/protocol          What ComfyUI's answers and frames say, as values, and how they are read.
 #   server/posting           What an answer to `POST /prompt` says: that ComfyUI took the prompt, that it refused it, …
@@ -126,6 +127,7 @@ required_open_webui_version: 0.9.6
 #   webui/given_pictures     Which pictures an edit works on, and which one is its mask, where the call says so and …
 #   webui/valves             The valves: what the administrator and each user can set, as Open WebUI shows it.
 #   webui/arguments          What a call says: its arguments as values with their names, without those that stand for …
+#   webui/rights             Who may use what: the administrator's valve "Rights", read, and held against the user of …
 #   webui/servers            The addresses of ComfyUI: the administrator's and a user's own, each with the key that …
 #   webui/settings           Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
 #   webui/asking             What a call may spend, in Open WebUI's terms: the question in the chat, and the record of …
@@ -147,11 +149,13 @@ import codecs
 import contextlib
 import contextvars
 import difflib
+import fnmatch
 import functools
 import getpass
 import hashlib
 import heapq
 import hmac
+import inspect
 import io
 import ipaddress
 import itertools
@@ -451,7 +455,7 @@ class LimitExceeded(ComfyUIError):
 
 
 class NotPermitted(ComfyUIError):
-    """Open WebUI does not permit the user to make images, and the administrator requires that it does."""
+    """Open WebUI, or the administrator's rules, do not permit this to the user."""
 
     code = "not_permitted"
     default_hint = "Tell the user to ask an administrator."
@@ -12367,6 +12371,92 @@ def _context_of(path: str, changed: int) -> ssl.SSLContext:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/allowed.py
+#
+# Which workflows and models of a server its callers may use, by patterns of names such as "flux*".
+#
+# Administrators can give different users different rights (webui/rights.py). An `Allowed` stands in the endpoint of a
+# call, and what it leaves out is not there: not in node definitions and lists of files, as `long_answers` reads them, and
+# not among the workflows (catalogue/entries.py). So whatever chooses, lists, describes or checks a value knows nothing of
+# it. Models are checkpoints, diffusion models and LoRAs, which people choose; text encoders, VAEs and the like, which
+# these need, are not limited.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+ANY_NAME = ("*",)
+# What stands in the name of an input, of a node's class or of a folder where models are chosen.
+CHOSEN = re.compile(r"ckpt|checkpoint|unet|diffusion|lora|gguf", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Patterns of the names that may be used; `*` stands for any letters. Case, folders and endings do not count."""
+
+    workflows: tuple[str, ...] = ANY_NAME
+    models: tuple[str, ...] = ANY_NAME
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is left out."""
+        return "*" in self.workflows and "*" in self.models
+
+    def workflow(self, name: str) -> bool:
+        """Whether a workflow may be used."""
+        return _fits(name, self.workflows)
+
+    def model(self, name: str) -> bool:
+        """Whether a model file may be used."""
+        return _fits(name, self.models) or _fits(MODEL_FILE.sub("", name), self.models)
+
+    def definition(self, definition: NodeDefinition) -> NodeDefinition:
+        """A node as it is for who may use only these models."""
+        if "*" in self.models:
+            return definition
+        chooses = bool(CHOSEN.search(definition.class_type))
+        inputs = {name: self._spec(name, spec, chooses) for name, spec in definition.inputs.items()}
+        return replace(definition, inputs=inputs)
+
+    def _spec(self, name: str, spec: InputSpec, chooses: bool) -> InputSpec:
+        options: Mapping[str, Mapping[str, InputSpec]] = {
+            choice: {inner: self._spec(inner, of, chooses) for inner, of in specs.items()}
+            for choice, specs in spec.options.items()
+        }
+        choices = spec.choices
+        if chooses or CHOSEN.search(last_part(name)):
+            choices = tuple(choice for choice in spec.choices if not self._leaves_out(choice))
+        if len(choices) == len(spec.choices):
+            return replace(spec, options=options)
+        default = spec.default if spec.default in choices else next(iter(choices), None)
+        return replace(spec, options=options, choices=choices, default=default)
+
+    def _leaves_out(self, choice: object) -> bool:
+        return isinstance(choice, str) and bool(MODEL_FILE.search(choice)) and not self.model(choice)
+
+    def in_list(self, path: str) -> Callable[[str], bool] | None:
+        """Which names of the list at a path may be told; None for all."""
+        folder = path.partition("?")[0]
+        if "*" not in self.models and "/models/" in folder and CHOSEN.search(base_name(folder)):
+            return self.model
+        return None
+
+
+ALL_ALLOWED = Allowed()
+
+
+def _fits(name: str, patterns: Iterable[str]) -> bool:
+    pattern = _pattern(tuple(patterns))
+    text = name.lower().replace("\\", "/")
+    return bool(pattern.match(text) or pattern.match(base_name(text)))
+
+
+@functools.lru_cache(maxsize=256)
+def _pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """One expression for all of them; one that fits nothing for none."""
+    expressions = [fnmatch.translate(pattern.lower().replace("\\", "/")) for pattern in patterns]
+    return re.compile("|".join(expressions) or r"(?!)")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/endpoint.py
 #
 # The address of a ComfyUI as people write it, with the credential that belongs to it.
@@ -12408,6 +12498,7 @@ class Endpoint:
     key_setting: str = field(default='the valve "ComfyUI API key"', compare=False)
     unset: bool = field(default=False, compare=False)  # a usual address that nobody has set: it gets no key
     transport: Transport = field(default=Transport(), repr=False)
+    allowed: Allowed = field(default=ALL_ALLOWED, repr=False)  # what of it the caller may use
 
     @classmethod
     def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = "") -> "Endpoint":
@@ -13284,9 +13375,11 @@ def read_left_out(graph: Graph, accepted: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def read_definitions(text: JsonText, wanted: Collection[str]) -> dict[str, tuple[NodeDefinition, int]]:
-    """Those of these classes that are in an answer of `/object_info`, each with the length of its JSON. One that cannot
-    be read is left out when there are others."""
+def read_definitions(
+    text: JsonText, wanted: Collection[str], allowed: Allowed = ALL_ALLOWED
+) -> dict[str, tuple[NodeDefinition, int]]:
+    """Those of these classes that are in an answer of `/object_info`, without the models that are not allowed, each
+    with the length of its JSON. One that cannot be read is left out when there are others."""
     found: dict[str, tuple[NodeDefinition, int]] = {}
     for class_type in text.each_key():
         begin = text.place
@@ -13294,19 +13387,26 @@ def read_definitions(text: JsonText, wanted: Collection[str]) -> dict[str, tuple
         if class_type not in wanted or not raw:
             continue
         try:
-            found[class_type] = NodeDefinition.parse(class_type, raw), text.place - begin
+            definition = allowed.definition(NodeDefinition.parse(class_type, raw))
+            found[class_type] = definition, text.place - begin
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
             if len(wanted) == 1:
                 raise
     return found
 
 
-def read_names(text: JsonText, read: Callable[[Any], str]) -> list[str]:
-    """The names in a list of at most `MOST_NAMES_IN_LIST`; `read` makes a name out of an item."""
+def read_names(
+    text: JsonText, read: Callable[[Any], str], is_allowed: Callable[[str], bool] | None = None
+) -> list[str]:
+    """The names in a list of at most `MOST_NAMES_IN_LIST`, or those that are allowed; `read` makes a name out of an
+    item."""
     items = read_json_text(text)
     if len(items) > MOST_NAMES_IN_LIST:
         raise ValueError("too many names")
-    return [read(item) for item in items]
+    names = [read(item) for item in items]
+    if is_allowed is None:
+        return names
+    return list(filter(is_allowed, names))
 
 
 # The name of a file that is hidden, or that holds half a surrogate pair and so cannot be sent.
@@ -15008,7 +15108,7 @@ class ComfyUIServer(HttpServer):
 
     async def _define(self, class_type: str) -> None:
         path = f"/object_info/{quote(class_type, safe='')}"
-        take = functools.partial(read_definitions, wanted={class_type})
+        take = functools.partial(read_definitions, wanted={class_type}, allowed=self.endpoint.allowed)
         self._take_definitions([class_type], await self.read(path, take, max_bytes=MOST_DEFINITION_BYTES))
 
     def _definition_age(self, class_type: str) -> float:
@@ -15024,7 +15124,7 @@ class ComfyUIServer(HttpServer):
         names = sorted(set(class_types))
         outdated = [name for name in names if self._definition_age(name) >= DEFINITION_SECONDS]
         if len(outdated) > MANY_CLASSES:
-            take = functools.partial(read_definitions, wanted=set(outdated))
+            take = functools.partial(read_definitions, wanted=set(outdated), allowed=self.endpoint.allowed)
             found = await self.read("/object_info", take)
             self._take_definitions([name for name in outdated if name in found], found)
         answers = await gather(8, [functools.partial(self.define, name) for name in names])
@@ -15093,7 +15193,8 @@ class ComfyUIServer(HttpServer):
         answer = await self.call("GET", path, max_bytes=MOST_LIST_BYTES)
         names = None
         if answer.status != 404:
-            names = await self._taken(path.partition("?")[0], answer.body, functools.partial(read_names, read=read))
+            take = functools.partial(read_names, read=read, is_allowed=self.endpoint.allowed.in_list(path))
+            names = await self._taken(path.partition("?")[0], answer.body, take)
         if sum(self._list_bytes.values()) + len(answer.body) > MOST_LIST_BYTES_KEPT:
             self.forget_lists()
         self._list_bytes[path] = len(answer.body)
@@ -15469,7 +15570,7 @@ class ComfyCloud(ComfyUIServer):
             await self.together("all definitions", self._learn)
         text = self._texts.get(class_type)
         if text and class_type not in self.definitions:
-            take = functools.partial(read_definitions, wanted={class_type})
+            take = functools.partial(read_definitions, wanted={class_type}, allowed=self.endpoint.allowed)
             self._take_definitions([class_type], await self._taken(WHOLE, text, take))
         return self.definitions.get(class_type)
 
@@ -16140,6 +16241,11 @@ class Entry:
     needs: tuple[ModelNeed, ...] = ()
 
     @property
+    def brought(self) -> bool:
+        """Whether the caller brings it: whether that is allowed is another question."""
+        return self.source in ("user", ATTACHED)
+
+    @property
     def bundled(self) -> bool:
         """Whether it is one of the tool's own."""
         return self.source == "bundled"
@@ -16320,7 +16426,8 @@ class Catalogue:
                 templates = await server.templates.all()
             except ServerError as error:  # whatever it is: nothing else needs them
                 problems.append(f"The templates of the ComfyUI server cannot be listed. {error.message}")
-        entries = await FILES.run(_all_entries, self.given, paths, templates)
+        allowed = server.endpoint.allowed
+        entries = await FILES.run(_all_entries, self.given, paths, templates, allowed)
         return Listing(entries, tuple(problems))
 
     async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
@@ -16335,16 +16442,25 @@ class Catalogue:
         raise UnknownWorkflow(message, " ".join(listing.problems), name)
 
 
-def _all_entries(given: Iterable[Entry], paths: Iterable[str], templates: tuple[Template, ...]) -> tuple[Entry, ...]:
-    """Those given, those saved on the server at these paths, those that came with it, and the bundled ones. Blocks."""
+def _all_entries(
+    given: Iterable[Entry], paths: Iterable[str], templates: tuple[Template, ...], allowed: Allowed
+) -> tuple[Entry, ...]:
+    """Those given, those saved on the server at these paths, those that came with it, and the bundled ones, as far as
+    the caller may use them. Blocks."""
     saved = [Entry(without_json(path), "server", path=path) for path in paths]
-    return _with_different_names([*given, *saved, *template_entries(templates), *bundled_entries()])
+    every = [*given, *saved, *template_entries(templates), *bundled_entries()]
+    return _with_different_names([entry for entry in every if entry.brought or allowed.workflow(entry.name)])
 
 
 @functools.lru_cache(maxsize=4)
 def template_entries(templates: tuple[Template, ...]) -> tuple[Entry, ...]:
     """The entries of a server's templates. Cached, since every call looks through all of them. Blocks."""
     return tuple(map(template_entry, templates))
+
+
+def bundled_for(endpoint: Endpoint) -> tuple[Entry, ...]:
+    """The bundled workflows that the caller may use."""
+    return tuple(entry for entry in bundled_entries() if endpoint.allowed.workflow(entry.name))
 
 
 def template_entry(template: Template) -> Entry:
@@ -18097,7 +18213,7 @@ async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argume
     except UnknownWorkflow:
         name = str(wanted.value)
         task = task_named(name)
-        for_task = _entries_for(task) if task else []
+        for_task = _entries_for(server, task) if task else []
         for entry in for_task:
             with contextlib.suppress(WorkflowRefused):
                 await fit_entry(server, entry, None)
@@ -18113,7 +18229,7 @@ async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argume
         if len(worded) > 1:
             raise several_meant(wanted.name, name, worded) from None
         if not worded:
-            by_model = await entry_meant(server, bundled_entries(), wanted)
+            by_model = await entry_meant(server, bundled_for(server.endpoint), wanted)
             meant = by_model or await _template_meant(server, listing, wanted)
             if meant is None:
                 raise
@@ -18131,7 +18247,7 @@ async def _choose_for_task(
     if task in CHANGING:
         tasks = (task, *[other for other in CHANGING if other != task])
     refused: ModelNotInstalled | None = None
-    if _entries_for(task):
+    if _entries_for(server, task):
         try:
             fitted = await _choose_for(server, replace(request, workflow=None, tasks=tasks))
         except ModelNotInstalled as error:
@@ -18204,7 +18320,9 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
     cannot read counts as installed only when nothing else is."""
     entries: list[Entry] = []
     for task in request.tasks:
-        entries += _entries_for(task)
+        entries += _entries_for(server, task)
+    if not entries:
+        raise UnknownWorkflow("No workflow for this may be used here.")
     with_room = [entry for entry in entries if request.room_in(entry.files) >= request.pictures]
     if not with_room:
         raise _too_many_pictures(request, entries)
@@ -18257,9 +18375,9 @@ async def _choose_meant(
     return fitted.noting(taken_for(model, f'"{meant.file}"'))
 
 
-def _entries_for(task: str) -> list[Entry]:
-    """The bundled workflows that do a task."""
-    return [entry for entry in bundled_entries() if entry.task == task]
+def _entries_for(server: ComfyUIServer, task: str) -> list[Entry]:
+    """The bundled workflows that do a task, as far as the caller may use them."""
+    return [entry for entry in bundled_for(server.endpoint) if entry.task == task]
 
 
 def _candidates(request: Request, entries: Sequence[Entry]) -> list[tuple[Argument | None, Entry]]:
@@ -26289,6 +26407,13 @@ class Valves(Tolerant):
         description="Pasted into their valve, or inside a picture in the chat. They may use every node of the server. "
         "Administrators always may.",
     )
+    rights: str = Field(
+        default="",
+        title="Rights",
+        description="Who may use what, a rule a line: `everybody: workflows = flux*, upscale; own workflows = no`, "
+        "`group Design: models = *; servers = fast`, `user ann@example.org: own address = yes`. Rules about a user add "
+        "up; what none of them names is as the other valves say. Administrators may everything.",
+    )
     require_image_permission: bool = Field(
         default=False,
         title="Require the permission to make images",
@@ -26724,6 +26849,170 @@ async def with_earlier_seed(chat: Chat, arguments: Any, kind: str = "argument") 
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/rights.py
+#
+# Who may use what: the administrator's valve "Rights", read, and held against the user of a call.
+#
+# The valve has a rule a line: whom it is about, and what they may use.
+#
+#     everybody: workflows = z-image-turbo, flux*; own workflows = no
+#     group Design: workflows = *; models = *; servers = fast
+#     user ann@example.org: own address = yes; own workflows = yes
+#
+# `read_rules` reads it. `rights_of` adds up the rules that are about a user: of lists, what any of them names; of yes and
+# no, a yes. What none of them says is as the other valves have it. Rules are asked at every call, and groups are Open
+# WebUI's own, by name or id; a user is named by address or id, since names can be chosen. Administrators may everything.
+#
+# A rule that cannot be read might be one that forbids something, so nobody but administrators may do anything until it is
+# corrected. The same goes for groups that Open WebUI does not tell.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+LISTS = {"servers": "servers", "server": "servers", "workflows": "workflows", "workflow": "workflows"}
+LISTS |= {"models": "models", "model": "models"}
+SWITCHES = {"own workflows": "own_workflows", "own workflow": "own_workflows", "own address": "own_address"}
+SWITCHES |= {"own addresses": "own_address"}
+WHO = re.compile(r"(everybody|everyone|group|user|role)\b\s*(.*)", re.IGNORECASE)
+MOST_RULES = 500
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of the valve: whom it is about, by kind and name in small letters, and what it says."""
+
+    kind: str
+    name: str
+    lists: Mapping[str, tuple[str, ...]]
+    switches: Mapping[str, bool]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The valve, read, and the lines that cannot be."""
+
+    rules: tuple[Rule, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What one user may use. None stands for what no rule says."""
+
+    servers: tuple[str, ...] | None = None
+    allowed: Allowed = ALL_ALLOWED
+    own_workflows: bool | None = None
+    own_address: bool | None = None
+
+    def server(self, endpoint: Endpoint) -> bool:
+        """Whether the user may use one of the administrator's servers, by its name or address."""
+        if self.servers is None:
+            return True
+        names = Allowed(workflows=self.servers)
+        host = endpoint.url.partition("://")[2]
+        return any(map(names.workflow, (endpoint.name, endpoint.url, host)))
+
+
+EVERY_RIGHT = Rights()
+
+
+@functools.lru_cache(maxsize=8)
+def read_rules(text: str) -> Rules:
+    """The rules in the valve. Cached, since every call reads it."""
+    rules: list[Rule] = []
+    problems: list[str] = []
+    lines = [line.strip() for line in text.splitlines()]
+    for line in [line for line in lines if line and not line.startswith("#")]:
+        rule = _read_rule(line)
+        if rule is None or len(rules) >= MOST_RULES:
+            problems.append(f'The valve "Rights" has a line that cannot be read: "{shortened(line, 80)}".')
+        else:
+            rules.append(rule)
+    return Rules(tuple(rules), tuple(problems))
+
+
+def _read_rule(line: str) -> Rule | None:
+    """One line, None where it is no rule."""
+    whom, colon, what = line.partition(":")
+    about = WHO.fullmatch(whom.strip())
+    if about is None or not colon:
+        return None
+    kind = about[1].lower().replace("everyone", "everybody")
+    name = about[2].strip().strip("\"'").lower()
+    if (kind == "everybody") == bool(name):
+        return None
+    lists: dict[str, tuple[str, ...]] = {}
+    switches: dict[str, bool] = {}
+    for part in [part.strip() for part in what.split(";") if part.strip()]:
+        word, equals, value = part.partition("=")
+        right = plain_words(word)
+        if right in LISTS and equals:
+            names = tuple(one.strip().lower() for one in value.split(",") if one.strip())
+            lists[LISTS[right]] = () if names == ("none",) else names
+        elif right in SWITCHES and value.strip().lower() in ("yes", "no"):
+            switches[SWITCHES[right]] = value.strip().lower() == "yes"
+        else:
+            return None
+    return Rule(kind, name, lists, switches) if lists or switches else None
+
+
+async def rights_of(text: str, user: Mapping[str, Any]) -> Rights:
+    """What a user may use, by the valve's text and Open WebUI's `__user__`. Raises `NotPermitted` where that cannot be
+    told."""
+    read = read_rules(text)
+    if user.get("role") == "admin" or not text.strip():
+        return EVERY_RIGHT
+    if read.problems:
+        raise NotPermitted(
+            "The administrator's rules on who may use what cannot be read, so nothing is permitted.",
+            'An administrator has to correct the valve "Rights"; comfyui_status tells them which line it is.',
+        )
+    groups: set[str] = set()
+    if any(rule.kind == "group" for rule in read.rules):
+        groups = await _groups_of(str(user.get("id") or ""))
+    names = {
+        "everybody": {""},
+        "group": groups,
+        "user": {str(user.get(key) or "").lower() for key in ("id", "email")} - {""},
+        "role": {str(user.get("role") or "").lower()},
+    }
+    return _added_up([rule for rule in read.rules if rule.name in names[rule.kind]])
+
+
+def _added_up(rules: list[Rule]) -> Rights:
+    lists: dict[str, tuple[str, ...]] = {}
+    switches: dict[str, bool] = {}
+    for rule in rules:
+        for right, named in rule.lists.items():
+            lists[right] = lists.get(right, ()) + named
+        for right, says_yes in rule.switches.items():
+            switches[right] = switches.get(right, False) or says_yes
+    return Rights(
+        servers=lists.get("servers"),
+        allowed=Allowed(lists.get("workflows", ALL_ALLOWED.workflows), lists.get("models", ALL_ALLOWED.models)),
+        own_workflows=switches.get("own_workflows"),
+        own_address=switches.get("own_address"),
+    )
+
+
+async def _groups_of(user_id: str) -> set[str]:
+    """The names and ids of a user's groups in Open WebUI, in small letters. Raises `NotPermitted`."""
+    try:
+        from open_webui.models.groups import Groups
+
+        async with asyncio.timeout(ANSWER_SECONDS):
+            ask = Groups.get_groups_by_member_id
+            inherited = {"include_inherited": True} if "include_inherited" in inspect.signature(ask).parameters else {}
+            groups = await ask(user_id, **inherited)
+        return {str(word).lower() for group in groups for word in (group.id, group.name)}
+    except Exception as error:  # whatever another release has in its place
+        log.warning("Open WebUI does not tell who is in which group: %s", type(error).__name__)
+        raise NotPermitted(
+            "Open WebUI does not tell in which groups the user is, and the administrator's rules depend on that.",
+            "An administrator can write rules without groups, or update Open WebUI or this tool.",
+        ) from None
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/servers.py
 #
 # The addresses of ComfyUI: the administrator's and a user's own, each with the key that belongs to it.
@@ -26760,11 +27049,23 @@ def transport_of(valves: Valves) -> Transport:
     return Transport(None, reach_of(valves), tls, valves.use_proxy)
 
 
-def own_endpoint(valves: Valves, mine: UserValves, is_admin: bool) -> Endpoint:
-    """The server of the user's own valve. Blocks. Raises `EndpointRefused` where that is not allowed, and
-    `BadArgument`."""
+def permitted(endpoints: Sequence[Endpoint], rights: Rights) -> list[Endpoint]:
+    """Those of the administrator's servers that a user may use, each with what they may use of it. Raises
+    `NotPermitted` where there is none."""
+    found = [replace(one, allowed=rights.allowed) for one in endpoints if rights.server(one)]
+    if not found:
+        raise NotPermitted("The administrator's rules let the user use no ComfyUI server.")
+    return found
+
+
+def own_endpoint(
+    valves: Valves, mine: UserValves, is_admin: bool, rights: Rights = EVERY_RIGHT, copied: Endpoint | None = None
+) -> Endpoint:
+    """The server of the user's own valve; `copied` is the administrator's that it leads to. Blocks. Raises
+    `EndpointRefused` where that is not allowed, and `BadArgument`."""
     empty = 'Tell the user to empty the valve "Your ComfyUI address" of this tool.'
-    if not valves.allow_user_endpoints and not is_admin:
+    is_allowed = valves.allow_user_endpoints if rights.own_address is None else rights.own_address
+    if not is_allowed and not is_admin:
         raise EndpointRefused(
             "You set a ComfyUI address of your own, and the administrator does not allow that.", empty
         )
@@ -26772,9 +27073,12 @@ def own_endpoint(valves: Valves, mine: UserValves, is_admin: bool) -> Endpoint:
     endpoint = Endpoint.parse(mine.endpoint, mine.api_key, 'The user\'s valve "Your ComfyUI address"')
     if not reach.allows_url(endpoint.url):
         raise EndpointRefused("Your ComfyUI address is not one of those that the administrator allows.", empty)
+    if copied and not rights.server(copied):
+        raise EndpointRefused("Your ComfyUI address is that of a server which the user may not use.", empty)
     tls = tls_context(valves.ca_file.strip(), usual_tls())
+    allowed = rights.allowed if copied else ALL_ALLOWED
     key_setting = 'the user\'s valve "API key for your address"'
-    return replace(endpoint, key_setting=key_setting, transport=Transport(reach, reach, tls))
+    return replace(endpoint, key_setting=key_setting, transport=Transport(reach, reach, tls), allowed=allowed)
 
 
 async def same_server(own: Endpoint, others: Sequence[Endpoint]) -> Endpoint | None:
@@ -27043,7 +27347,8 @@ class Settings:
 async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
     """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
     own_address = await chat.comfyui_address()
-    settings = await FILES.run(resolve, valves, user, own_address, chat.owner)
+    rights = await rights_of(valves.rights, user or {})
+    settings = await FILES.run(resolve, valves, user, own_address, chat.owner, rights)
     mine = _user_valves((user or {}).get("valves"))
     if not mine.endpoint.strip():
         return settings
@@ -27053,7 +27358,7 @@ async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> 
     copied = await same_server(settings.endpoints[0], everybodys)
     if copied is None:
         return settings
-    return await FILES.run(resolve, valves, user, own_address, chat.owner, copied)
+    return await FILES.run(resolve, valves, user, own_address, chat.owner, rights, copied)
 
 
 def resolve(
@@ -27061,15 +27366,17 @@ def resolve(
     user: Mapping[str, Any] | None,
     own_address: str = "",
     owner: Owner | None = None,
+    rights: Rights = EVERY_RIGHT,
     copied: Endpoint | None = None,
 ) -> Settings:
     """Both kinds of valves and the caller's rights as one value: this is where valves are resolved.
 
     `user` is Open WebUI's `__user__`, with the user's valves in it, and None on the command line; `own_address` is the
-    one in Open WebUI's image settings, or ""; `owner` says whose the jobs are; `copied` is the administrator's server
-    to which the user's own address leads, whose rules hold then.
+    one in Open WebUI's image settings, or ""; `owner` says whose the jobs are; `rights` what the user may use; `copied`
+    is the administrator's server to which the user's own address leads, whose rules hold then.
 
-    Raises `EndpointRefused` for an address of their own that the user may not have, and `BadArgument`.
+    Raises `EndpointRefused` for an address of their own that the user may not have, `NotPermitted` where they may use
+    no server, and `BadArgument`.
     """
     user = user or {}
     mine = _user_valves(user.get("valves"))
@@ -27078,18 +27385,18 @@ def resolve(
     has_own_server = has_own_address and copied is None
     if has_own_address:
         everybodys = []
-        endpoints = [own_endpoint(valves, mine, is_admin)]
+        endpoints = [own_endpoint(valves, mine, is_admin, rights, copied)]
     else:
-        everybodys = administrators_endpoints(valves, own_address)
+        everybodys = permitted(administrators_endpoints(valves, own_address), rights)
         endpoints = pinned(everybodys, mine.server)
     others = [endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed]
-    own_workflows = valves.allow_user_workflows or is_admin
+    own_workflows = is_admin or (valves.allow_user_workflows if rights.own_workflows is None else rights.own_workflows)
     return Settings(
         endpoints=tuple(endpoints),
         limits=_limits(valves),
         previews=valves.previews and mine.previews,
         preferences={
-            **_preferences(valves, 2, "The administrator's valve"),
+            **_preferences(valves, 2, "The administrator's valve", rights.allowed),
             **_preferences(mine, 1, "Your valve"),
         },
         catalogue=_catalogue(valves, mine, own_workflows, valves.server_workflows or has_own_server),
@@ -27149,12 +27456,15 @@ def _user_valves(stored: Any) -> UserValves:
     return UserValves(**dict(stored or {}))
 
 
-def _preferences(valves: Valves | UserValves, level: int, whose: str) -> dict[str, Argument]:
-    """What these valves prefer for arguments that a call leaves out."""
+def _preferences(
+    valves: Valves | UserValves, level: int, whose: str, allowed: Allowed = ALL_ALLOWED
+) -> dict[str, Argument]:
+    """What these valves prefer for arguments that a call leaves out, as far as that is allowed."""
     preferences: dict[str, Argument] = {}
     for name in ("model", "workflow", "edit_workflow", "size", "negative_prompt"):
         value = getattr(valves, name).strip()
-        if is_given(value):
+        is_allowed = allowed.model(value) if name == "model" else allowed.workflow(value)
+        if is_given(value) and (is_allowed or name in ("size", "negative_prompt")):
             title = type(valves).model_fields[name].title
             preferences[name] = Argument(value, f'{whose} "{title}"', level)
     return preferences
@@ -28356,7 +28666,11 @@ async def _answer(
                 Pool.here().server(endpoint).note_key(key)
         try:
             return await work(settings, display)
+        except ModelNotInstalled as error:
+            error.hint = f"{error.hint} {_limited(settings)}".strip()
+            raise
         except UnknownWorkflow as error:
+            error.hint = f"{error.hint} {_limited(settings)}".strip()
             instead = await _instead_of(settings, error.name) if error.name else ""
             if instead:
                 error.hint = f"{error.hint.removeprefix(error.default_hint)} {instead}".strip()
@@ -28370,6 +28684,13 @@ async def _answer(
 
     WORKS_FOR.set(str(chat.user.get("id") or ""))
     return as_answer(await chat.answer(with_settings))
+
+
+def _limited(settings: Settings) -> str:
+    """What is said where something is not there, to a user who may not use everything."""
+    if all(endpoint.allowed.everything for endpoint in settings.endpoints):
+        return ""
+    return "The administrator's rules let this user use only some workflows and models."
 
 
 async def _make(

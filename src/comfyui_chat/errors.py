@@ -99,7 +99,7 @@ class LimitExceeded(ComfyUIError):
 
 
 class NotPermitted(ComfyUIError):
-    """Open WebUI does not permit the user to make images, and the administrator requires that it does."""
+    """Open WebUI, or the administrator's rules, do not permit this to the user."""
 
     code = "not_permitted"
     default_hint = "Tell the user to ask an administrator."

@@ -56,6 +56,7 @@ class House:
     asked_permissions: list[tuple[str, str]] = field(default_factory=list)
     page: Page = field(default_factory=Page)
     state: SimpleNamespace = field(default_factory=SimpleNamespace)  # of the application
+    groups: dict[str, list[str]] = field(default_factory=dict)  # a user and the names of their groups
 
     def put(self, data: bytes, name: str = "photo.png", owner: str = OWNER) -> str:
         """A file of a user; its id."""
@@ -79,7 +80,7 @@ class House:
             arguments["__messages__"] = messages
         answer = await getattr(tools, method)(
             **arguments,
-            __user__={"id": who, "role": ROLES[who], "name": who, "valves": mine},
+            __user__={"id": who, "role": ROLES[who], "name": who, "email": f"{who}@example.org", "valves": mine},
             __request__=SimpleNamespace(app=SimpleNamespace(state=self.state)),
             __event_emitter__=self.page,
             __metadata__={"chat_id": f"temporary:{id(self)}", "message_id": "m", "user_message": {}},
@@ -141,6 +142,10 @@ class House:
     async def _may_read(self, *_: Any, **__: Any) -> bool:
         return False
 
+    async def _groups(self, user_id: str, *_: Any, include_inherited: bool = False) -> list[Any]:
+        assert include_inherited
+        return [SimpleNamespace(id=f"id-of-{name}", name=name) for name in self.groups.get(user_id, [])]
+
     async def _setting(self, key: str, *_: Any, **__: Any) -> Any:
         return self.settings.get(key)
 
@@ -165,6 +170,7 @@ class House:
             },
             "models.users": {"Users": SimpleNamespace(get_user_by_id=self._get_user)},
             "models.config": {"Config": SimpleNamespace(get=self._setting, get_many=self._settings)},
+            "models.groups": {"Groups": SimpleNamespace(get_groups_by_member_id=self._groups)},
             "routers": {},
             "routers.files": {"upload_file_handler": self._upload},
             "socket": {},

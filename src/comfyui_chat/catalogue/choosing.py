@@ -25,7 +25,7 @@ from ..names import find_name, names_with_words, quoted, shortened
 from ..server.client import ComfyUIServer
 from ..threads import FILES
 from ..values import Argument
-from .entries import Catalogue, Entry, Listing, bundled_entries
+from .entries import Catalogue, Entry, Listing, bundled_for
 from .fitted import MISSING_FILES_HINT, fit_entry, fit_saved, model_missing
 from .gallery import first_fitting, running, why_none_runs, with_all_words
 from .naming import entry_meant, files_of_loader, meant_by, several_meant, taken_for
@@ -175,7 +175,7 @@ async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argume
     except UnknownWorkflow:
         name = str(wanted.value)
         task = task_named(name)
-        for_task = _entries_for(task) if task else []
+        for_task = _entries_for(server, task) if task else []
         for entry in for_task:
             with contextlib.suppress(WorkflowRefused):
                 await fit_entry(server, entry, None)
@@ -191,7 +191,7 @@ async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argume
         if len(worded) > 1:
             raise several_meant(wanted.name, name, worded) from None
         if not worded:
-            by_model = await entry_meant(server, bundled_entries(), wanted)
+            by_model = await entry_meant(server, bundled_for(server.endpoint), wanted)
             meant = by_model or await _template_meant(server, listing, wanted)
             if meant is None:
                 raise
@@ -209,7 +209,7 @@ async def _choose_for_task(
     if task in CHANGING:
         tasks = (task, *[other for other in CHANGING if other != task])
     refused: ModelNotInstalled | None = None
-    if _entries_for(task):
+    if _entries_for(server, task):
         try:
             fitted = await _choose_for(server, replace(request, workflow=None, tasks=tasks))
         except ModelNotInstalled as error:
@@ -282,7 +282,9 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
     cannot read counts as installed only when nothing else is."""
     entries: list[Entry] = []
     for task in request.tasks:
-        entries += _entries_for(task)
+        entries += _entries_for(server, task)
+    if not entries:
+        raise UnknownWorkflow("No workflow for this may be used here.")
     with_room = [entry for entry in entries if request.room_in(entry.files) >= request.pictures]
     if not with_room:
         raise _too_many_pictures(request, entries)
@@ -335,9 +337,9 @@ async def _choose_meant(
     return fitted.noting(taken_for(model, f'"{meant.file}"'))
 
 
-def _entries_for(task: str) -> list[Entry]:
-    """The bundled workflows that do a task."""
-    return [entry for entry in bundled_entries() if entry.task == task]
+def _entries_for(server: ComfyUIServer, task: str) -> list[Entry]:
+    """The bundled workflows that do a task, as far as the caller may use them."""
+    return [entry for entry in bundled_for(server.endpoint) if entry.task == task]
 
 
 def _candidates(request: Request, entries: Sequence[Entry]) -> list[tuple[Argument | None, Entry]]:

@@ -31,7 +31,9 @@ from ..graph.reading import EXPECTED, WRAPPERS, read_json, unwrap
 from ..graph.remarks import FileSource
 from ..graph.workflow import Workflow
 from ..names import base_name, find_name, first_names, plain_name, shortened
+from ..server.allowed import Allowed
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
+from ..server.endpoint import Endpoint
 from ..server.templates import Template
 from ..threads import FILES
 from ..values import Argument, text_of
@@ -129,6 +131,11 @@ class Entry:
     template: Template | None = None  # what the server tells of one that came with it
     families: tuple[Family, ...] = ()
     needs: tuple[ModelNeed, ...] = ()
+
+    @property
+    def brought(self) -> bool:
+        """Whether the caller brings it: whether that is allowed is another question."""
+        return self.source in ("user", ATTACHED)
 
     @property
     def bundled(self) -> bool:
@@ -311,7 +318,8 @@ class Catalogue:
                 templates = await server.templates.all()
             except ServerError as error:  # whatever it is: nothing else needs them
                 problems.append(f"The templates of the ComfyUI server cannot be listed. {error.message}")
-        entries = await FILES.run(_all_entries, self.given, paths, templates)
+        allowed = server.endpoint.allowed
+        entries = await FILES.run(_all_entries, self.given, paths, templates, allowed)
         return Listing(entries, tuple(problems))
 
     async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
@@ -326,16 +334,25 @@ class Catalogue:
         raise UnknownWorkflow(message, " ".join(listing.problems), name)
 
 
-def _all_entries(given: Iterable[Entry], paths: Iterable[str], templates: tuple[Template, ...]) -> tuple[Entry, ...]:
-    """Those given, those saved on the server at these paths, those that came with it, and the bundled ones. Blocks."""
+def _all_entries(
+    given: Iterable[Entry], paths: Iterable[str], templates: tuple[Template, ...], allowed: Allowed
+) -> tuple[Entry, ...]:
+    """Those given, those saved on the server at these paths, those that came with it, and the bundled ones, as far as
+    the caller may use them. Blocks."""
     saved = [Entry(without_json(path), "server", path=path) for path in paths]
-    return _with_different_names([*given, *saved, *template_entries(templates), *bundled_entries()])
+    every = [*given, *saved, *template_entries(templates), *bundled_entries()]
+    return _with_different_names([entry for entry in every if entry.brought or allowed.workflow(entry.name)])
 
 
 @functools.lru_cache(maxsize=4)
 def template_entries(templates: tuple[Template, ...]) -> tuple[Entry, ...]:
     """The entries of a server's templates. Cached, since every call looks through all of them. Blocks."""
     return tuple(map(template_entry, templates))
+
+
+def bundled_for(endpoint: Endpoint) -> tuple[Entry, ...]:
+    """The bundled workflows that the caller may use."""
+    return tuple(entry for entry in bundled_entries() if endpoint.allowed.workflow(entry.name))
 
 
 def template_entry(template: Template) -> Entry:

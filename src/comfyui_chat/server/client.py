@@ -221,7 +221,7 @@ class ComfyUIServer(HttpServer):
 
     async def _define(self, class_type: str) -> None:
         path = f"/object_info/{quote(class_type, safe='')}"
-        take = functools.partial(read_definitions, wanted={class_type})
+        take = functools.partial(read_definitions, wanted={class_type}, allowed=self.endpoint.allowed)
         self._take_definitions([class_type], await self.read(path, take, max_bytes=MOST_DEFINITION_BYTES))
 
     def _definition_age(self, class_type: str) -> float:
@@ -237,7 +237,7 @@ class ComfyUIServer(HttpServer):
         names = sorted(set(class_types))
         outdated = [name for name in names if self._definition_age(name) >= DEFINITION_SECONDS]
         if len(outdated) > MANY_CLASSES:
-            take = functools.partial(read_definitions, wanted=set(outdated))
+            take = functools.partial(read_definitions, wanted=set(outdated), allowed=self.endpoint.allowed)
             found = await self.read("/object_info", take)
             self._take_definitions([name for name in outdated if name in found], found)
         answers = await gather(8, [functools.partial(self.define, name) for name in names])
@@ -306,7 +306,8 @@ class ComfyUIServer(HttpServer):
         answer = await self.call("GET", path, max_bytes=MOST_LIST_BYTES)
         names = None
         if answer.status != 404:
-            names = await self._taken(path.partition("?")[0], answer.body, functools.partial(read_names, read=read))
+            take = functools.partial(read_names, read=read, is_allowed=self.endpoint.allowed.in_list(path))
+            names = await self._taken(path.partition("?")[0], answer.body, take)
         if sum(self._list_bytes.values()) + len(answer.body) > MOST_LIST_BYTES_KEPT:
             self.forget_lists()
         self._list_bytes[path] = len(answer.body)

@@ -140,7 +140,7 @@ class ComfyCloud(ComfyUIServer):
             await self.together("all definitions", self._learn)
         text = self._texts.get(class_type)
         if text and class_type not in self.definitions:
-            take = functools.partial(read_definitions, wanted={class_type})
+            take = functools.partial(read_definitions, wanted={class_type}, allowed=self.endpoint.allowed)
             self._take_definitions([class_type], await self._taken(WHOLE, text, take))
         return self.definitions.get(class_type)
 

@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..bounds import MOST_ADDRESS_CHARACTERS
 from ..errors import BadArgument
+from .allowed import ALL_ALLOWED, Allowed
 from .auth import ROUND_PASTED, Auth, basic, in_query, read_auth
 from .transport import Transport
 
@@ -46,6 +47,7 @@ class Endpoint:
     key_setting: str = field(default='the valve "ComfyUI API key"', compare=False)
     unset: bool = field(default=False, compare=False)  # a usual address that nobody has set: it gets no key
     transport: Transport = field(default=Transport(), repr=False)
+    allowed: Allowed = field(default=ALL_ALLOWED, repr=False)  # what of it the caller may use
 
     @classmethod
     def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = "") -> "Endpoint":

@@ -23,6 +23,7 @@ from ..graph.definitions import NodeDefinition
 from ..graph.nodes import Graph, node_title
 from ..json_pieces import CutOff, JsonText, read_json_text
 from ..names import shortened
+from .allowed import ALL_ALLOWED, Allowed
 from .protocol import (
     EXTRA_PNGINFO,
     Prompt,
@@ -146,9 +147,11 @@ def read_left_out(graph: Graph, accepted: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def read_definitions(text: JsonText, wanted: Collection[str]) -> dict[str, tuple[NodeDefinition, int]]:
-    """Those of these classes that are in an answer of `/object_info`, each with the length of its JSON. One that cannot
-    be read is left out when there are others."""
+def read_definitions(
+    text: JsonText, wanted: Collection[str], allowed: Allowed = ALL_ALLOWED
+) -> dict[str, tuple[NodeDefinition, int]]:
+    """Those of these classes that are in an answer of `/object_info`, without the models that are not allowed, each
+    with the length of its JSON. One that cannot be read is left out when there are others."""
     found: dict[str, tuple[NodeDefinition, int]] = {}
     for class_type in text.each_key():
         begin = text.place
@@ -156,19 +159,26 @@ def read_definitions(text: JsonText, wanted: Collection[str]) -> dict[str, tuple
         if class_type not in wanted or not raw:
             continue
         try:
-            found[class_type] = NodeDefinition.parse(class_type, raw), text.place - begin
+            definition = allowed.definition(NodeDefinition.parse(class_type, raw))
+            found[class_type] = definition, text.place - begin
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
             if len(wanted) == 1:
                 raise
     return found
 
 
-def read_names(text: JsonText, read: Callable[[Any], str]) -> list[str]:
-    """The names in a list of at most `MOST_NAMES_IN_LIST`; `read` makes a name out of an item."""
+def read_names(
+    text: JsonText, read: Callable[[Any], str], is_allowed: Callable[[str], bool] | None = None
+) -> list[str]:
+    """The names in a list of at most `MOST_NAMES_IN_LIST`, or those that are allowed; `read` makes a name out of an
+    item."""
     items = read_json_text(text)
     if len(items) > MOST_NAMES_IN_LIST:
         raise ValueError("too many names")
-    return [read(item) for item in items]
+    names = [read(item) for item in items]
+    if is_allowed is None:
+        return names
+    return list(filter(is_allowed, names))
 
 
 # The name of a file that is hidden, or that holds half a surrogate pair and so cannot be sent.

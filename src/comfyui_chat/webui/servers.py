@@ -19,10 +19,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from ..errors import BadArgument, EndpointRefused
+from ..errors import BadArgument, EndpointRefused, NotPermitted
 from ..names import quoted, shortened
+from ..server.allowed import ALL_ALLOWED
 from ..server.endpoint import Endpoint
 from ..server.transport import ANY, PUBLIC, Reach, Transport, read_reach, tls_context
+from .rights import EVERY_RIGHT, Rights
 from .valves import UserValves, Valves
 
 NAME_SECONDS = 5.0  # to look up where a user's own address leads
@@ -48,11 +50,23 @@ def transport_of(valves: Valves) -> Transport:
     return Transport(None, reach_of(valves), tls, valves.use_proxy)
 
 
-def own_endpoint(valves: Valves, mine: UserValves, is_admin: bool) -> Endpoint:
-    """The server of the user's own valve. Blocks. Raises `EndpointRefused` where that is not allowed, and
-    `BadArgument`."""
+def permitted(endpoints: Sequence[Endpoint], rights: Rights) -> list[Endpoint]:
+    """Those of the administrator's servers that a user may use, each with what they may use of it. Raises
+    `NotPermitted` where there is none."""
+    found = [replace(one, allowed=rights.allowed) for one in endpoints if rights.server(one)]
+    if not found:
+        raise NotPermitted("The administrator's rules let the user use no ComfyUI server.")
+    return found
+
+
+def own_endpoint(
+    valves: Valves, mine: UserValves, is_admin: bool, rights: Rights = EVERY_RIGHT, copied: Endpoint | None = None
+) -> Endpoint:
+    """The server of the user's own valve; `copied` is the administrator's that it leads to. Blocks. Raises
+    `EndpointRefused` where that is not allowed, and `BadArgument`."""
     empty = 'Tell the user to empty the valve "Your ComfyUI address" of this tool.'
-    if not valves.allow_user_endpoints and not is_admin:
+    is_allowed = valves.allow_user_endpoints if rights.own_address is None else rights.own_address
+    if not is_allowed and not is_admin:
         raise EndpointRefused(
             "You set a ComfyUI address of your own, and the administrator does not allow that.", empty
         )
@@ -60,9 +74,12 @@ def own_endpoint(valves: Valves, mine: UserValves, is_admin: bool) -> Endpoint:
     endpoint = Endpoint.parse(mine.endpoint, mine.api_key, 'The user\'s valve "Your ComfyUI address"')
     if not reach.allows_url(endpoint.url):
         raise EndpointRefused("Your ComfyUI address is not one of those that the administrator allows.", empty)
+    if copied and not rights.server(copied):
+        raise EndpointRefused("Your ComfyUI address is that of a server which the user may not use.", empty)
     tls = tls_context(valves.ca_file.strip(), usual_tls())
+    allowed = rights.allowed if copied else ALL_ALLOWED
     key_setting = 'the user\'s valve "API key for your address"'
-    return replace(endpoint, key_setting=key_setting, transport=Transport(reach, reach, tls))
+    return replace(endpoint, key_setting=key_setting, transport=Transport(reach, reach, tls), allowed=allowed)
 
 
 async def same_server(own: Endpoint, others: Sequence[Endpoint]) -> Endpoint | None:

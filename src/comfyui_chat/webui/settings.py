@@ -30,6 +30,7 @@ from ..prompt_tags import read_tags
 from ..run.credits import ASK, NEVER, Purse, SpendingRule
 from ..run.fleet import Fleet, Limits, Timing
 from ..run.owner import Owner
+from ..server.allowed import ALL_ALLOWED, Allowed
 from ..server.endpoint import Endpoint
 from ..sizes import says_pixels
 from ..spelling import plain_words
@@ -38,7 +39,8 @@ from ..values import Argument, clamp, is_given, words_of
 from .arguments import parted_prompt, read_arguments, read_inputs, read_prompt, several_prompts_note
 from .chat import Chat
 from .references import OF_CHAT
-from .servers import administrators_endpoints, own_endpoint, pinned, same_server
+from .rights import EVERY_RIGHT, Rights, rights_of
+from .servers import administrators_endpoints, own_endpoint, permitted, pinned, same_server
 from .valves import UserValves, Valves
 
 
@@ -174,7 +176,8 @@ class Settings:
 async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
     """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
     own_address = await chat.comfyui_address()
-    settings = await FILES.run(resolve, valves, user, own_address, chat.owner)
+    rights = await rights_of(valves.rights, user or {})
+    settings = await FILES.run(resolve, valves, user, own_address, chat.owner, rights)
     mine = _user_valves((user or {}).get("valves"))
     if not mine.endpoint.strip():
         return settings
@@ -184,7 +187,7 @@ async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> 
     copied = await same_server(settings.endpoints[0], everybodys)
     if copied is None:
         return settings
-    return await FILES.run(resolve, valves, user, own_address, chat.owner, copied)
+    return await FILES.run(resolve, valves, user, own_address, chat.owner, rights, copied)
 
 
 def resolve(
@@ -192,15 +195,17 @@ def resolve(
     user: Mapping[str, Any] | None,
     own_address: str = "",
     owner: Owner | None = None,
+    rights: Rights = EVERY_RIGHT,
     copied: Endpoint | None = None,
 ) -> Settings:
     """Both kinds of valves and the caller's rights as one value: this is where valves are resolved.
 
     `user` is Open WebUI's `__user__`, with the user's valves in it, and None on the command line; `own_address` is the
-    one in Open WebUI's image settings, or ""; `owner` says whose the jobs are; `copied` is the administrator's server
-    to which the user's own address leads, whose rules hold then.
+    one in Open WebUI's image settings, or ""; `owner` says whose the jobs are; `rights` what the user may use; `copied`
+    is the administrator's server to which the user's own address leads, whose rules hold then.
 
-    Raises `EndpointRefused` for an address of their own that the user may not have, and `BadArgument`.
+    Raises `EndpointRefused` for an address of their own that the user may not have, `NotPermitted` where they may use
+    no server, and `BadArgument`.
     """
     user = user or {}
     mine = _user_valves(user.get("valves"))
@@ -209,18 +214,18 @@ def resolve(
     has_own_server = has_own_address and copied is None
     if has_own_address:
         everybodys = []
-        endpoints = [own_endpoint(valves, mine, is_admin)]
+        endpoints = [own_endpoint(valves, mine, is_admin, rights, copied)]
     else:
-        everybodys = administrators_endpoints(valves, own_address)
+        everybodys = permitted(administrators_endpoints(valves, own_address), rights)
         endpoints = pinned(everybodys, mine.server)
     others = [endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed]
-    own_workflows = valves.allow_user_workflows or is_admin
+    own_workflows = is_admin or (valves.allow_user_workflows if rights.own_workflows is None else rights.own_workflows)
     return Settings(
         endpoints=tuple(endpoints),
         limits=_limits(valves),
         previews=valves.previews and mine.previews,
         preferences={
-            **_preferences(valves, 2, "The administrator's valve"),
+            **_preferences(valves, 2, "The administrator's valve", rights.allowed),
             **_preferences(mine, 1, "Your valve"),
         },
         catalogue=_catalogue(valves, mine, own_workflows, valves.server_workflows or has_own_server),
@@ -280,12 +285,15 @@ def _user_valves(stored: Any) -> UserValves:
     return UserValves(**dict(stored or {}))
 
 
-def _preferences(valves: Valves | UserValves, level: int, whose: str) -> dict[str, Argument]:
-    """What these valves prefer for arguments that a call leaves out."""
+def _preferences(
+    valves: Valves | UserValves, level: int, whose: str, allowed: Allowed = ALL_ALLOWED
+) -> dict[str, Argument]:
+    """What these valves prefer for arguments that a call leaves out, as far as that is allowed."""
     preferences: dict[str, Argument] = {}
     for name in ("model", "workflow", "edit_workflow", "size", "negative_prompt"):
         value = getattr(valves, name).strip()
-        if is_given(value):
+        is_allowed = allowed.model(value) if name == "model" else allowed.workflow(value)
+        if is_given(value) and (is_allowed or name in ("size", "negative_prompt")):
             title = type(valves).model_fields[name].title
             preferences[name] = Argument(value, f'{whose} "{title}"', level)
     return preferences

@@ -25,7 +25,7 @@ from ..catalogue.listings import describe_workflow, one_list
 from ..catalogue.model_list import list_models, told_models
 from ..catalogue.request import Request
 from ..catalogue.workflow_list import PAID, list_workflows, tasks_note, told_workflows
-from ..errors import BadArgument, ComfyUIError, CreditsRefused, UnknownWorkflow
+from ..errors import BadArgument, ComfyUIError, CreditsRefused, ModelNotInstalled, UnknownWorkflow
 from ..names import file_stem
 from ..run.fleet import everywhere
 from ..run.make import Memory, RunOptions, make
@@ -395,7 +395,11 @@ async def _answer(
                 Pool.here().server(endpoint).note_key(key)
         try:
             return await work(settings, display)
+        except ModelNotInstalled as error:
+            error.hint = f"{error.hint} {_limited(settings)}".strip()
+            raise
         except UnknownWorkflow as error:
+            error.hint = f"{error.hint} {_limited(settings)}".strip()
             instead = await _instead_of(settings, error.name) if error.name else ""
             if instead:
                 error.hint = f"{error.hint.removeprefix(error.default_hint)} {instead}".strip()
@@ -409,6 +413,13 @@ async def _answer(
 
     WORKS_FOR.set(str(chat.user.get("id") or ""))
     return as_answer(await chat.answer(with_settings))
+
+
+def _limited(settings: Settings) -> str:
+    """What is said where something is not there, to a user who may not use everything."""
+    if all(endpoint.allowed.everything for endpoint in settings.endpoints):
+        return ""
+    return "The administrator's rules let this user use only some workflows and models."
 
 
 async def _make(

@@ -178,6 +178,13 @@ class Valves(Tolerant):
         description="Pasted into their valve, or inside a picture in the chat. They may use every node of the server. "
         "Administrators always may.",
     )
+    rights: str = Field(
+        default="",
+        title="Rights",
+        description="Who may use what, a rule a line: `everybody: workflows = flux*, upscale; own workflows = no`, "
+        "`group Design: models = *; servers = fast`, `user ann@example.org: own address = yes`. Rules about a user add "
+        "up; what none of them names is as the other valves say. Administrators may everything.",
+    )
     require_image_permission: bool = Field(
         default=False,
         title="Require the permission to make images",
