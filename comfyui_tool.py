@@ -203,7 +203,9 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 from PIL import Image, ImageChops, ImageOps, ImageStat, PngImagePlugin
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, PrivateAttr, field_validator, model_validator,
+)
 from yarl import URL
 
 
@@ -26242,17 +26244,84 @@ def _file_of(reference: str) -> str:
 #
 # No value is refused here. Open WebUI hands over whatever is stored, and a user may have stored anything at all, past
 # every check; but an error here would break every chat that has the tool. So `Tolerant` converts each value to its type,
-# or takes the default, and no more. Ranges, addresses and rights are checked where the valves are resolved for a call:
-# `resolve` in webui/settings.py.
+# or takes the default, and `number` moves one into its range. What was done so is in `problems`, which comfyui_status and
+# the command `install` tell. Addresses and rights are checked where the valves are resolved for a call: `resolve` in
+# webui/settings.py.
 #
 # What may hold a key or a password is left out of what is printed of valves.
 # ----------------------------------------------------------------------------------------------------------------------
+
+
+SWITCHED_ON, SWITCHED_OFF = ("true", "1", "on", "yes"), ("false", "0", "off", "no", "")
+# What the numbers may be, in the administrator's valves and in the user's; their descriptions say the same.
+RANGES: Mapping[str, tuple[float, float]] = {
+    "quality": (1, 100),
+    "max_count": (1, 64),
+    "max_steps": (1, 10_000),
+    "max_megapixels": (0.07, 256),
+    "max_upscaled_megapixels": (0.07, 256),
+    "max_video_seconds": (0.1, 3600),
+    "max_jobs": (0, 1000),
+    "max_queue": (0, 10_000),
+    "max_wait_minutes": (0.1, 1440),
+    "lost_after_seconds": (5, 3600),
+    "idle_minutes": (0.1, 1440),
+}
 
 
 class Tolerant(BaseModel):
     """A model that takes whatever is stored: an unreadable valve would otherwise break every chat of the tool."""
 
     model_config = ConfigDict(extra="ignore")
+    _misread: tuple[str, ...] = PrivateAttr(default=())  # what was stored and could not be read, as sentences
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _noting(cls, stored: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """The valves, with what could not be read of them."""
+        held = read(stored)
+        if isinstance(stored, Mapping):
+            held._misread = tuple(held._unreadable(stored))
+        return held
+
+    def _unreadable(self, stored: Mapping[str, Any]) -> Iterator[str]:
+        for name, valve in type(self).model_fields.items():
+            value = stored.get(name)
+            if value is None or valve.annotation is str:
+                continue
+            kind = valve.annotation
+            said = f'The valve "{valve.title}" is {shown_value(value)}'
+            counts = f"{json.dumps(getattr(self, name))} counts"
+            if get_origin(kind) is Literal:
+                choices = get_args(kind)
+                if str(value).strip().lower() not in [choice.lower() for choice in choices]:
+                    yield f"{said}, which is none of {quoted(choices)}: {counts}."
+            elif kind is bool:
+                if not isinstance(value, bool) and str(value).strip().lower() not in SWITCHED_ON + SWITCHED_OFF:
+                    yield f"{said}, which is neither on nor off: {counts}."
+            elif _stored_number(value, math.nan) != _stored_number(value, math.nan):
+                yield f"{said}, which is no number: {counts}."
+
+    def number(self, name: str) -> float:
+        """A number in its range; the default stays, which may stand for something else."""
+        value: float = getattr(self, name)
+        if value == type(self).model_fields[name].default:
+            return value
+        return clamp(value, *RANGES[name])
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with what is stored, and what counts in its place, a sentence each."""
+        found = list(self._misread)
+        for name, (low, high) in RANGES.items():
+            valve = type(self).model_fields.get(name)
+            if valve is None or self.number(name) == getattr(self, name):
+                continue
+            value = getattr(self, name)
+            found.append(
+                f'The valve "{valve.title}" is {value:g}, and takes {low:g} to {high:g}: {self.number(name):g} counts.'
+            )
+        return tuple(found)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -26283,7 +26352,7 @@ def _stored_choice(value: Any, default: str, choices: Sequence[str]) -> str:
 
 def _stored_switch(value: Any, default: bool) -> bool:
     if isinstance(value, str):
-        return value.strip().lower() in ("true", "1", "on", "yes")
+        return value.strip().lower() in SWITCHED_ON
     if isinstance(value, bool):
         return value
     return default
@@ -27234,6 +27303,7 @@ class Settings:
     others: tuple[Endpoint, ...] = ()  # the administrator's other servers, while the user names one
     purses: Mapping[Endpoint, Purse] = field(default_factory=dict)  # whose credits are spent on each server
     secrets: tuple[str, ...] = field(default=(), repr=False)  # keys that nobody is told
+    valve_problems: tuple[str, ...] = ()  # what of the stored valves does not count as it stands, for who may set it
 
     @property
     def fleet(self) -> Fleet:
@@ -27404,12 +27474,13 @@ def resolve(
         format=_format(valves, mine),
         show_to_model=mine.show_to_model,
         owner=owner or Owner(str(user.get("id") or "")),
-        timing=Timing(gone=clamp(valves.lost_after_seconds, 5, 3600)),
+        timing=Timing(gone=valves.number("lost_after_seconds")),
         unload_ollama=valves.unload_ollama and not has_own_server,
         free_seconds=None if has_own_server else _free_seconds(valves),
         others=tuple(others),
         purses=_purses(endpoints, valves, mine, is_admin),
         secrets=tuple(key for key in (_account_key(valves), _account_key(mine)) if key),
+        valve_problems=tuple(valve_problems(valves) if is_admin else ()) + mine.problems,
     )
 
 
@@ -27451,9 +27522,23 @@ def _purses(endpoints: Sequence[Endpoint], valves: Valves, mine: UserValves, is_
 
 def _user_valves(stored: Any) -> UserValves:
     """The user's valves as Open WebUI hands them over: as an object of any class, as a dictionary, or not at all."""
+    if isinstance(stored, UserValves):
+        return stored
     if isinstance(stored, BaseModel):
         return UserValves(**stored.model_dump())
     return UserValves(**dict(stored or {}))
+
+
+def valve_problems(valves: Valves) -> Iterator[str]:
+    """What an administrator has to know of the administrator's valves, a sentence each."""
+    yield from valves.problems
+    if read_reach(valves.reachable) is None:
+        title = Valves.model_fields["reachable"].title
+        yield f'The valve "{title}" is neither "public", "any" nor a list of origins: only public ones count.'
+    for problem in read_rules(valves.rights).problems:
+        yield f"{problem} Nobody but administrators may do anything until it is corrected."
+    if valves.unchecked_certificates:
+        yield "Certificates are not checked: whoever is on the way can read keys and pictures, and pose as ComfyUI."
 
 
 def _preferences(
@@ -27473,14 +27558,14 @@ def _preferences(
 def _limits(valves: Valves) -> Limits:
     """What the administrator allows, in the ranges that the descriptions of the valves name."""
     return Limits(
-        count=int(clamp(valves.max_count, 1, 64)),
-        steps=int(clamp(valves.max_steps, 1, 10_000)),
-        megapixels=clamp(valves.max_megapixels, 0.07, 256),
-        upscaled_megapixels=clamp(valves.max_upscaled_megapixels, 0.07, 256),
-        video_seconds=clamp(valves.max_video_seconds, 0.1, 3600),
-        wait_seconds=60 * clamp(valves.max_wait_minutes, 0.1, 1440),
-        jobs=int(clamp(valves.max_jobs, 0, 1000)),
-        queue=int(clamp(valves.max_queue, 0, 10_000)),
+        count=int(valves.number("max_count")),
+        steps=int(valves.number("max_steps")),
+        megapixels=valves.number("max_megapixels"),
+        upscaled_megapixels=valves.number("max_upscaled_megapixels"),
+        video_seconds=valves.number("max_video_seconds"),
+        wait_seconds=60 * valves.number("max_wait_minutes"),
+        jobs=int(valves.number("max_jobs")),
+        queue=int(valves.number("max_queue")),
     )
 
 
@@ -27493,7 +27578,7 @@ def _format(valves: Valves, mine: UserValves) -> Format:
         kind = ""
     return Format(
         kind=kind,
-        quality=int(clamp(mine.quality or valves.quality, 1, 100)),
+        quality=int(mine.number("quality") or valves.number("quality")),
         metadata=not (valves.strip_metadata or mine.strip_metadata),
     )
 
@@ -27503,7 +27588,7 @@ def _free_seconds(valves: Valves) -> float | None:
     if valves.free_memory == "after each run":
         return 0.0
     if valves.free_memory == "when idle":
-        return 60 * clamp(valves.idle_minutes, 0.1, 1440)
+        return 60 * valves.number("idle_minutes")
     return None
 
 
@@ -28647,7 +28732,8 @@ class Tools:
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             statuses = await settings.fleet.statuses()
-            return status_report(statuses, chat.is_admin, await jobs_told(settings.fleet, statuses))
+            answer, text = status_report(statuses, chat.is_admin, await jobs_told(settings.fleet, statuses))
+            return {**answer, "valves": settings.valve_problems}, text
 
         return await _answer(chat, self.valves, work)
 
@@ -29159,6 +29245,8 @@ async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespa
     if titles:
         await webui.call("POST", f"{path}/valves/update", {**current, **given})
         print(f"Set the valve {quoted(titles)}.")
+    for problem in valve_problems(Valves(**{**current, **given})):
+        print(problem)
 
 
 def as_valve(addresses: str) -> str:

@@ -41,7 +41,7 @@ from .server.pool import close_servers
 from .tasks import ANSWER_SECONDS
 from .threads import FILES
 from .webui.servers import read_endpoints
-from .webui.settings import resolve
+from .webui.settings import resolve, valve_problems
 from .webui.tools import Tools
 from .webui.valves import Valves
 
@@ -444,6 +444,8 @@ async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespa
     if titles:
         await webui.call("POST", f"{path}/valves/update", {**current, **given})
         print(f"Set the valve {quoted(titles)}.")
+    for problem in valve_problems(Valves(**{**current, **given})):
+        print(problem)
 
 
 def as_valve(addresses: str) -> str:

@@ -243,3 +243,18 @@ async def test_who_may_have_an_address_of_their_own(
     more = {"allow_user_endpoints": valve, "reachable": "any", "rights": rights}
     await home.call("comfyui_status", OWNER, valves=valves("http://127.0.0.1:9", **more), mine={"endpoint": server.url})
     assert bool(server.requests) is may
+
+
+# --- what is told of valves that do not count as they are stored ---
+
+
+async def test_an_administrator_is_told_of_a_line_that_cannot_be_read(home: House, server: HostileServer) -> None:
+    more = {"rights": "nonsense", "max_steps": 10**6, "reachable": "perhaps"}
+    answer = await home.call("comfyui_status", ADMINISTRATOR, valves=valves(server, **more))
+    said = told(answer["valves"])
+    assert all(words in said for words in ("nonsense", "Most sampling steps", "10000 counts", "Addresses that others"))
+
+
+async def test_a_user_is_told_nothing_of_the_administrators_valves(home: House, server: HostileServer) -> None:
+    answer = await home.call("comfyui_status", OWNER, valves=valves(server, max_steps=10**6, reachable="perhaps"))
+    assert "valves" not in answer

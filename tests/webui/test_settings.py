@@ -92,6 +92,63 @@ def test_numbers_stored_as_text_are_read() -> None:
     assert (valves.max_count, valves.max_megapixels) == (8, 1.5)
 
 
+# --- what does not count as it is stored ---
+
+
+@pytest.mark.parametrize("value", [-5, 10**9])
+@pytest.mark.parametrize("name", tool.RANGES)
+def test_a_number_out_of_its_range_is_told_with_what_counts(name: str, value: int) -> None:
+    low, high = tool.RANGES[name]
+    title = tool.Valves.model_fields[name].title
+    counts = low if value < 0 else high
+    expected = f'The valve "{title}" is {value:g}, and takes {low:g} to {high:g}: {counts:g} counts.'
+    assert tool.Valves(**{name: value}).problems == (expected,)
+
+
+@pytest.mark.parametrize("model", [tool.Valves, tool.UserValves])
+def test_the_range_of_a_number_stands_in_its_description(model: type[tool.Tolerant]) -> None:
+    for name, (low, high) in tool.RANGES.items():
+        if name in model.model_fields:
+            description = model.model_fields[name].description or ""
+            least = 1 if name in ("max_jobs", "max_queue") else low
+            assert f"{least:g} to {high:g}" in description, name
+
+
+@pytest.mark.parametrize(
+    ("stored", "problem"),
+    [
+        ({"max_steps": "many"}, 'The valve "Most sampling steps" is "many", which is no number: 100 counts.'),
+        ({"max_steps": []}, 'The valve "Most sampling steps" is a list, which is no number: 100 counts.'),
+        ({"max_count": "nan"}, 'The valve "Most pictures in one call" is "nan", which is no number: 4 counts.'),
+        ({"previews": "maybe"}, 'The valve "Live previews" is "maybe", which is neither on nor off: false counts.'),
+        (
+            {"free_memory": "now"},
+            'The valve "Free ComfyUI\'s memory" is "now", which is none of "never", "after each run", "when idle": '
+            '"never" counts.',
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_what_counts(stored: dict[str, Any], problem: str) -> None:
+    assert tool.Valves(**stored).problems == (problem,)
+
+
+@pytest.mark.parametrize(
+    "stored", [{}, {"max_jobs": 0, "quality": "80", "previews": "OFF", "free_memory": "WHEN IDLE"}]
+)
+def test_what_counts_as_it_is_stored_is_no_problem(stored: dict[str, Any]) -> None:
+    assert tool.Valves(**stored).problems == ()
+    assert tool.UserValves(quality=0).problems == ()
+
+
+def test_an_administrator_is_told_of_all_valves_and_a_user_of_their_own() -> None:
+    bad = {"max_steps": 0, "reachable": "some", "rights": "nonsense", "unchecked_certificates": True}
+    user = {"quality": 900}
+    for role, expected in (("admin", 5), ("user", 1)):
+        found = tool.resolve(tool.Valves(**bad), {"id": "u", "role": role, "valves": tool.UserValves(**user)})
+        assert len(found.valve_problems) == expected
+        assert "Quality" in found.valve_problems[-1]
+
+
 # --- whose server, whose key ---
 
 

@@ -11,7 +11,7 @@ administrator), so that errors can name it and, of two that do not go together, 
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,14 +32,15 @@ from ..run.fleet import Fleet, Limits, Timing
 from ..run.owner import Owner
 from ..server.allowed import ALL_ALLOWED, Allowed
 from ..server.endpoint import Endpoint
+from ..server.transport import read_reach
 from ..sizes import says_pixels
 from ..spelling import plain_words
 from ..threads import FILES
-from ..values import Argument, clamp, is_given, words_of
+from ..values import Argument, is_given, words_of
 from .arguments import parted_prompt, read_arguments, read_inputs, read_prompt, several_prompts_note
 from .chat import Chat
 from .references import OF_CHAT
-from .rights import EVERY_RIGHT, Rights, rights_of
+from .rights import EVERY_RIGHT, Rights, read_rules, rights_of
 from .servers import administrators_endpoints, own_endpoint, permitted, pinned, same_server
 from .valves import UserValves, Valves
 
@@ -63,6 +64,7 @@ class Settings:
     others: tuple[Endpoint, ...] = ()  # the administrator's other servers, while the user names one
     purses: Mapping[Endpoint, Purse] = field(default_factory=dict)  # whose credits are spent on each server
     secrets: tuple[str, ...] = field(default=(), repr=False)  # keys that nobody is told
+    valve_problems: tuple[str, ...] = ()  # what of the stored valves does not count as it stands, for who may set it
 
     @property
     def fleet(self) -> Fleet:
@@ -233,12 +235,13 @@ def resolve(
         format=_format(valves, mine),
         show_to_model=mine.show_to_model,
         owner=owner or Owner(str(user.get("id") or "")),
-        timing=Timing(gone=clamp(valves.lost_after_seconds, 5, 3600)),
+        timing=Timing(gone=valves.number("lost_after_seconds")),
         unload_ollama=valves.unload_ollama and not has_own_server,
         free_seconds=None if has_own_server else _free_seconds(valves),
         others=tuple(others),
         purses=_purses(endpoints, valves, mine, is_admin),
         secrets=tuple(key for key in (_account_key(valves), _account_key(mine)) if key),
+        valve_problems=tuple(valve_problems(valves) if is_admin else ()) + mine.problems,
     )
 
 
@@ -280,9 +283,23 @@ def _purses(endpoints: Sequence[Endpoint], valves: Valves, mine: UserValves, is_
 
 def _user_valves(stored: Any) -> UserValves:
     """The user's valves as Open WebUI hands them over: as an object of any class, as a dictionary, or not at all."""
+    if isinstance(stored, UserValves):
+        return stored
     if isinstance(stored, BaseModel):
         return UserValves(**stored.model_dump())
     return UserValves(**dict(stored or {}))
+
+
+def valve_problems(valves: Valves) -> Iterator[str]:
+    """What an administrator has to know of the administrator's valves, a sentence each."""
+    yield from valves.problems
+    if read_reach(valves.reachable) is None:
+        title = Valves.model_fields["reachable"].title
+        yield f'The valve "{title}" is neither "public", "any" nor a list of origins: only public ones count.'
+    for problem in read_rules(valves.rights).problems:
+        yield f"{problem} Nobody but administrators may do anything until it is corrected."
+    if valves.unchecked_certificates:
+        yield "Certificates are not checked: whoever is on the way can read keys and pictures, and pose as ComfyUI."
 
 
 def _preferences(
@@ -302,14 +319,14 @@ def _preferences(
 def _limits(valves: Valves) -> Limits:
     """What the administrator allows, in the ranges that the descriptions of the valves name."""
     return Limits(
-        count=int(clamp(valves.max_count, 1, 64)),
-        steps=int(clamp(valves.max_steps, 1, 10_000)),
-        megapixels=clamp(valves.max_megapixels, 0.07, 256),
-        upscaled_megapixels=clamp(valves.max_upscaled_megapixels, 0.07, 256),
-        video_seconds=clamp(valves.max_video_seconds, 0.1, 3600),
-        wait_seconds=60 * clamp(valves.max_wait_minutes, 0.1, 1440),
-        jobs=int(clamp(valves.max_jobs, 0, 1000)),
-        queue=int(clamp(valves.max_queue, 0, 10_000)),
+        count=int(valves.number("max_count")),
+        steps=int(valves.number("max_steps")),
+        megapixels=valves.number("max_megapixels"),
+        upscaled_megapixels=valves.number("max_upscaled_megapixels"),
+        video_seconds=valves.number("max_video_seconds"),
+        wait_seconds=60 * valves.number("max_wait_minutes"),
+        jobs=int(valves.number("max_jobs")),
+        queue=int(valves.number("max_queue")),
     )
 
 
@@ -322,7 +339,7 @@ def _format(valves: Valves, mine: UserValves) -> Format:
         kind = ""
     return Format(
         kind=kind,
-        quality=int(clamp(mine.quality or valves.quality, 1, 100)),
+        quality=int(mine.number("quality") or valves.number("quality")),
         metadata=not (valves.strip_metadata or mine.strip_metadata),
     )
 
@@ -332,7 +349,7 @@ def _free_seconds(valves: Valves) -> float | None:
     if valves.free_memory == "after each run":
         return 0.0
     if valves.free_memory == "when idle":
-        return 60 * clamp(valves.idle_minutes, 0.1, 1440)
+        return 60 * valves.number("idle_minutes")
     return None
 
 

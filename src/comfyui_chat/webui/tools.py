@@ -376,7 +376,8 @@ class Tools:
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             statuses = await settings.fleet.statuses()
-            return status_report(statuses, chat.is_admin, await jobs_told(settings.fleet, statuses))
+            answer, text = status_report(statuses, chat.is_admin, await jobs_told(settings.fleet, statuses))
+            return {**answer, "valves": settings.valve_problems}, text
 
         return await _answer(chat, self.valves, work)
 

@@ -5,8 +5,9 @@ of the tool, and the README lists both tables.
 
 No value is refused here. Open WebUI hands over whatever is stored, and a user may have stored anything at all, past
 every check; but an error here would break every chat that has the tool. So `Tolerant` converts each value to its type,
-or takes the default, and no more. Ranges, addresses and rights are checked where the valves are resolved for a call:
-`resolve` in webui/settings.py.
+or takes the default, and `number` moves one into its range. What was done so is in `problems`, which comfyui_status and
+the command `install` tell. Addresses and rights are checked where the valves are resolved for a call: `resolve` in
+webui/settings.py.
 
 What may hold a key or a password is left out of what is printed of valves.
 """
@@ -14,16 +15,92 @@ What may hold a key or a password is left out of what is printed of valves.
 import json
 import math
 import re
-from collections.abc import Sequence
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
+
+from ..names import quoted, shown_value
+from ..values import clamp
+
+SWITCHED_ON, SWITCHED_OFF = ("true", "1", "on", "yes"), ("false", "0", "off", "no", "")
+# What the numbers may be, in the administrator's valves and in the user's; their descriptions say the same.
+RANGES: Mapping[str, tuple[float, float]] = {
+    "quality": (1, 100),
+    "max_count": (1, 64),
+    "max_steps": (1, 10_000),
+    "max_megapixels": (0.07, 256),
+    "max_upscaled_megapixels": (0.07, 256),
+    "max_video_seconds": (0.1, 3600),
+    "max_jobs": (0, 1000),
+    "max_queue": (0, 10_000),
+    "max_wait_minutes": (0.1, 1440),
+    "lost_after_seconds": (5, 3600),
+    "idle_minutes": (0.1, 1440),
+}
 
 
 class Tolerant(BaseModel):
     """A model that takes whatever is stored: an unreadable valve would otherwise break every chat of the tool."""
 
     model_config = ConfigDict(extra="ignore")
+    _misread: tuple[str, ...] = PrivateAttr(default=())  # what was stored and could not be read, as sentences
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _noting(cls, stored: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """The valves, with what could not be read of them."""
+        held = read(stored)
+        if isinstance(stored, Mapping):
+            held._misread = tuple(held._unreadable(stored))
+        return held
+
+    def _unreadable(self, stored: Mapping[str, Any]) -> Iterator[str]:
+        for name, valve in type(self).model_fields.items():
+            value = stored.get(name)
+            if value is None or valve.annotation is str:
+                continue
+            kind = valve.annotation
+            said = f'The valve "{valve.title}" is {shown_value(value)}'
+            counts = f"{json.dumps(getattr(self, name))} counts"
+            if get_origin(kind) is Literal:
+                choices = get_args(kind)
+                if str(value).strip().lower() not in [choice.lower() for choice in choices]:
+                    yield f"{said}, which is none of {quoted(choices)}: {counts}."
+            elif kind is bool:
+                if not isinstance(value, bool) and str(value).strip().lower() not in SWITCHED_ON + SWITCHED_OFF:
+                    yield f"{said}, which is neither on nor off: {counts}."
+            elif _stored_number(value, math.nan) != _stored_number(value, math.nan):
+                yield f"{said}, which is no number: {counts}."
+
+    def number(self, name: str) -> float:
+        """A number in its range; the default stays, which may stand for something else."""
+        value: float = getattr(self, name)
+        if value == type(self).model_fields[name].default:
+            return value
+        return clamp(value, *RANGES[name])
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with what is stored, and what counts in its place, a sentence each."""
+        found = list(self._misread)
+        for name, (low, high) in RANGES.items():
+            valve = type(self).model_fields.get(name)
+            if valve is None or self.number(name) == getattr(self, name):
+                continue
+            value = getattr(self, name)
+            found.append(
+                f'The valve "{valve.title}" is {value:g}, and takes {low:g} to {high:g}: {self.number(name):g} counts.'
+            )
+        return tuple(found)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -54,7 +131,7 @@ def _stored_choice(value: Any, default: str, choices: Sequence[str]) -> str:
 
 def _stored_switch(value: Any, default: bool) -> bool:
     if isinstance(value, str):
-        return value.strip().lower() in ("true", "1", "on", "yes")
+        return value.strip().lower() in SWITCHED_ON
     if isinstance(value, bool):
         return value
     return default
