@@ -51,7 +51,7 @@ FLOORS = (
     (
         "run",
         "owner failures job fleet follow ranges amounts limits sizing used duration asked_inputs inputs planning "
-        "collecting credits make earlier",
+        "collecting credits make traces earlier",
     ),
     (
         "webui",

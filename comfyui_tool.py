@@ -113,6 +113,7 @@ required_open_webui_version: 0.9.6
 #   run/collecting           Fetches what a run made, within bounds, and says what did not come.
 #   run/credits              Whose credits a run may spend, and whether it may spend them: nobody's are spent unasked.
 #   run/make                 From a request to finished files: a server chosen, prompts run, what they made fetched.
+#   run/traces               Prompts taken out of ComfyUI's history, where their users want no trace of them there.
 #   run/earlier              Finds jobs of earlier calls on the servers, and brings what they made.
 #   webui/ollama             Sends Ollama's models off a graphics card that ComfyUI shares with it.
 #   webui/permission         Open WebUI's own permission to make images, for the valve that has it count here as well.
@@ -15358,6 +15359,11 @@ class ComfyUIServer(HttpServer):
                 break
         return Recent((*done, *queue.prompts), is_whole)
 
+    async def remove_from_history(self, prompt_ids: Sequence[str]) -> bool:
+        """Have the server forget prompts that have ended. Returns whether it did. Raises as `call` does."""
+        answer = await self.call("POST", "/history", body={"delete": list(prompt_ids)}, seconds=LOOK_UP_SECONDS)
+        return answer.status == 200
+
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
         """Take a prompt out of the queue or, if it is the running one, interrupt it; never anybody else's.
 
@@ -15693,6 +15699,10 @@ class ComfyCloud(ComfyUIServer):
     async def has_run_since(self, moment: float) -> bool:
         """Always: its jobs do not end with one of its machines."""
         return True
+
+    async def remove_from_history(self, prompt_ids: Sequence[str]) -> bool:
+        """Never: the service has no such route."""
+        return False
 
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
         """Cancel a prompt, waiting or running. Raises a `ServerError` when the service could not be told."""
@@ -23460,6 +23470,7 @@ class RunResult:
     left_out: int = 0  # files that the runs made and that did not come; `notes` says why
     used: Mapping[str, Any] = field(default_factory=dict)  # what it was made with, as `used_values` tells it
     cost: str = ""  # in words, of credits
+    whole: tuple[tuple[Endpoint, str], ...] = ()  # the prompts of which nothing is left to fetch
 
     def close(self) -> None:
         """Let go of the files, when they are stored, or nobody wants them."""
@@ -23548,6 +23559,7 @@ class RunProgress:
         self.moment = datetime.now()
         self.allowance = Allowance()
         self.collected: list[Collected] = []  # one for each prompt that is done
+        self.whole: list[tuple[Endpoint, str]] = []  # the prompts of which nothing is left to fetch
         self.notes: list[str] = []
         self.parts = 0  # prompts that the call takes
         self.begun = 0.0  # when the first was posted, of `time.monotonic`; 0 before
@@ -23691,6 +23703,7 @@ class RunProgress:
             left_out=sum(collected.left_out for collected in self.collected),
             used=assigned.prompts.used,
             cost=self.spending.words,
+            whole=tuple(self.whole),
         )
 
     def close(self) -> None:
@@ -23824,7 +23837,10 @@ class RunProgress:
                 if anew is None or not collected.gone:
                     break
                 collected.close()
+            self.whole.append((assigned.server.endpoint, job.prompt_id))  # which has nothing to be fetched any more
             graph, may_be_old = anew, False
+        if not collected.left:
+            self.whole.append((assigned.server.endpoint, job.prompt_id))
         job_id = self.fleet.owner.job_id(assigned.server.endpoint, job.prompt_id)
         self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *later_note(collected.left, job_id)]
         if was_cached:
@@ -23904,6 +23920,37 @@ async def _with_uploads(server: ComfyUIServer, prompts: BoundPrompts, files: Seq
         return prompts
     workflows = [replace(one, graph=with_files_named(one.graph, renamed)) for one in prompts.workflows]
     return replace(prompts, workflows=tuple(workflows))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/traces.py
+#
+# Prompts taken out of ComfyUI's history, where their users want no trace of them there.
+#
+# ComfyUI shows its history, with every prompt in it, to whoever may open its page. `remove_prompts` deletes the entries
+# of jobs whose files have been stored whole; one of which files are still to be fetched stays, since check_job finds it
+# there. The files stay in ComfyUI's output folder in any case: no release up to 0.33.0 has a route that deletes them
+# (that for its assets only forgets their names). Comfy Cloud has neither route.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+async def remove_prompts(jobs: Iterable[tuple[Endpoint, str]]) -> str:
+    """Delete these prompts from their servers' histories. Returns what there is to say where that fails, else ""."""
+    ids: dict[Endpoint, list[str]] = {}
+    for endpoint, prompt_id in jobs:
+        ids.setdefault(endpoint, []).append(prompt_id)
+    failed: list[str] = []
+    for endpoint, prompt_ids in ids.items():
+        try:
+            async with open_server(endpoint) as server:
+                is_removed = await server.remove_from_history(prompt_ids)
+        except ServerError:
+            is_removed = False
+        if not is_removed:
+            failed.append(endpoint.name)
+    if not failed:
+        return ""
+    return f"the prompt could not be removed from the history of {' and '.join(failed)}"
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -24119,6 +24166,7 @@ async def bring(
         texts=collected.texts,
         left_out=collected.left_out,
         used=read_used(about.get("used")),
+        whole=() if collected.left else ((endpoint, prompt.prompt_id),),
     )
 
 
@@ -26266,6 +26314,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "max_wait_minutes": (0.1, 1440),
     "lost_after_seconds": (5, 3600),
     "idle_minutes": (0.1, 1440),
+    "paid_run_dollars": (0.01, 1000),
+    "paid_day_dollars": (0.01, 10_000),
 }
 
 
@@ -26390,6 +26440,10 @@ WORKFLOW_VALVE = (
 )
 EDIT_WORKFLOW_VALVE = "The same for edit_image. Leave empty to have one chosen by installed models."
 FORMAT_VALVE = "What pictures are kept as; animations, videos and all else stay as made."
+TRACES_VALVE = (
+    "A prompt is deleted there once all of its files are stored here; what check_job then shows of it is only what is "
+    "stored. The files stay in ComfyUI's output folder: it has no route to delete them. Comfy Cloud keeps both."
+)
 WORKFLOWS_VALVE = (
     "JSON of one workflow, as ComfyUI saves or exports it, or of several: an object of name and workflow, or a list."
 )
@@ -26430,6 +26484,7 @@ class Valves(Tolerant):
         default="as made", title="Format of pictures", description=FORMAT_VALVE
     )
     quality: int = Field(default=90, title="Quality of WebP and JPEG", description="1 to 100.")
+    remove_prompts: bool = Field(default=False, title="Remove prompts from ComfyUI's history", description=TRACES_VALVE)
     strip_metadata: bool = Field(
         default=False,
         title="Remove metadata",
@@ -26608,6 +26663,7 @@ class UserValves(Tolerant):
     quality: int = Field(
         default=0, title="Quality of WebP and JPEG", description="1 to 100; 0 for the administrator's."
     )
+    remove_prompts: bool = Field(default=False, title="Remove prompts from ComfyUI's history", description=TRACES_VALVE)
     strip_metadata: bool = Field(
         default=False, title="Remove metadata", description="Take workflow, prompt and seed out of every file."
     )
@@ -27295,6 +27351,7 @@ class Settings:
     catalogue: Catalogue = Catalogue()
     own_workflows: bool = False  # whether the caller may bring their own
     format: Format = Format()
+    leaves_no_prompts: bool = False  # whether prompts are removed from ComfyUI's history
     show_to_model: bool = False  # whether the model gets small copies of its pictures
     owner: Owner = field(default_factory=Owner)
     timing: Timing = Timing()
@@ -27472,6 +27529,7 @@ def resolve(
         catalogue=_catalogue(valves, mine, own_workflows, valves.server_workflows or has_own_server),
         own_workflows=own_workflows,
         format=_format(valves, mine),
+        leaves_no_prompts=valves.remove_prompts or mine.remove_prompts,
         show_to_model=mine.show_to_model,
         owner=owner or Owner(str(user.get("id") or "")),
         timing=Timing(gone=valves.number("lost_after_seconds")),
@@ -27501,12 +27559,12 @@ def _purses(endpoints: Sequence[Endpoint], valves: Valves, mine: UserValves, is_
     to a user's own.
     """
     has_own_server = bool(mine.endpoint.strip())
-    own = Purse(SpendingRule(mine.paid_runs, clamp(mine.paid_run_dollars, 0.01, 1000)), is_own=True)
+    own = Purse(SpendingRule(mine.paid_runs, mine.number("paid_run_dollars")), is_own=True)
     word: str = valves.paid_runs
     if is_admin and word == NEVER:
         word = ASK
-    day_dollars = clamp(valves.paid_day_dollars, 0.01, 10_000) if valves.paid_day_dollars else 0.0
-    common = Purse(SpendingRule(word, clamp(valves.paid_run_dollars, 0.01, 1000), day_dollars))
+    rule = SpendingRule(word, valves.number("paid_run_dollars"), valves.number("paid_day_dollars"))
+    common = Purse(rule)
     if mine.paid_runs == NEVER:
         common = own
     purses: dict[Endpoint, Purse] = {}
@@ -27741,6 +27799,9 @@ async def keep_and_report(
     """What was made, stored as the user's files and reported; `stem` is what the files are called after, `prompt` the
     prompt of the call. Raises `StorageRefused`."""
     files = await chat.keep(made.products, stem)
+    if settings.leaves_no_prompts:
+        failure = await remove_prompts(made.whole)
+        made = replace(made, notes=(*made.notes, failure) if failure else made.notes)
     made = replace(made, notes=(*made.notes, *await opaque_note(prompt, made.products)))
     times = [await PICTURES.run(running_time, product.data.buffer, product.content_type) for product in made.products]
     worked_on = await _worked_on(chat)
@@ -28032,6 +28093,7 @@ def _fault(status: ServerStatus, admin: bool) -> str:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+REMOVED = "Jobs whose files were brought are removed from ComfyUI's history here, and are not found any more."
 EVERY_JOB = ("all", "*", "everything")  # as which all are cancelled; without a word only one is
 MOST_BROUGHT = 8  # jobs that one call brings, or whose failures it tells
 OwnJob = tuple[Endpoint, Prompt]  # a job of the user, and the server that has it
@@ -28048,7 +28110,11 @@ async def check_jobs(
     fleet = await settings.fleet.found()
     words = job_words(job_id)
     if len(words) == 1 and PROMPT_ID.fullmatch(words[0].partition(".")[0]):
-        return await _check_one(chat, display, settings, fleet, await find_job(fleet, words[0]), cancel)
+        try:
+            job = await find_job(fleet, words[0])
+        except UnknownJob as unknown:
+            return await _removed_job(chat, settings, words[0], unknown)
+        return await _check_one(chat, display, settings, fleet, job, cancel)
     own = await own_jobs(fleet)
     jobs = await jobs_named(fleet, words, own)
     if len(jobs) == 1:
@@ -28065,6 +28131,17 @@ async def check_jobs(
     if words and not jobs:
         result["note"] = " ".join([_no_such_job(job_id), result.get("note", "These are all of the user's jobs.")])
     return result, text
+
+
+async def _removed_job(chat: Chat, settings: Settings, job_id: str, unknown: UnknownJob) -> tuple[dict[str, Any], str]:
+    """What is stored of a job that no server knows. Raises `unknown` where nothing is."""
+    prompt_id, _, _ = job_id.partition(".")
+    stored = (await chat.kept({prompt_id: 0.0})).get(prompt_id)
+    if stored and stored.files:
+        return await _show_again(chat, stored, " ComfyUI no longer knows the job.")
+    if settings.leaves_no_prompts:
+        unknown.hint = f"{REMOVED} {unknown.hint}"
+    raise unknown
 
 
 def _no_such_job(job_id: str) -> str:
@@ -28148,7 +28225,8 @@ async def _check_all(
     if not answer:
         nothing = "None of the user's jobs is at work or waits to be brought."
         queue = "" if own.queue else "The queue is empty."
-        answer["note"] = " ".join(filter(None, [nothing, queue, last_job_told(own)]))
+        removed = REMOVED if settings.leaves_no_prompts else ""
+        answer["note"] = " ".join(filter(None, [nothing, queue, last_job_told(own), removed]))
     if own.queue:
         answer["queue"] = own.queue
     status = "running" if at_work else "done"

@@ -131,8 +131,9 @@ class House:
                 kept.page = str(data.get("content", ""))
         return self.files.get(its_id)
 
-    async def _search(self, *_: Any, **__: Any) -> list[Any]:
-        return []
+    async def _search(self, user_id: str, *_: Any, skip: int = 0, limit: int = 50, **__: Any) -> list[Any]:
+        newest_first = [self.files[kept.id] for kept in reversed(self.stored) if kept.user_id == user_id]
+        return newest_first[skip : skip + limit]
 
     async def _may(self, user_id: str, permission: str, for_all: dict[str, Any], *_: Any, **__: Any) -> bool:
         self.asked_permissions.append((user_id, permission))

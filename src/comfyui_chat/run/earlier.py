@@ -231,6 +231,7 @@ async def bring(
         texts=collected.texts,
         left_out=collected.left_out,
         used=read_used(about.get("used")),
+        whole=() if collected.left else ((endpoint, prompt.prompt_id),),
     )
 
 

@@ -82,6 +82,7 @@ class RunResult:
     left_out: int = 0  # files that the runs made and that did not come; `notes` says why
     used: Mapping[str, Any] = field(default_factory=dict)  # what it was made with, as `used_values` tells it
     cost: str = ""  # in words, of credits
+    whole: tuple[tuple[Endpoint, str], ...] = ()  # the prompts of which nothing is left to fetch
 
     def close(self) -> None:
         """Let go of the files, when they are stored, or nobody wants them."""
@@ -170,6 +171,7 @@ class RunProgress:
         self.moment = datetime.now()
         self.allowance = Allowance()
         self.collected: list[Collected] = []  # one for each prompt that is done
+        self.whole: list[tuple[Endpoint, str]] = []  # the prompts of which nothing is left to fetch
         self.notes: list[str] = []
         self.parts = 0  # prompts that the call takes
         self.begun = 0.0  # when the first was posted, of `time.monotonic`; 0 before
@@ -313,6 +315,7 @@ class RunProgress:
             left_out=sum(collected.left_out for collected in self.collected),
             used=assigned.prompts.used,
             cost=self.spending.words,
+            whole=tuple(self.whole),
         )
 
     def close(self) -> None:
@@ -446,7 +449,10 @@ class RunProgress:
                 if anew is None or not collected.gone:
                     break
                 collected.close()
+            self.whole.append((assigned.server.endpoint, job.prompt_id))  # which has nothing to be fetched any more
             graph, may_be_old = anew, False
+        if not collected.left:
+            self.whole.append((assigned.server.endpoint, job.prompt_id))
         job_id = self.fleet.owner.job_id(assigned.server.endpoint, job.prompt_id)
         self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *later_note(collected.left, job_id)]
         if was_cached:

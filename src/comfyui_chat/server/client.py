@@ -17,7 +17,7 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -468,6 +468,11 @@ class ComfyUIServer(HttpServer):
                 is_whole = queue.is_whole and count == RECENT_PROMPTS
                 break
         return Recent((*done, *queue.prompts), is_whole)
+
+    async def remove_from_history(self, prompt_ids: Sequence[str]) -> bool:
+        """Have the server forget prompts that have ended. Returns whether it did. Raises as `call` does."""
+        answer = await self.call("POST", "/history", body={"delete": list(prompt_ids)}, seconds=LOOK_UP_SECONDS)
+        return answer.status == 200
 
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
         """Take a prompt out of the queue or, if it is the running one, interrupt it; never anybody else's.

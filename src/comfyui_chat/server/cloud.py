@@ -15,7 +15,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -261,6 +261,10 @@ class ComfyCloud(ComfyUIServer):
     async def has_run_since(self, moment: float) -> bool:
         """Always: its jobs do not end with one of its machines."""
         return True
+
+    async def remove_from_history(self, prompt_ids: Sequence[str]) -> bool:
+        """Never: the service has no such route."""
+        return False
 
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
         """Cancel a prompt, waiting or running. Raises a `ServerError` when the service could not be told."""

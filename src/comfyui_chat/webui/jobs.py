@@ -44,6 +44,7 @@ from .reports import files_told, keep_and_report
 from .settings import Settings
 from .stored_files import StoredOutputs
 
+REMOVED = "Jobs whose files were brought are removed from ComfyUI's history here, and are not found any more."
 EVERY_JOB = ("all", "*", "everything")  # as which all are cancelled; without a word only one is
 MOST_BROUGHT = 8  # jobs that one call brings, or whose failures it tells
 OwnJob = tuple[Endpoint, Prompt]  # a job of the user, and the server that has it
@@ -60,7 +61,11 @@ async def check_jobs(
     fleet = await settings.fleet.found()
     words = job_words(job_id)
     if len(words) == 1 and PROMPT_ID.fullmatch(words[0].partition(".")[0]):
-        return await _check_one(chat, display, settings, fleet, await find_job(fleet, words[0]), cancel)
+        try:
+            job = await find_job(fleet, words[0])
+        except UnknownJob as unknown:
+            return await _removed_job(chat, settings, words[0], unknown)
+        return await _check_one(chat, display, settings, fleet, job, cancel)
     own = await own_jobs(fleet)
     jobs = await jobs_named(fleet, words, own)
     if len(jobs) == 1:
@@ -77,6 +82,17 @@ async def check_jobs(
     if words and not jobs:
         result["note"] = " ".join([_no_such_job(job_id), result.get("note", "These are all of the user's jobs.")])
     return result, text
+
+
+async def _removed_job(chat: Chat, settings: Settings, job_id: str, unknown: UnknownJob) -> tuple[dict[str, Any], str]:
+    """What is stored of a job that no server knows. Raises `unknown` where nothing is."""
+    prompt_id, _, _ = job_id.partition(".")
+    stored = (await chat.kept({prompt_id: 0.0})).get(prompt_id)
+    if stored and stored.files:
+        return await _show_again(chat, stored, " ComfyUI no longer knows the job.")
+    if settings.leaves_no_prompts:
+        unknown.hint = f"{REMOVED} {unknown.hint}"
+    raise unknown
 
 
 def _no_such_job(job_id: str) -> str:
@@ -160,7 +176,8 @@ async def _check_all(
     if not answer:
         nothing = "None of the user's jobs is at work or waits to be brought."
         queue = "" if own.queue else "The queue is empty."
-        answer["note"] = " ".join(filter(None, [nothing, queue, last_job_told(own)]))
+        removed = REMOVED if settings.leaves_no_prompts else ""
+        answer["note"] = " ".join(filter(None, [nothing, queue, last_job_told(own), removed]))
     if own.queue:
         answer["queue"] = own.queue
     status = "running" if at_work else "done"

@@ -23,6 +23,7 @@ from ..media.running_times import RunningTime, running_time
 from ..names import beginning, duration, shortened
 from ..run.fleet import ServerStatus
 from ..run.make import RunResult
+from ..run.traces import remove_prompts
 from ..server.protocol import Device
 from ..server.record import SetAside
 from ..threads import PICTURES
@@ -64,6 +65,9 @@ async def keep_and_report(
     """What was made, stored as the user's files and reported; `stem` is what the files are called after, `prompt` the
     prompt of the call. Raises `StorageRefused`."""
     files = await chat.keep(made.products, stem)
+    if settings.leaves_no_prompts:
+        failure = await remove_prompts(made.whole)
+        made = replace(made, notes=(*made.notes, failure) if failure else made.notes)
     made = replace(made, notes=(*made.notes, *await opaque_note(prompt, made.products)))
     times = [await PICTURES.run(running_time, product.data.buffer, product.content_type) for product in made.products]
     worked_on = await _worked_on(chat)

@@ -56,6 +56,7 @@ class Settings:
     catalogue: Catalogue = Catalogue()
     own_workflows: bool = False  # whether the caller may bring their own
     format: Format = Format()
+    leaves_no_prompts: bool = False  # whether prompts are removed from ComfyUI's history
     show_to_model: bool = False  # whether the model gets small copies of its pictures
     owner: Owner = field(default_factory=Owner)
     timing: Timing = Timing()
@@ -233,6 +234,7 @@ def resolve(
         catalogue=_catalogue(valves, mine, own_workflows, valves.server_workflows or has_own_server),
         own_workflows=own_workflows,
         format=_format(valves, mine),
+        leaves_no_prompts=valves.remove_prompts or mine.remove_prompts,
         show_to_model=mine.show_to_model,
         owner=owner or Owner(str(user.get("id") or "")),
         timing=Timing(gone=valves.number("lost_after_seconds")),
@@ -262,12 +264,12 @@ def _purses(endpoints: Sequence[Endpoint], valves: Valves, mine: UserValves, is_
     to a user's own.
     """
     has_own_server = bool(mine.endpoint.strip())
-    own = Purse(SpendingRule(mine.paid_runs, clamp(mine.paid_run_dollars, 0.01, 1000)), is_own=True)
+    own = Purse(SpendingRule(mine.paid_runs, mine.number("paid_run_dollars")), is_own=True)
     word: str = valves.paid_runs
     if is_admin and word == NEVER:
         word = ASK
-    day_dollars = clamp(valves.paid_day_dollars, 0.01, 10_000) if valves.paid_day_dollars else 0.0
-    common = Purse(SpendingRule(word, clamp(valves.paid_run_dollars, 0.01, 1000), day_dollars))
+    rule = SpendingRule(word, valves.number("paid_run_dollars"), valves.number("paid_day_dollars"))
+    common = Purse(rule)
     if mine.paid_runs == NEVER:
         common = own
     purses: dict[Endpoint, Purse] = {}

@@ -45,6 +45,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "max_wait_minutes": (0.1, 1440),
     "lost_after_seconds": (5, 3600),
     "idle_minutes": (0.1, 1440),
+    "paid_run_dollars": (0.01, 1000),
+    "paid_day_dollars": (0.01, 10_000),
 }
 
 
@@ -169,6 +171,10 @@ WORKFLOW_VALVE = (
 )
 EDIT_WORKFLOW_VALVE = "The same for edit_image. Leave empty to have one chosen by installed models."
 FORMAT_VALVE = "What pictures are kept as; animations, videos and all else stay as made."
+TRACES_VALVE = (
+    "A prompt is deleted there once all of its files are stored here; what check_job then shows of it is only what is "
+    "stored. The files stay in ComfyUI's output folder: it has no route to delete them. Comfy Cloud keeps both."
+)
 WORKFLOWS_VALVE = (
     "JSON of one workflow, as ComfyUI saves or exports it, or of several: an object of name and workflow, or a list."
 )
@@ -209,6 +215,7 @@ class Valves(Tolerant):
         default="as made", title="Format of pictures", description=FORMAT_VALVE
     )
     quality: int = Field(default=90, title="Quality of WebP and JPEG", description="1 to 100.")
+    remove_prompts: bool = Field(default=False, title="Remove prompts from ComfyUI's history", description=TRACES_VALVE)
     strip_metadata: bool = Field(
         default=False,
         title="Remove metadata",
@@ -387,6 +394,7 @@ class UserValves(Tolerant):
     quality: int = Field(
         default=0, title="Quality of WebP and JPEG", description="1 to 100; 0 for the administrator's."
     )
+    remove_prompts: bool = Field(default=False, title="Remove prompts from ComfyUI's history", description=TRACES_VALVE)
     strip_metadata: bool = Field(
         default=False, title="Remove metadata", description="Take workflow, prompt and seed out of every file."
     )
