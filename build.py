@@ -30,7 +30,11 @@ WIDTH = 120
 
 # The floors from the ground up, and the modules of each in reading order; "" is the package's own folder.
 FLOORS = (
-    ("", "bounds errors logs tasks threads bounded names spelling values sizes counts lengths prompt_tags json_pieces"),
+    (
+        "",
+        "bounds errors logs tasks extents threads bounded names spelling values sizes counts lengths prompt_tags "
+        "json_pieces",
+    ),
     (
         "graph",
         "price_expressions definitions link_types nodes prices remarks prompts fitting group_nodes ui_file old_files "

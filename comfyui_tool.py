@@ -18,6 +18,7 @@ required_open_webui_version: 0.9.6
 #   errors                   Every way in which a call can fail: a code, what happened, and what to do next.
 #   logs                     The tool's logger.
 #   tasks                    Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
+#   extents                  How much there is to work through in what comes from outside: its length decides where …
 #   threads                  The tool's own threads: whatever blocks runs in one of these few, and never in those that …
 #   bounded                  Dictionaries that do not grow without end, for all that a process remembers.
 #   names                    Names of files and models, compared and looked up; names and values put into messages.
@@ -787,6 +788,50 @@ async def finish(work: Awaitable[Any], seconds: float) -> bool:
 
 
 # ======================================================================================================================
+# src/comfyui_chat/extents.py
+#
+# How much there is to work through in what comes from outside: its length decides where that is done.
+#
+# A hop into a thread takes longer than most work does: all of a graph of ten nodes is found before a thread begins. So
+# what is short is worked through at once, on the event loop, and what is long in a thread; `Threads.run_unless_short`
+# does so. This is the one place that says what is short: so little that the slowest work of the tool, finding the
+# parameters of a graph, takes some 2 milliseconds, and on a slow machine three times as much.
+#
+# An extent is counted in characters. `extent_of` goes through lists and objects as JSON has them, and asks anything else
+# for its own `extent`. What has none counts as long.
+# ======================================================================================================================
+
+
+SHORT = 10_000  # characters: a graph of 30 nodes, or of 10 whose definitions list some hundred files
+VALUE_EXTENT = 8  # of a value, besides its characters
+
+
+def extent_of(*values: Any) -> int:
+    """How much there is to work through in these values, in characters. It is counted until it is more than `SHORT`."""
+    extent = 0
+    waiting: list[Any] = list(values)
+    while waiting and extent <= SHORT:
+        value = waiting.pop()
+        extent += VALUE_EXTENT
+        if isinstance(value, (str, bytes)):
+            extent += len(value)
+        elif isinstance(value, (dict, list, tuple, set, frozenset)):
+            extent += VALUE_EXTENT * len(value)
+            if extent <= SHORT:
+                waiting += value
+            if isinstance(value, dict) and extent <= SHORT:
+                waiting += value.values()
+        elif value is not None and not isinstance(value, (bool, int, float)):
+            extent += getattr(value, "extent", SHORT + 1)
+    return extent
+
+
+def is_short(*values: Any) -> bool:
+    """Whether there is so little in these values that working through them does not hold up the event loop."""
+    return extent_of(*values) <= SHORT
+
+
+# ======================================================================================================================
 # src/comfyui_chat/threads.py
 #
 # The tool's own threads: whatever blocks runs in one of these few, and never in those that Open WebUI shares.
@@ -797,6 +842,11 @@ async def finish(work: Awaitable[Any], seconds: float) -> bool:
 # decodes and encodes, which takes memory, and `STORAGE` waits for Open WebUI's storage, which may be a disk or a service
 # far away. A user gets all but a part of the threads of a sort, whatever they ask for; what more they ask for waits
 # until one of theirs is done. Whose work it is, `WORKS_FOR` tells, which a call sets at its beginning.
+#
+# What is short is not worth a thread. `run_unless_short` does it at once, on the event loop, where what it works over is
+# short (extents.py), and so spread over the loop's turns that two hundred calls at the same moment do not hold it either:
+#
+#     prompts = await FILES.run_unless_short([graph, definitions], prepare, graph, definitions)
 #
 # A thread cannot be stopped. So a call that takes too long ends with `TookTooLong` while its thread goes on, and counts
 # as its user's until it is done: work must be bounded by itself, by the table in bounds.py.
@@ -817,6 +867,8 @@ WORKS_FOR: contextvars.ContextVar[str] = contextvars.ContextVar("works_for", def
 _Gates = weakref.WeakValueDictionary[tuple[str, str], asyncio.Semaphore]
 _GATES: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Gates]" = weakref.WeakKeyDictionary()
 
+TURN_SECONDS = 0.005  # of short work in one turn of an event loop; what is more waits for the next turn
+
 
 def _of_process(name: str, make: Callable[[], R]) -> R:
     """What this process keeps by a name, the same for every load of this file. It is made where there is nothing
@@ -831,6 +883,58 @@ def _of_process(name: str, make: Callable[[], R]) -> R:
 def one_at_a_time() -> contextlib.AbstractContextManager[Any]:
     """Within this only one thread of the process is at a time: for work that takes much memory. Blocks."""
     return _of_process("one_at_a_time", threading.Lock)
+
+
+class ShortWork:
+    """The short work of an event loop, done in the order in which it comes and at most `TURN_SECONDS` of it in one turn
+    of the loop, so that everything else gets its turn, too."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0  # of work that was done in this turn
+        self._waiting: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
+
+    @classmethod
+    def here(cls) -> "ShortWork":
+        """That of the running event loop."""
+        return _SHORT_WORK.setdefault(asyncio.get_running_loop(), cls())
+
+    async def run(self, function: Callable[[], R]) -> R:
+        """Call a function in this turn of the loop or, where that has had enough, in one of the next."""
+        if self._seconds < TURN_SECONDS and not self._waiting:
+            with self._measured():
+                return function()
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        in_context = functools.partial(contextvars.copy_context().run, function)
+        self._waiting.append((in_context, future))
+        return await future
+
+    @contextlib.contextmanager
+    def _measured(self) -> Iterator[None]:
+        """Count the time of a piece of work. The first one of a turn sees to it that the turn ends."""
+        loop = asyncio.get_running_loop()
+        if not self._seconds:
+            loop.call_soon(self._next_turn)
+        begun = loop.time()
+        try:
+            yield
+        finally:
+            self._seconds += loop.time() - begun
+
+    def _next_turn(self) -> None:
+        """Begin a turn with what waits."""
+        self._seconds = 0.0
+        while self._waiting and self._seconds < TURN_SECONDS:
+            function, future = self._waiting.popleft()
+            if future.done():  # who asked was stopped
+                continue
+            with self._measured():
+                try:
+                    future.set_result(function())
+                except Exception as error:
+                    future.set_exception(error)
+
+
+_SHORT_WORK: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, ShortWork]" = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -874,6 +978,15 @@ class Threads:
         if not future.done():
             raise self._too_long()
         return cast(R, future.result())
+
+    async def run_unless_short(
+        self, what: Sequence[Any], function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """`run`, but on the event loop where `what` the function works through is short. Only what is in it may make
+        the function take longer."""
+        if not is_short(what):
+            return await self.run(function, *args, **kwargs)
+        return await ShortWork.here().run(functools.partial(function, *args, **kwargs))
 
     def _gate(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
         """The gate of the user whom this call is for."""
@@ -2270,6 +2383,20 @@ class JsonText:
         """About how many bytes are read."""
         return self._taken - (len(self._window) - self._place)
 
+    def whole(self) -> Any:
+        """The one value that the text holds, of which nothing was read yet. A short text is decoded in one call; what
+        is wrong with it is found by going through it."""
+        if len(self._data) <= FIRST_PIECE_BYTES:
+            with contextlib.suppress(ValueError, RecursionError):
+                text = self._data if isinstance(self._data, str) else self._data.decode()
+                if text.count("[") + text.count("{") <= MOST_DEPTH_OF_JSON:
+                    value, end = self._decoder.raw_decode(text, 0)
+                    if not text[end:].strip(" \t\n\r"):
+                        return value
+        value = self.value()
+        self.end()
+        return value
+
     def value(self) -> Any:
         """The value at the place, decoded."""
         self._values = 0
@@ -2435,9 +2562,7 @@ class JsonText:
 
 def read_json_text(text: JsonText) -> Any:
     """The one value that a JSON text holds."""
-    value = text.value()
-    text.end()
-    return value
+    return text.whole()
 
 
 def read_json_members(text: JsonText) -> dict[str, Any]:
@@ -3059,6 +3184,12 @@ class InputSpec:
         """The choices that are texts: names of files, mostly."""
         return tuple(choice for choice in self.choices if isinstance(choice, str))
 
+    @functools.cached_property
+    def extent(self) -> int:
+        """How much there is to work through in its choices, as extents.py counts."""
+        of_options = sum(spec.extent for specs in self.options.values() for spec in specs.values())
+        return extent_of(self.choices) + of_options
+
     @classmethod
     def parse(cls, kind: Any, options: Mapping[str, Any], required: bool = True) -> "InputSpec":
         """Read what `/object_info` lists for an input: its type and its options."""
@@ -3146,6 +3277,11 @@ class NodeDefinition:
             price=PriceTag.parse(raw),
             makes_lists=any(list_of(raw.get("output_is_list"))),
         )
+
+    @functools.cached_property
+    def extent(self) -> int:
+        """How much there is to work through in what it lists, as extents.py counts."""
+        return sum(spec.extent for spec in self.inputs.values())
 
     def spec(self, name: str, held: Mapping[str, Any]) -> InputSpec | None:
         """What an input accepts; None when the class has none of that name.
@@ -8362,6 +8498,11 @@ class Workflow:
         workflow = cls(name, graph, parameters, templates, {}, dynamic, definitions, remarks)
         workflow.__dict__["flow"] = flow  # as if the cached property had been read
         return workflow
+
+    @functools.cached_property
+    def extent(self) -> int:
+        """How much there is to work through in it, as extents.py counts: the graph, and what its definitions list."""
+        return extent_of(self.graph, *self.definitions.values())
 
     @functools.cached_property
     def flow(self) -> Flow:
@@ -13885,6 +14026,7 @@ class Subscription:
         self.picture_nodes = picture_nodes
         self.on_preview = on_preview
         self.connected = False  # whether frames arrive at the moment
+        self.awaits_move = True  # whether it is of use to hear that the queue moves; once is enough
         self._room = Room(MOST_SENT_BYTES)  # for pictures that are results
         self._sent = 0  # how many there were
 
@@ -13895,6 +14037,12 @@ class Subscription:
             self.events.put_nowait(event)
         elif waiting == MOST_WAITING_EVENTS:
             self.events.put_nowait(Gap())
+
+    def queue_moved(self) -> None:
+        """Hand over that the queue moves, if that is awaited. A busy server says so for each prompt to all of them."""
+        if self.awaits_move:
+            self.awaits_move = False
+            self.tell(QueueMoved())
 
     def picture(self, node_id: str, data: bytes) -> None:
         """Hand over a binary frame: a result when the node saves its picture nowhere else, a preview otherwise. Results
@@ -14136,7 +14284,8 @@ class Connection:
         if kind == "feature_flags":
             self._previews_have_ids = bool(data.get("supports_preview_metadata"))
         elif kind == "status":
-            self._tell_all(QueueMoved())
+            for each in self._subscriptions.values():
+                each.queue_moved()
         else:
             prompt_id = str(data.get("prompt_id"))
             subscription = self._subscriptions.get(prompt_id)
@@ -15104,8 +15253,7 @@ class ComfyUIServer(HttpServer):
         `believe` seconds is not asked for again; that a node is missing is believed for `doubt` seconds."""
         if class_type in (".", ".."):  # in an address these would lead elsewhere
             return None
-        believed = believe if class_type in self.definitions else doubt
-        if self._definition_age(class_type) >= believed:
+        if not self._is_believed(class_type, believe, doubt):
             await self.together(f"define {class_type}", functools.partial(self._define, class_type))
         return self.definitions.get(class_type)
 
@@ -15113,6 +15261,11 @@ class ComfyUIServer(HttpServer):
         path = f"/object_info/{quote(class_type, safe='')}"
         take = functools.partial(read_definitions, wanted={class_type}, allowed=self.endpoint.allowed)
         self._take_definitions([class_type], await self.read(path, take, max_bytes=MOST_DEFINITION_BYTES))
+
+    def _is_believed(self, class_type: str, believe: float, doubt: float = 0.0) -> bool:
+        """Whether the definition is known and no older than `believe` seconds, or was missing `doubt` seconds ago."""
+        believed = believe if class_type in self.definitions else doubt
+        return self._definition_age(class_type) < believed
 
     def _definition_age(self, class_type: str) -> float:
         """Seconds since the definition was asked for; infinite where it never was."""
@@ -15130,12 +15283,11 @@ class ComfyUIServer(HttpServer):
             take = functools.partial(read_definitions, wanted=set(outdated), allowed=self.endpoint.allowed)
             found = await self.read("/object_info", take)
             self._take_definitions([name for name in outdated if name in found], found)
-        answers = await gather(8, [functools.partial(self.define, name) for name in names])
-        definitions: dict[str, NodeDefinition] = {}
-        for name, definition in zip(names, answers, strict=True):
-            if definition:
-                definitions[name] = definition
-        return definitions
+        known = {name: self.definitions[name] for name in names if self._is_believed(name, DEFINITION_SECONDS)}
+        unknown = [name for name in names if name not in known]
+        answers = await gather(8, [functools.partial(self.define, name) for name in unknown])
+        asked = zip(unknown, answers, strict=True)
+        return known | {name: definition for name, definition in asked if definition}
 
     async def define_anew(self, known: Definitions, class_types: Iterable[str], believe: float) -> Definitions:
         """`known` with definitions of these classes that are no older than `believe` seconds: files are added to the
@@ -15214,7 +15366,7 @@ class ComfyUIServer(HttpServer):
             return str(item["path"]).replace("\\", "/")
 
         paths = await self.names(path, believe, read_path)
-        return await FILES.run(workflows_among, paths or ())
+        return await FILES.run_unless_short([paths], workflows_among, paths or ())
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
@@ -15224,7 +15376,7 @@ class ComfyUIServer(HttpServer):
         answer = await self.call("GET", f"/userdata/{file}", max_bytes=MOST_WORKFLOW_BYTES)
         if answer.status != 200:
             raise UnknownWorkflow(f'The workflow "{name}" is no longer on the ComfyUI server.')
-        return await FILES.run(read_workflow_file, answer.body)
+        return await FILES.run_unless_short([answer.body], read_workflow_file, answer.body)
 
     async def model_kind(self, folder: str, name: str) -> str | None:
         """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when it does not say.
@@ -16438,30 +16590,35 @@ class Catalogue:
                 templates = await server.templates.all()
             except ServerError as error:  # whatever it is: nothing else needs them
                 problems.append(f"The templates of the ComfyUI server cannot be listed. {error.message}")
+        listing = await self._listed(server, paths, templates)
+        return replace(listing, problems=tuple(problems))
+
+    async def _listed(self, server: ComfyUIServer, paths: Sequence[str], templates: tuple[Template, ...]) -> "Listing":
+        """The listing of these and what is given. One that was made before is taken again: hundreds of templates came
+        with some servers, and every call that names a workflow asks for it."""
+        known = _LISTED.setdefault(server, [])
+        for listing in known:
+            if listing.is_of(self.given, paths, templates, server.endpoint.allowed):
+                return listing
+        names = [entry.name for entry in self.given]
+        what = [names, paths, templates]
         allowed = server.endpoint.allowed
-        entries = await FILES.run(_all_entries, self.given, paths, templates, allowed)
-        return Listing(entries, tuple(problems))
+        listing = await FILES.run_unless_short(what, Listing.of, self.given, paths, templates, allowed)
+        known[:] = [listing, *known[: REMEMBERED_LISTINGS - 1]]
+        return listing
 
     async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
         """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`."""
         name = str(wanted.value).strip()
         for believe in (DOUBT_SECONDS, 0.0):  # it may have been saved a moment ago
             listing = await self.entries(server, believe)
-            entry = await FILES.run(listing.find, name)
+            entry = await FILES.run_unless_short([name, listing], listing.find_chosen, name)
+            if entry is None:
+                entry = await FILES.run_unless_short([name, listing.templates], listing.find_template, name)
             if entry:
                 return entry
         message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow has that name.'
         raise UnknownWorkflow(message, " ".join(listing.problems), name)
-
-
-def _all_entries(
-    given: Iterable[Entry], paths: Iterable[str], templates: tuple[Template, ...], allowed: Allowed
-) -> tuple[Entry, ...]:
-    """Those given, those saved on the server at these paths, those that came with it, and the bundled ones, as far as
-    the caller may use them. Blocks."""
-    saved = [Entry(without_json(path), "server", path=path) for path in paths]
-    every = [*given, *saved, *template_entries(templates), *bundled_entries()]
-    return _with_different_names([entry for entry in every if entry.brought or allowed.workflow(entry.name)])
 
 
 @functools.lru_cache(maxsize=4)
@@ -16506,29 +16663,70 @@ class Listing:
     """What a catalogue holds on a server, and why some may not be there."""
 
     entries: tuple[Entry, ...]
-    problems: tuple[str, ...]
+    by_source: Mapping[str, Mapping[str, Entry]]  # the same by their sources and names
+    given: tuple[Entry, ...]  # what it was made of
+    paths: Sequence[str]
+    templates: tuple[Template, ...]
+    allowed: Allowed
+    extent: int  # of the names that `find_chosen` looks through, without those of the bundled ones
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, given: tuple[Entry, ...], paths: Sequence[str], templates: tuple[Template, ...], allowed: Allowed
+    ) -> "Listing":
+        """Those given, those saved on the server at these paths, those that came with it, and the bundled ones, as far
+        as the caller may use them. Blocks."""
+        saved = [Entry(without_json(path), "server", path=path) for path in paths]
+        every = [*given, *saved, *template_entries(templates), *bundled_entries()]
+        entries = _with_different_names([entry for entry in every if entry.brought or allowed.workflow(entry.name)])
+        by_source: dict[str, dict[str, Entry]] = {source: {} for source in SOURCES}
+        for entry in entries:
+            by_source[entry.source][entry.name] = entry
+        extent = extent_of([entry.name for entry in given], paths)
+        return cls(entries, by_source, given, paths, templates, allowed, extent)
+
+    def is_of(
+        self, given: Sequence[Entry], paths: Sequence[str], templates: tuple[Template, ...], allowed: Allowed
+    ) -> bool:
+        """Whether it was made of these, for callers who may use the same."""
+        if len(self.given) != len(given) or self.templates is not templates:
+            return False
+        if self.paths != paths or self.allowed != allowed:
+            return False
+        return all(one is other for one, other in zip(self.given, given, strict=True))
 
     def find(self, name: str) -> Entry | None:
+        """The workflow of that name, or None: as `find_chosen`, else as `find_template` finds it. Blocks, where there
+        are many."""
+        return self.find_chosen(name) or self.find_template(name)
+
+    def find_chosen(self, name: str) -> Entry | None:
         """The workflow of that name from the first source that has one, or None; in each source an exact match comes
-        before one without regard to case, folder or extension. A template that is not exactly of that name, or has it
-        as its title, comes after all others: nobody here chose what it is called."""
-        for source in SOURCES:
-            entries = {entry.name: entry for entry in self.entries if entry.source == source}
+        before one without regard to case, folder or extension. A template has to be exactly of that name."""
+        for source, entries in self.by_source.items():
             if source == TEMPLATE:
                 full_name = next((each for each in (name, without_json(name)) if each in entries), None)
             else:
                 full_name = _find_entry_name(name, list(entries))
             if full_name is not None:
                 return entries[full_name]
-        templates = [entry for entry in self.entries if entry.template]
-        for named in (
-            {entry.name: entry for entry in templates},
-            {entry.template.title: entry for entry in reversed(templates) if entry.template},
-        ):
+        return None
+
+    def find_template(self, name: str) -> Entry | None:
+        """The template that is not exactly of that name, or has it as its title; None for none. It comes after all
+        others: nobody here chose what it is called."""
+        templates = self.by_source[TEMPLATE]
+        titles = {entry.template.title: entry for entry in reversed([*templates.values()]) if entry.template}
+        for named in (templates, titles):
             full_name = _find_entry_name(name, list(named))
             if full_name:
                 return named[full_name]
         return None
+
+
+REMEMBERED_LISTINGS = 4  # of each server
+_LISTED: "weakref.WeakKeyDictionary[ComfyUIServer, list[Listing]]" = weakref.WeakKeyDictionary()
 
 
 def _find_entry_name(name: str, names: Sequence[str]) -> str | None:
@@ -16729,6 +16927,13 @@ class Request:
         if self.mask is None and any(item.takes_mask for item in inputs):
             room += 1
         return room
+
+    @property
+    def extent(self) -> int:
+        """How much there is to work through in what was asked for, as extents.py counts. Files are not looked into."""
+        asked = [value.value for value in vars(self).values() if isinstance(value, Argument)]
+        inputs = [[name, wanted.value] for name, wanted in self.inputs.items()]
+        return extent_of(self.prompt, asked, inputs, self.notes)
 
     @property
     def called(self) -> str:
@@ -17304,7 +17509,7 @@ class FileSearch:
     async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
         """The best of these files: first by name, then, for a main model, by the metadata of files whose names tell
         nothing."""
-        by_name = await FILES.run(self.need.rank, names)
+        by_name = await FILES.run_unless_short([names], self.need.rank, names)
         by_name.sort(key=self._is_aside)
         for name in by_name:
             if readable and self._is_aside(name):
@@ -17368,9 +17573,9 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
 
 async def fit_workflow(server: ComfyUIServer, workflow: Workflow, model: Argument | None) -> FittedWorkflow:
     """`fit_saved` for a workflow that was read already. Raises in the same way."""
-    await FILES.run(_check_nodes, workflow)
+    await FILES.run_unless_short([workflow], _check_nodes, workflow)
     try:
-        fitted = await FILES.run(_fit_files, workflow, model)
+        fitted = await FILES.run_unless_short([workflow], _fit_files, workflow, model)
         doubtful = list(fitted.absent)
     except ModelNotInstalled:
         doubtful = list(workflow.parameters["model"])
@@ -17378,7 +17583,8 @@ async def fit_workflow(server: ComfyUIServer, workflow: Workflow, model: Argumen
     stale = {workflow.graph[target.node_id]["class_type"] for target in doubtful}
     if stale:
         definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
-        fitted = await FILES.run(_fit_files, replace(workflow, definitions=definitions), model)
+        workflow = replace(workflow, definitions=definitions)
+        fitted = await FILES.run_unless_short([workflow], _fit_files, workflow, model)
     return fitted
 
 
@@ -17407,9 +17613,10 @@ async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool =
             raw = await server.saved_workflow(entry.path)
         if is_ui_format(raw):
             return await _read_page(server, entry.name, raw, to_describe)
-        graph = await FILES.run(clean, raw)
+        graph = await FILES.run_unless_short([raw], clean, raw)
         definitions = await server.define_all(node["class_type"] for node in graph.values())
-        return await FILES.run(Workflow.parse, entry.name, graph, definitions)
+        what = [graph, *definitions.values()]
+        return await FILES.run_unless_short(what, Workflow.parse, entry.name, graph, definitions)
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
         raise type(refused)(message, refused.hint) from None
@@ -17422,23 +17629,24 @@ def bare_reason(entry: Entry, error: ComfyUIError) -> str:
 
 async def _read_page(server: ComfyUIServer, name: str, raw: Graph, to_describe: bool) -> Workflow:
     """`read_entry` for a file of ComfyUI's editor."""
-    live = await FILES.run(live_nodes, raw)
+    live = await FILES.run_unless_short([raw], live_nodes, raw)
     definitions = await server.define_all(class_types(live))
-    remarks = await FILES.run(read_remarks, raw)
-    missing = await FILES.run(strange_types, live, definitions)
+    what = [raw, *definitions.values()]
+    remarks = await FILES.run_unless_short([raw], read_remarks, raw)
+    missing = await FILES.run_unless_short(what, strange_types, live, definitions)
     known = definitions
     if missing:
         refusal = nodes_missing(missing, remarks.packages)
         if not to_describe:
             raise refusal
-        known = await FILES.run(with_stand_ins, live, definitions)
+        known = await FILES.run_unless_short(what, with_stand_ins, live, definitions)
     try:
-        graph, dynamic = await FILES.run(read_ui, live, known)
+        graph, dynamic = await FILES.run_unless_short(what, read_ui, live, known)
     except WorkflowRefused:
         if missing:
             raise refusal from None
         raise
-    return await FILES.run(Workflow.parse, name, graph, definitions, dynamic, remarks)
+    return await FILES.run_unless_short(what, Workflow.parse, name, graph, definitions, dynamic, remarks)
 
 
 def _fit_files(workflow: Workflow, model: Argument | None) -> FittedWorkflow:
@@ -18134,7 +18342,7 @@ async def _choose_by_meaning(
         return fitted if is_its_name else fitted.noting(taken_for(workflow, f"the task {task}"))
     listing = await catalogue.entries(server)
     entries = {entry.name: entry for entry in listing.entries if not entry.template}
-    worded = await FILES.run(names_with_words, name, list(entries))
+    worded = await FILES.run_unless_short([name, list(entries)], names_with_words, name, list(entries))
     if len(worded) > 1:
         worded = await _runnable(server, [entries[each] for each in worded]) or worded
     if len(worded) == 1:
@@ -18237,7 +18445,7 @@ async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argume
         if doing_task:
             return [*await running(server, doing_task), *doing_task][0]
         entries = {entry.name: entry for entry in listing.entries if not entry.template}
-        worded = await FILES.run(names_with_words, name, list(entries))
+        worded = await FILES.run_unless_short([name, list(entries)], names_with_words, name, list(entries))
         if len(worded) > 1:
             raise several_meant(wanted.name, name, worded) from None
         if not worded:
@@ -18310,10 +18518,11 @@ async def _saved_for_task(
             fitted = await fit_saved(server, entry, None)
         except WorkflowRefused:
             continue
-        does = entry.task or await FILES.run(guess_task, fitted.workflow.flow)
+        does = entry.task or await FILES.run_unless_short([fitted.workflow], guess_task, fitted.workflow.flow)
         if does != task or fitted.absent or not _has_room(fitted, request):
             continue
-        if await FILES.run(price_of, fitted.workflow.graph, fitted.workflow.definitions) is None:
+        workflow = fitted.workflow
+        if await FILES.run_unless_short([workflow], price_of, workflow.graph, workflow.definitions) is None:
             return fitted
         paid = paid or fitted
     return paid
@@ -18427,7 +18636,10 @@ async def _no_such_model(
         names = await files_of_loader(server, entry)
         installed += names
         if await _can_run(server, entry, None):
-            suitable += [*await FILES.run(entry.needs[0].rank, names), *await small_files(server, entry)]
+            suitable += [
+                *await FILES.run_unless_short([names], entry.needs[0].rank, names),
+                *await small_files(server, entry),
+            ]
     name = find_name(str(model.value), installed)
     if not name:
         return model_missing(model, list(dict.fromkeys(suitable)))
@@ -18574,7 +18786,7 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
             await fit_entry(server, entry, None)
         else:
             fitted = await fit_saved(server, entry, None)
-            task = task or await FILES.run(guess_task, fitted.workflow.flow)
+            task = task or await FILES.run_unless_short([fitted.workflow], guess_task, fitted.workflow.flow)
             about = about or _in_words(task, fitted.model)
             price = await FILES.run(price_of, fitted.workflow.graph, fitted.workflow.definitions)
             if fitted.absent:
@@ -18991,7 +19203,7 @@ async def _model_lines(
         installed = find_name(file.file, choices)
         if file.target in needs:
             need = needs[file.target]
-            fitting = await FILES.run(need.rank, choices)
+            fitting = await FILES.run_unless_short([choices], need.rank, choices)
             installed = taken.get(str(need)) or next(iter(fitting), installed)
         source = workflow.remarks.source(file.file, file.folder)
         if source is None and needs.get(file.target):
@@ -19518,70 +19730,72 @@ def advance(job: Job, event: Event, now: float) -> Job:
     Whatever is heard of the job ends a silence, and whatever but `Absent` shows that the server has it. `away` is set
     by whatever may hide a restart; only whoever knows of the websocket can tell that there was none (run/follow.py).
     """
-    if isinstance(event, Absent):
-        job = replace(job, silent_since=None, refused_since=None)
-    elif not isinstance(event, (Silence, QueueMoved, Gap)):
-        job = replace(job, silent_since=None, refused_since=None, absent=0, taken=True, seen=now)
     if isinstance(event, (Recorded, Absent, Silence, Gap)):
-        job = _after_look_up(job, event, now)
+        changes = _by_look_up(job, event, now)
     else:
-        job = _after_frame(job, event, now)
-    if job.started and job.began is None:
-        return replace(job, began=now)
-    return job
+        changes = _by_frame(job, event, now)
+    if not isinstance(event, (Silence, QueueMoved, Gap)):
+        changes |= {"silent_since": None, "refused_since": None}
+        if not isinstance(event, Absent):
+            changes |= {"absent": 0, "taken": True, "seen": now}
+    if job.began is None and changes.get("started", job.started):
+        changes["began"] = now
+    return replace(job, **changes) if changes else job
 
 
-def _after_frame(job: Job, event: Event, now: float) -> Job:
-    """The job after what the websocket tells; a look-up may tell of `Waiting` and `Started` as well."""
+JobChanges = dict[str, Any]  # of a `Job`: its fields by their names
+
+
+def _by_frame(job: Job, event: Event, now: float) -> JobChanges:
+    """What the websocket tells; a look-up may tell of `Waiting` and `Started` as well."""
     if isinstance(event, Waiting) and not job.started:
-        return replace(job, ahead=event)
+        return {"ahead": event}
     if isinstance(event, Started):
-        return replace(job, started=True, ahead=None)
+        return {"started": True, "ahead": None}
     if isinstance(event, Cached):
-        return replace(job, started=True, ahead=None, cached=event.nodes)
+        return {"started": True, "ahead": None, "cached": event.nodes}
     if isinstance(event, Executing):
         return _executing(job, event.node_id, now)
     if isinstance(event, Progress):
         return _moved(job, event.nodes, now)
     if isinstance(event, Executed):
-        return replace(job, outputs=(*job.outputs, *event.outputs)[:MOST_OUTPUTS_READ])
+        return {"outputs": (*job.outputs, *event.outputs)[:MOST_OUTPUTS_READ]}
     if isinstance(event, SentPicture):
         if event.data is None:
-            return replace(job, left_out=job.left_out + 1)
-        return replace(job, sent=(*job.sent, event.data))
+            return {"left_out": job.left_out + 1}
+        return {"sent": (*job.sent, event.data)}
     if isinstance(event, Failed):
-        return replace(job, failure=event)
+        return {"failure": event}
     if isinstance(event, Interrupted):
-        return replace(job, interrupted=True)
+        return {"interrupted": True}
     if isinstance(event, Succeeded):
-        return replace(job, succeeded=True)
+        return {"succeeded": True}
     if isinstance(event, Ended):
-        return replace(job, ended=True)
-    return job
+        return {"ended": True}
+    return {}
 
 
-def _after_look_up(job: Job, event: Event, now: float) -> Job:
-    """The job after what a look-up found, or where frames may have been missed."""
+def _by_look_up(job: Job, event: Event, now: float) -> JobChanges:
+    """What a look-up found, or that frames may have been missed."""
     if isinstance(event, Recorded):
-        return replace(
-            job,
-            ended=True,
-            recorded=True,
-            succeeded=event.success,
-            outputs=event.outputs,
-            cached=event.cached or job.cached,
-            failure=event.failure or job.failure,
-            interrupted=event.interrupted,
-        )
+        return {
+            "ended": True,
+            "recorded": True,
+            "succeeded": event.success,
+            "outputs": event.outputs,
+            "cached": event.cached or job.cached,
+            "failure": event.failure or job.failure,
+            "interrupted": event.interrupted,
+        }
     if isinstance(event, Absent):
-        return replace(job, absent=job.absent + 1)
+        return {"absent": job.absent + 1}
     if isinstance(event, Silence):
         return _silent(job, event.refused, now)
-    return replace(job, complete=False, away=True)
+    return {"complete": False, "away": True}
 
 
-def _silent(job: Job, refused: bool, now: float) -> Job:
-    """The job after a look-up that failed; `refused` where no connection could be made."""
+def _silent(job: Job, refused: bool, now: float) -> JobChanges:
+    """That a look-up failed; `refused` where no connection could be made."""
     silent_since, refused_since = job.silent_since, job.refused_since
     if silent_since is None:
         silent_since = now
@@ -19589,33 +19803,38 @@ def _silent(job: Job, refused: bool, now: float) -> Job:
         refused_since = None
     elif refused_since is None:
         refused_since = now
-    return replace(job, away=True, silent_since=silent_since, refused_since=refused_since)
+    return {"away": True, "silent_since": silent_since, "refused_since": refused_since}
 
 
 NOT_BEGUN = (0.0, 1.0, False)  # the value, the most and the end of a node of which nothing was heard
 
 
-def _executing(job: Job, node_id: str, now: float) -> Job:
-    """The job when a node begins, which ends the one before it."""
+def _executing(job: Job, node_id: str, now: float) -> JobChanges:
+    """That a node begins, which ends the one before it."""
     finished = {}
     if job.current is not None and job.current != node_id:
         _, most, _ = job.nodes.get(job.current, NOT_BEGUN)
         finished[job.current] = (most, most, True)
-    return _moved(replace(job, current=node_id), finished, now)
+    return {"current": node_id, **_moved(job, finished, now)}
 
 
-def _moved(job: Job, news: Mapping[str, tuple[float, float, bool]], now: float) -> Job:
-    """The job after news of its nodes, in the form of `Progress`. Its fraction is the share of the work that is done,
-    of the nodes that are not cached, and never falls."""
+def _moved(job: Job, news: Mapping[str, tuple[float, float, bool]], now: float) -> JobChanges:
+    """News of the nodes, in the form of `Progress`. The job's fraction is the share of the work that is done, of the
+    nodes that are not cached, and never falls."""
     nodes = {**job.nodes, **news}
     fraction = max(job.fraction, _work_done(job, nodes))
     sampling = job.sampling or any(value and most > 1 for value, most, _ in nodes.values())
     first_step = job.first_step
     if sampling and first_step is None:
         first_step = (now, fraction)
-    return replace(
-        job, started=True, ahead=None, nodes=nodes, fraction=fraction, sampling=sampling, first_step=first_step
-    )
+    return {
+        "started": True,
+        "ahead": None,
+        "nodes": nodes,
+        "fraction": fraction,
+        "sampling": sampling,
+        "first_step": first_step,
+    }
 
 
 def _work_done(job: Job, nodes: Mapping[str, tuple[float, float, bool]]) -> float:
@@ -20468,6 +20687,8 @@ async def watch(
 
 async def _next_event(subscription: Subscription, seconds: float) -> Event | None:
     """What is told next, None when nothing is within so many seconds."""
+    if not subscription.events.empty():
+        return subscription.events.get_nowait()
     try:
         async with asyncio.timeout(seconds):
             return await subscription.events.get()
@@ -20540,6 +20761,7 @@ class LookUps:
     def answered(self, answer: Event, now: float) -> None:
         """A look-up found this."""
         timing = self._timing
+        self._subscription.awaits_move = not isinstance(answer, Started)
         self._known_since = now
         if isinstance(answer, Absent):
             self._interval = timing.settle
@@ -22233,7 +22455,8 @@ async def place_files(
         notes += _check_unmasked(choice, mask_inputs, placed)
 
     as_text = {item.target for item in inputs if item.as_text}
-    names = await FILES.run(_stored_names, placed, as_text)
+    files_data = [file.data for file in placed.values()]
+    names = await FILES.run_unless_short(files_data, _stored_names, placed, as_text)
     sizes = {target: file.size for target, file in placed.items() if file.size}
     choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed), sizes=sizes)
     unfilled = [item for item in inputs if item.needed and item.target not in placed]
@@ -22437,8 +22660,8 @@ async def _without_absent(
         if choice.saved:
             notes.append(f"the workflow was run without {called}")
     if workflow is not whole:
-        workflow = await FILES.run(
-            Workflow.parse, workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
+        workflow = await FILES.run_unless_short(
+            [workflow], Workflow.parse, workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
         )
     wanting = dict(reversed(wanting.items()))
     return replace(choice, workflow=workflow, wanting=wanting), notes
@@ -23030,7 +23253,7 @@ class Collecting:
         if isinstance(made, FileBytes):
             product, notes = await self._delivered(made, "")
         elif made.type == "text":
-            product = await FILES.run(text_product, made.text)
+            product = await FILES.run_unless_short([made.text], text_product, made.text)
         else:
             timing = replace(self._timing, gone=0.0) if self._was_patient else self._timing
             data = await fetch(self._server, made, timing, self._room)
@@ -23771,7 +23994,8 @@ class RunProgress:
         if fitted.saved:
             request = request.against_author()
         limits = self.fleet.limits
-        prompts = await FILES.run(prepare, fitted, request, limits, self.random_seed, self.moment)
+        what = [fitted.workflow, request]
+        prompts = await FILES.run_unless_short(what, prepare, fitted, request, limits, self.random_seed, self.moment)
         if prompts.loras:
             notes = await lora_notes(server, fitted, prompts.workflows[0], prompts.model, prompts.loras)
             prompts = replace(prompts, notes=(*prompts.notes, *notes))
@@ -25924,7 +26148,8 @@ class Chat:
         """The pictures, videos and sounds of the chat up to this message, oldest first; their place among the pictures
         is the number that a model gives."""
         if self._media is None:
-            self._media = await FILES.run(media_in, await self._branch())
+            branch = await self._branch()
+            self._media = await FILES.run_unless_short([branch], media_in, branch)
         return self._media
 
     async def pictures(self) -> list[ChatFile]:
@@ -26096,7 +26321,7 @@ class Chat:
             try:
                 name, data = await self.read_file(file.reference)
                 if name.lower().endswith(".json"):
-                    graph = await FILES.run(read_workflow_file, data)
+                    graph = await FILES.run_unless_short([data], read_workflow_file, data)
                 else:
                     graph = await PICTURES.run(read_picture_workflow, data, shortened(name))
                 return Entry(called.strip(), ATTACHED, graph)
@@ -27472,20 +27697,22 @@ class Settings:
 
 
 async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
-    """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
+    """The settings of a call. Workflows in a valve may be megabytes, so they are then read beside the event loop."""
     own_address = await chat.comfyui_address()
     rights = await rights_of(valves.rights, user or {})
-    settings = await FILES.run(resolve, valves, user, own_address, chat.owner, rights)
+    stored = (user or {}).get("valves")
+    texts = [vars(each) if isinstance(each, BaseModel) else each for each in (valves, stored)]
+    settings = await FILES.run_unless_short(texts, resolve, valves, user, own_address, chat.owner, rights)
     mine = _user_valves((user or {}).get("valves"))
     if not mine.endpoint.strip():
         return settings
     everybodys: list[Endpoint] = []
     with contextlib.suppress(BadArgument):  # of which the administrator is told without an address of one's own
-        everybodys = await FILES.run(administrators_endpoints, valves, own_address)
+        everybodys = await FILES.run_unless_short(texts, administrators_endpoints, valves, own_address)
     copied = await same_server(settings.endpoints[0], everybodys)
     if copied is None:
         return settings
-    return await FILES.run(resolve, valves, user, own_address, chat.owner, rights, copied)
+    return await FILES.run_unless_short(texts, resolve, valves, user, own_address, chat.owner, rights, copied)
 
 
 def resolve(

@@ -3,9 +3,11 @@
 import asyncio
 import contextvars
 import importlib.util
+import itertools
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +87,57 @@ async def test_what_is_stopped_before_its_turn_comes_is_not_begun() -> None:
     await few().run(int)
     assert stopped.cancelled()
     assert not ran.is_set()
+
+
+async def test_what_is_short_is_done_on_the_event_loop_and_what_is_long_in_a_thread() -> None:
+    here = threading.get_ident()
+    assert await few().run_unless_short(["short"], threading.get_ident) == here
+    assert await few().run_unless_short(["a" * (tool.SHORT + 1)], threading.get_ident) != here
+    with pytest.raises(ZeroDivisionError):
+        await few().run_unless_short(["short"], divmod, 7, 0)
+
+
+async def test_much_short_work_at_the_same_moment_lets_the_loop_turn() -> None:
+    done: list[int] = []
+    seen: list[int] = []
+
+    def work(number: int) -> int:
+        end = time.perf_counter() + tool.TURN_SECONDS / 2
+        while time.perf_counter() < end:
+            pass
+        done.append(number)
+        return number
+
+    async def look() -> None:
+        while len(done) < 20:
+            seen.append(len(done))
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(look())
+    results = await asyncio.gather(*[few().run_unless_short([], work, number) for number in range(20)])
+    await looking
+    assert results == done == list(range(20))
+    assert max(after - before for before, after in itertools.pairwise([*seen, 20])) <= 3
+
+
+async def test_short_work_that_waits_knows_its_context_and_is_left_undone_when_it_is_stopped() -> None:
+    asked: contextvars.ContextVar[str] = contextvars.ContextVar("asked", default="nothing")
+    done: list[str] = []
+
+    def work() -> None:
+        time.sleep(tool.TURN_SECONDS)
+        done.append(asked.get())
+
+    async def ask(what: str) -> None:
+        asked.set(what)
+        await few().run_unless_short([], work)
+
+    tasks = [asyncio.create_task(ask(what)) for what in ("first", "stopped", "last")]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    await asyncio.wait(tasks)
+    assert done == ["first", "last"]
+    assert tasks[1].cancelled()
 
 
 async def test_every_load_of_the_file_uses_the_same_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ where the text ends too early and `BeyondBound`.
 """
 
 import codecs
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -67,6 +68,20 @@ class JsonText:
     def place(self) -> int:
         """About how many bytes are read."""
         return self._taken - (len(self._window) - self._place)
+
+    def whole(self) -> Any:
+        """The one value that the text holds, of which nothing was read yet. A short text is decoded in one call; what
+        is wrong with it is found by going through it."""
+        if len(self._data) <= FIRST_PIECE_BYTES:
+            with contextlib.suppress(ValueError, RecursionError):
+                text = self._data if isinstance(self._data, str) else self._data.decode()
+                if text.count("[") + text.count("{") <= MOST_DEPTH_OF_JSON:
+                    value, end = self._decoder.raw_decode(text, 0)
+                    if not text[end:].strip(" \t\n\r"):
+                        return value
+        value = self.value()
+        self.end()
+        return value
 
     def value(self) -> Any:
         """The value at the place, decoded."""
@@ -233,9 +248,7 @@ class JsonText:
 
 def read_json_text(text: JsonText) -> Any:
     """The one value that a JSON text holds."""
-    value = text.value()
-    text.end()
-    return value
+    return text.whole()
 
 
 def read_json_members(text: JsonText) -> dict[str, Any]:

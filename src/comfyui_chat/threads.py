@@ -7,6 +7,11 @@ decodes and encodes, which takes memory, and `STORAGE` waits for Open WebUI's st
 far away. A user gets all but a part of the threads of a sort, whatever they ask for; what more they ask for waits
 until one of theirs is done. Whose work it is, `WORKS_FOR` tells, which a call sets at its beginning.
 
+What is short is not worth a thread. `run_unless_short` does it at once, on the event loop, where what it works over is
+short (extents.py), and so spread over the loop's turns that two hundred calls at the same moment do not hold it either:
+
+    prompts = await FILES.run_unless_short([graph, definitions], prepare, graph, definitions)
+
 A thread cannot be stopped. So a call that takes too long ends with `TookTooLong` while its thread goes on, and counts
 as its user's until it is done: work must be bounded by itself, by the table in bounds.py.
 
@@ -21,13 +26,15 @@ import functools
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from .errors import TookTooLong
+from .extents import is_short
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,6 +46,8 @@ WORKS_FOR: contextvars.ContextVar[str] = contextvars.ContextVar("works_for", def
 # event loop, and is forgotten when nobody is behind it.
 _Gates = weakref.WeakValueDictionary[tuple[str, str], asyncio.Semaphore]
 _GATES: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Gates]" = weakref.WeakKeyDictionary()
+
+TURN_SECONDS = 0.005  # of short work in one turn of an event loop; what is more waits for the next turn
 
 
 def _of_process(name: str, make: Callable[[], R]) -> R:
@@ -54,6 +63,58 @@ def _of_process(name: str, make: Callable[[], R]) -> R:
 def one_at_a_time() -> contextlib.AbstractContextManager[Any]:
     """Within this only one thread of the process is at a time: for work that takes much memory. Blocks."""
     return _of_process("one_at_a_time", threading.Lock)
+
+
+class ShortWork:
+    """The short work of an event loop, done in the order in which it comes and at most `TURN_SECONDS` of it in one turn
+    of the loop, so that everything else gets its turn, too."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0  # of work that was done in this turn
+        self._waiting: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
+
+    @classmethod
+    def here(cls) -> "ShortWork":
+        """That of the running event loop."""
+        return _SHORT_WORK.setdefault(asyncio.get_running_loop(), cls())
+
+    async def run(self, function: Callable[[], R]) -> R:
+        """Call a function in this turn of the loop or, where that has had enough, in one of the next."""
+        if self._seconds < TURN_SECONDS and not self._waiting:
+            with self._measured():
+                return function()
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        in_context = functools.partial(contextvars.copy_context().run, function)
+        self._waiting.append((in_context, future))
+        return await future
+
+    @contextlib.contextmanager
+    def _measured(self) -> Iterator[None]:
+        """Count the time of a piece of work. The first one of a turn sees to it that the turn ends."""
+        loop = asyncio.get_running_loop()
+        if not self._seconds:
+            loop.call_soon(self._next_turn)
+        begun = loop.time()
+        try:
+            yield
+        finally:
+            self._seconds += loop.time() - begun
+
+    def _next_turn(self) -> None:
+        """Begin a turn with what waits."""
+        self._seconds = 0.0
+        while self._waiting and self._seconds < TURN_SECONDS:
+            function, future = self._waiting.popleft()
+            if future.done():  # who asked was stopped
+                continue
+            with self._measured():
+                try:
+                    future.set_result(function())
+                except Exception as error:
+                    future.set_exception(error)
+
+
+_SHORT_WORK: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, ShortWork]" = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -97,6 +158,15 @@ class Threads:
         if not future.done():
             raise self._too_long()
         return cast(R, future.result())
+
+    async def run_unless_short(
+        self, what: Sequence[Any], function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """`run`, but on the event loop where `what` the function works through is short. Only what is in it may make
+        the function take longer."""
+        if not is_short(what):
+            return await self.run(function, *args, **kwargs)
+        return await ShortWork.here().run(functools.partial(function, *args, **kwargs))
 
     def _gate(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
         """The gate of the user whom this call is for."""

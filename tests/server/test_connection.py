@@ -368,3 +368,16 @@ async def test_a_name_that_is_not_found_costs_each_call_one_small_question(comfy
         with pytest.raises(tool.ModelNotInstalled):
             await draw(comfy, model="no_such_model.safetensors")
     assert [request.path for request in comfy.requests] == ["/object_info/CheckpointLoaderSimple"]
+
+
+# --- what a busy server tells of its queue ---
+
+
+def test_that_the_queue_moves_is_told_once_until_that_is_awaited_again() -> None:
+    subscription = tool.Subscription(frozenset(), lambda _: None)
+    for _ in range(50):
+        subscription.queue_moved()
+    assert [subscription.events.get_nowait() for _ in range(subscription.events.qsize())] == [tool.QueueMoved()]
+    subscription.awaits_move = True
+    subscription.queue_moved()
+    assert subscription.events.qsize() == 1

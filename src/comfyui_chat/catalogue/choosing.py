@@ -84,7 +84,7 @@ async def _choose_by_meaning(
         return fitted if is_its_name else fitted.noting(taken_for(workflow, f"the task {task}"))
     listing = await catalogue.entries(server)
     entries = {entry.name: entry for entry in listing.entries if not entry.template}
-    worded = await FILES.run(names_with_words, name, list(entries))
+    worded = await FILES.run_unless_short([name, list(entries)], names_with_words, name, list(entries))
     if len(worded) > 1:
         worded = await _runnable(server, [entries[each] for each in worded]) or worded
     if len(worded) == 1:
@@ -187,7 +187,7 @@ async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argume
         if doing_task:
             return [*await running(server, doing_task), *doing_task][0]
         entries = {entry.name: entry for entry in listing.entries if not entry.template}
-        worded = await FILES.run(names_with_words, name, list(entries))
+        worded = await FILES.run_unless_short([name, list(entries)], names_with_words, name, list(entries))
         if len(worded) > 1:
             raise several_meant(wanted.name, name, worded) from None
         if not worded:
@@ -260,10 +260,11 @@ async def _saved_for_task(
             fitted = await fit_saved(server, entry, None)
         except WorkflowRefused:
             continue
-        does = entry.task or await FILES.run(guess_task, fitted.workflow.flow)
+        does = entry.task or await FILES.run_unless_short([fitted.workflow], guess_task, fitted.workflow.flow)
         if does != task or fitted.absent or not _has_room(fitted, request):
             continue
-        if await FILES.run(price_of, fitted.workflow.graph, fitted.workflow.definitions) is None:
+        workflow = fitted.workflow
+        if await FILES.run_unless_short([workflow], price_of, workflow.graph, workflow.definitions) is None:
             return fitted
         paid = paid or fitted
     return paid
@@ -377,7 +378,10 @@ async def _no_such_model(
         names = await files_of_loader(server, entry)
         installed += names
         if await _can_run(server, entry, None):
-            suitable += [*await FILES.run(entry.needs[0].rank, names), *await small_files(server, entry)]
+            suitable += [
+                *await FILES.run_unless_short([names], entry.needs[0].rank, names),
+                *await small_files(server, entry),
+            ]
     name = find_name(str(model.value), installed)
     if not name:
         return model_missing(model, list(dict.fromkeys(suitable)))

@@ -18,6 +18,7 @@ do, and each `Family` how models of a kind are best run. Their data is the manif
 import functools
 import json
 import re
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +26,7 @@ from typing import Any
 from ..bounds import MOST_COMPARED_CHARACTERS, MOST_MATCHED_CHARACTERS
 from ..bundled import BUNDLED, MANIFEST
 from ..errors import ServerError, ServerGone, ServerUnreachable, UnknownWorkflow, WorkflowRefused
+from ..extents import extent_of
 from ..graph.facts import FileInput, file_inputs
 from ..graph.nodes import Graph, Target, is_api_format, is_ui_format
 from ..graph.reading import EXPECTED, WRAPPERS, read_json, unwrap
@@ -318,30 +320,35 @@ class Catalogue:
                 templates = await server.templates.all()
             except ServerError as error:  # whatever it is: nothing else needs them
                 problems.append(f"The templates of the ComfyUI server cannot be listed. {error.message}")
+        listing = await self._listed(server, paths, templates)
+        return replace(listing, problems=tuple(problems))
+
+    async def _listed(self, server: ComfyUIServer, paths: Sequence[str], templates: tuple[Template, ...]) -> "Listing":
+        """The listing of these and what is given. One that was made before is taken again: hundreds of templates came
+        with some servers, and every call that names a workflow asks for it."""
+        known = _LISTED.setdefault(server, [])
+        for listing in known:
+            if listing.is_of(self.given, paths, templates, server.endpoint.allowed):
+                return listing
+        names = [entry.name for entry in self.given]
+        what = [names, paths, templates]
         allowed = server.endpoint.allowed
-        entries = await FILES.run(_all_entries, self.given, paths, templates, allowed)
-        return Listing(entries, tuple(problems))
+        listing = await FILES.run_unless_short(what, Listing.of, self.given, paths, templates, allowed)
+        known[:] = [listing, *known[: REMEMBERED_LISTINGS - 1]]
+        return listing
 
     async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
         """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`."""
         name = str(wanted.value).strip()
         for believe in (DOUBT_SECONDS, 0.0):  # it may have been saved a moment ago
             listing = await self.entries(server, believe)
-            entry = await FILES.run(listing.find, name)
+            entry = await FILES.run_unless_short([name, listing], listing.find_chosen, name)
+            if entry is None:
+                entry = await FILES.run_unless_short([name, listing.templates], listing.find_template, name)
             if entry:
                 return entry
         message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow has that name.'
         raise UnknownWorkflow(message, " ".join(listing.problems), name)
-
-
-def _all_entries(
-    given: Iterable[Entry], paths: Iterable[str], templates: tuple[Template, ...], allowed: Allowed
-) -> tuple[Entry, ...]:
-    """Those given, those saved on the server at these paths, those that came with it, and the bundled ones, as far as
-    the caller may use them. Blocks."""
-    saved = [Entry(without_json(path), "server", path=path) for path in paths]
-    every = [*given, *saved, *template_entries(templates), *bundled_entries()]
-    return _with_different_names([entry for entry in every if entry.brought or allowed.workflow(entry.name)])
 
 
 @functools.lru_cache(maxsize=4)
@@ -386,29 +393,70 @@ class Listing:
     """What a catalogue holds on a server, and why some may not be there."""
 
     entries: tuple[Entry, ...]
-    problems: tuple[str, ...]
+    by_source: Mapping[str, Mapping[str, Entry]]  # the same by their sources and names
+    given: tuple[Entry, ...]  # what it was made of
+    paths: Sequence[str]
+    templates: tuple[Template, ...]
+    allowed: Allowed
+    extent: int  # of the names that `find_chosen` looks through, without those of the bundled ones
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, given: tuple[Entry, ...], paths: Sequence[str], templates: tuple[Template, ...], allowed: Allowed
+    ) -> "Listing":
+        """Those given, those saved on the server at these paths, those that came with it, and the bundled ones, as far
+        as the caller may use them. Blocks."""
+        saved = [Entry(without_json(path), "server", path=path) for path in paths]
+        every = [*given, *saved, *template_entries(templates), *bundled_entries()]
+        entries = _with_different_names([entry for entry in every if entry.brought or allowed.workflow(entry.name)])
+        by_source: dict[str, dict[str, Entry]] = {source: {} for source in SOURCES}
+        for entry in entries:
+            by_source[entry.source][entry.name] = entry
+        extent = extent_of([entry.name for entry in given], paths)
+        return cls(entries, by_source, given, paths, templates, allowed, extent)
+
+    def is_of(
+        self, given: Sequence[Entry], paths: Sequence[str], templates: tuple[Template, ...], allowed: Allowed
+    ) -> bool:
+        """Whether it was made of these, for callers who may use the same."""
+        if len(self.given) != len(given) or self.templates is not templates:
+            return False
+        if self.paths != paths or self.allowed != allowed:
+            return False
+        return all(one is other for one, other in zip(self.given, given, strict=True))
 
     def find(self, name: str) -> Entry | None:
+        """The workflow of that name, or None: as `find_chosen`, else as `find_template` finds it. Blocks, where there
+        are many."""
+        return self.find_chosen(name) or self.find_template(name)
+
+    def find_chosen(self, name: str) -> Entry | None:
         """The workflow of that name from the first source that has one, or None; in each source an exact match comes
-        before one without regard to case, folder or extension. A template that is not exactly of that name, or has it
-        as its title, comes after all others: nobody here chose what it is called."""
-        for source in SOURCES:
-            entries = {entry.name: entry for entry in self.entries if entry.source == source}
+        before one without regard to case, folder or extension. A template has to be exactly of that name."""
+        for source, entries in self.by_source.items():
             if source == TEMPLATE:
                 full_name = next((each for each in (name, without_json(name)) if each in entries), None)
             else:
                 full_name = _find_entry_name(name, list(entries))
             if full_name is not None:
                 return entries[full_name]
-        templates = [entry for entry in self.entries if entry.template]
-        for named in (
-            {entry.name: entry for entry in templates},
-            {entry.template.title: entry for entry in reversed(templates) if entry.template},
-        ):
+        return None
+
+    def find_template(self, name: str) -> Entry | None:
+        """The template that is not exactly of that name, or has it as its title; None for none. It comes after all
+        others: nobody here chose what it is called."""
+        templates = self.by_source[TEMPLATE]
+        titles = {entry.template.title: entry for entry in reversed([*templates.values()]) if entry.template}
+        for named in (templates, titles):
             full_name = _find_entry_name(name, list(named))
             if full_name:
                 return named[full_name]
         return None
+
+
+REMEMBERED_LISTINGS = 4  # of each server
+_LISTED: "weakref.WeakKeyDictionary[ComfyUIServer, list[Listing]]" = weakref.WeakKeyDictionary()
 
 
 def _find_entry_name(name: str, names: Sequence[str]) -> str | None:

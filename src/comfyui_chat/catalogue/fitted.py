@@ -244,7 +244,7 @@ class FileSearch:
     async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
         """The best of these files: first by name, then, for a main model, by the metadata of files whose names tell
         nothing."""
-        by_name = await FILES.run(self.need.rank, names)
+        by_name = await FILES.run_unless_short([names], self.need.rank, names)
         by_name.sort(key=self._is_aside)
         for name in by_name:
             if readable and self._is_aside(name):
@@ -308,9 +308,9 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
 
 async def fit_workflow(server: ComfyUIServer, workflow: Workflow, model: Argument | None) -> FittedWorkflow:
     """`fit_saved` for a workflow that was read already. Raises in the same way."""
-    await FILES.run(_check_nodes, workflow)
+    await FILES.run_unless_short([workflow], _check_nodes, workflow)
     try:
-        fitted = await FILES.run(_fit_files, workflow, model)
+        fitted = await FILES.run_unless_short([workflow], _fit_files, workflow, model)
         doubtful = list(fitted.absent)
     except ModelNotInstalled:
         doubtful = list(workflow.parameters["model"])
@@ -318,7 +318,8 @@ async def fit_workflow(server: ComfyUIServer, workflow: Workflow, model: Argumen
     stale = {workflow.graph[target.node_id]["class_type"] for target in doubtful}
     if stale:
         definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
-        fitted = await FILES.run(_fit_files, replace(workflow, definitions=definitions), model)
+        workflow = replace(workflow, definitions=definitions)
+        fitted = await FILES.run_unless_short([workflow], _fit_files, workflow, model)
     return fitted
 
 
@@ -347,9 +348,10 @@ async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool =
             raw = await server.saved_workflow(entry.path)
         if is_ui_format(raw):
             return await _read_page(server, entry.name, raw, to_describe)
-        graph = await FILES.run(clean, raw)
+        graph = await FILES.run_unless_short([raw], clean, raw)
         definitions = await server.define_all(node["class_type"] for node in graph.values())
-        return await FILES.run(Workflow.parse, entry.name, graph, definitions)
+        what = [graph, *definitions.values()]
+        return await FILES.run_unless_short(what, Workflow.parse, entry.name, graph, definitions)
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
         raise type(refused)(message, refused.hint) from None
@@ -362,23 +364,24 @@ def bare_reason(entry: Entry, error: ComfyUIError) -> str:
 
 async def _read_page(server: ComfyUIServer, name: str, raw: Graph, to_describe: bool) -> Workflow:
     """`read_entry` for a file of ComfyUI's editor."""
-    live = await FILES.run(live_nodes, raw)
+    live = await FILES.run_unless_short([raw], live_nodes, raw)
     definitions = await server.define_all(class_types(live))
-    remarks = await FILES.run(read_remarks, raw)
-    missing = await FILES.run(strange_types, live, definitions)
+    what = [raw, *definitions.values()]
+    remarks = await FILES.run_unless_short([raw], read_remarks, raw)
+    missing = await FILES.run_unless_short(what, strange_types, live, definitions)
     known = definitions
     if missing:
         refusal = nodes_missing(missing, remarks.packages)
         if not to_describe:
             raise refusal
-        known = await FILES.run(with_stand_ins, live, definitions)
+        known = await FILES.run_unless_short(what, with_stand_ins, live, definitions)
     try:
-        graph, dynamic = await FILES.run(read_ui, live, known)
+        graph, dynamic = await FILES.run_unless_short(what, read_ui, live, known)
     except WorkflowRefused:
         if missing:
             raise refusal from None
         raise
-    return await FILES.run(Workflow.parse, name, graph, definitions, dynamic, remarks)
+    return await FILES.run_unless_short(what, Workflow.parse, name, graph, definitions, dynamic, remarks)
 
 
 def _fit_files(workflow: Workflow, model: Argument | None) -> FittedWorkflow:

@@ -217,7 +217,7 @@ async def _model_lines(
         installed = find_name(file.file, choices)
         if file.target in needs:
             need = needs[file.target]
-            fitting = await FILES.run(need.rank, choices)
+            fitting = await FILES.run_unless_short([choices], need.rank, choices)
             installed = taken.get(str(need)) or next(iter(fitting), installed)
         source = workflow.remarks.source(file.file, file.folder)
         if source is None and needs.get(file.target):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
+from ..extents import extent_of
 from ..graph.facts import FileInput
 from ..graph.nodes import Target
 from ..graph.workflow import Workflow
@@ -63,6 +64,13 @@ class Request:
         if self.mask is None and any(item.takes_mask for item in inputs):
             room += 1
         return room
+
+    @property
+    def extent(self) -> int:
+        """How much there is to work through in what was asked for, as extents.py counts. Files are not looked into."""
+        asked = [value.value for value in vars(self).values() if isinstance(value, Argument)]
+        inputs = [[name, wanted.value] for name, wanted in self.inputs.items()]
+        return extent_of(self.prompt, asked, inputs, self.notes)
 
     @property
     def called(self) -> str:

@@ -133,7 +133,7 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
             await fit_entry(server, entry, None)
         else:
             fitted = await fit_saved(server, entry, None)
-            task = task or await FILES.run(guess_task, fitted.workflow.flow)
+            task = task or await FILES.run_unless_short([fitted.workflow], guess_task, fitted.workflow.flow)
             about = about or _in_words(task, fitted.model)
             price = await FILES.run(price_of, fitted.workflow.graph, fitted.workflow.definitions)
             if fitted.absent:

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..bounds import MOST_NAMES_IN_LIST
+from ..extents import extent_of
 from ..values import is_number, list_of, object_of, text_of
 
 MOST_OUTPUT_NAME = 200  # characters
@@ -55,6 +56,12 @@ class InputSpec:
     def names(self) -> tuple[str, ...]:
         """The choices that are texts: names of files, mostly."""
         return tuple(choice for choice in self.choices if isinstance(choice, str))
+
+    @functools.cached_property
+    def extent(self) -> int:
+        """How much there is to work through in its choices, as extents.py counts."""
+        of_options = sum(spec.extent for specs in self.options.values() for spec in specs.values())
+        return extent_of(self.choices) + of_options
 
     @classmethod
     def parse(cls, kind: Any, options: Mapping[str, Any], required: bool = True) -> "InputSpec":
@@ -143,6 +150,11 @@ class NodeDefinition:
             price=PriceTag.parse(raw),
             makes_lists=any(list_of(raw.get("output_is_list"))),
         )
+
+    @functools.cached_property
+    def extent(self) -> int:
+        """How much there is to work through in what it lists, as extents.py counts."""
+        return sum(spec.extent for spec in self.inputs.values())
 
     def spec(self, name: str, held: Mapping[str, Any]) -> InputSpec | None:
         """What an input accepts; None when the class has none of that name.

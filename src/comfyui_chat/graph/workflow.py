@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import BadArgument, WorkflowRefused
+from ..extents import extent_of
 from ..names import closest, quoted, shortened, simplified
 from ..values import same_value, share
 from .definitions import Definitions, InputSpec
@@ -88,6 +89,11 @@ class Workflow:
         workflow = cls(name, graph, parameters, templates, {}, dynamic, definitions, remarks)
         workflow.__dict__["flow"] = flow  # as if the cached property had been read
         return workflow
+
+    @functools.cached_property
+    def extent(self) -> int:
+        """How much there is to work through in it, as extents.py counts: the graph, and what its definitions list."""
+        return extent_of(self.graph, *self.definitions.values())
 
     @functools.cached_property
     def flow(self) -> Flow:

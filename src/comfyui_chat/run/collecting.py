@@ -223,7 +223,7 @@ class Collecting:
         if isinstance(made, FileBytes):
             product, notes = await self._delivered(made, "")
         elif made.type == "text":
-            product = await FILES.run(text_product, made.text)
+            product = await FILES.run_unless_short([made.text], text_product, made.text)
         else:
             timing = replace(self._timing, gone=0.0) if self._was_patient else self._timing
             data = await fetch(self._server, made, timing, self._room)

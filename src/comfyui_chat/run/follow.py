@@ -304,6 +304,8 @@ async def watch(
 
 async def _next_event(subscription: Subscription, seconds: float) -> Event | None:
     """What is told next, None when nothing is within so many seconds."""
+    if not subscription.events.empty():
+        return subscription.events.get_nowait()
     try:
         async with asyncio.timeout(seconds):
             return await subscription.events.get()
@@ -376,6 +378,7 @@ class LookUps:
     def answered(self, answer: Event, now: float) -> None:
         """A look-up found this."""
         timing = self._timing
+        self._subscription.awaits_move = not isinstance(answer, Started)
         self._known_since = now
         if isinstance(answer, Absent):
             self._interval = timing.settle

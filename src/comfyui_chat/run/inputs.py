@@ -91,7 +91,8 @@ async def place_files(
         notes += _check_unmasked(choice, mask_inputs, placed)
 
     as_text = {item.target for item in inputs if item.as_text}
-    names = await FILES.run(_stored_names, placed, as_text)
+    files_data = [file.data for file in placed.values()]
+    names = await FILES.run_unless_short(files_data, _stored_names, placed, as_text)
     sizes = {target: file.size for target, file in placed.items() if file.size}
     choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed), sizes=sizes)
     unfilled = [item for item in inputs if item.needed and item.target not in placed]
@@ -295,8 +296,8 @@ async def _without_absent(
         if choice.saved:
             notes.append(f"the workflow was run without {called}")
     if workflow is not whole:
-        workflow = await FILES.run(
-            Workflow.parse, workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
+        workflow = await FILES.run_unless_short(
+            [workflow], Workflow.parse, workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
         )
     wanting = dict(reversed(wanting.items()))
     return replace(choice, workflow=workflow, wanting=wanting), notes

@@ -126,70 +126,72 @@ def advance(job: Job, event: Event, now: float) -> Job:
     Whatever is heard of the job ends a silence, and whatever but `Absent` shows that the server has it. `away` is set
     by whatever may hide a restart; only whoever knows of the websocket can tell that there was none (run/follow.py).
     """
-    if isinstance(event, Absent):
-        job = replace(job, silent_since=None, refused_since=None)
-    elif not isinstance(event, (Silence, QueueMoved, Gap)):
-        job = replace(job, silent_since=None, refused_since=None, absent=0, taken=True, seen=now)
     if isinstance(event, (Recorded, Absent, Silence, Gap)):
-        job = _after_look_up(job, event, now)
+        changes = _by_look_up(job, event, now)
     else:
-        job = _after_frame(job, event, now)
-    if job.started and job.began is None:
-        return replace(job, began=now)
-    return job
+        changes = _by_frame(job, event, now)
+    if not isinstance(event, (Silence, QueueMoved, Gap)):
+        changes |= {"silent_since": None, "refused_since": None}
+        if not isinstance(event, Absent):
+            changes |= {"absent": 0, "taken": True, "seen": now}
+    if job.began is None and changes.get("started", job.started):
+        changes["began"] = now
+    return replace(job, **changes) if changes else job
 
 
-def _after_frame(job: Job, event: Event, now: float) -> Job:
-    """The job after what the websocket tells; a look-up may tell of `Waiting` and `Started` as well."""
+JobChanges = dict[str, Any]  # of a `Job`: its fields by their names
+
+
+def _by_frame(job: Job, event: Event, now: float) -> JobChanges:
+    """What the websocket tells; a look-up may tell of `Waiting` and `Started` as well."""
     if isinstance(event, Waiting) and not job.started:
-        return replace(job, ahead=event)
+        return {"ahead": event}
     if isinstance(event, Started):
-        return replace(job, started=True, ahead=None)
+        return {"started": True, "ahead": None}
     if isinstance(event, Cached):
-        return replace(job, started=True, ahead=None, cached=event.nodes)
+        return {"started": True, "ahead": None, "cached": event.nodes}
     if isinstance(event, Executing):
         return _executing(job, event.node_id, now)
     if isinstance(event, Progress):
         return _moved(job, event.nodes, now)
     if isinstance(event, Executed):
-        return replace(job, outputs=(*job.outputs, *event.outputs)[:MOST_OUTPUTS_READ])
+        return {"outputs": (*job.outputs, *event.outputs)[:MOST_OUTPUTS_READ]}
     if isinstance(event, SentPicture):
         if event.data is None:
-            return replace(job, left_out=job.left_out + 1)
-        return replace(job, sent=(*job.sent, event.data))
+            return {"left_out": job.left_out + 1}
+        return {"sent": (*job.sent, event.data)}
     if isinstance(event, Failed):
-        return replace(job, failure=event)
+        return {"failure": event}
     if isinstance(event, Interrupted):
-        return replace(job, interrupted=True)
+        return {"interrupted": True}
     if isinstance(event, Succeeded):
-        return replace(job, succeeded=True)
+        return {"succeeded": True}
     if isinstance(event, Ended):
-        return replace(job, ended=True)
-    return job
+        return {"ended": True}
+    return {}
 
 
-def _after_look_up(job: Job, event: Event, now: float) -> Job:
-    """The job after what a look-up found, or where frames may have been missed."""
+def _by_look_up(job: Job, event: Event, now: float) -> JobChanges:
+    """What a look-up found, or that frames may have been missed."""
     if isinstance(event, Recorded):
-        return replace(
-            job,
-            ended=True,
-            recorded=True,
-            succeeded=event.success,
-            outputs=event.outputs,
-            cached=event.cached or job.cached,
-            failure=event.failure or job.failure,
-            interrupted=event.interrupted,
-        )
+        return {
+            "ended": True,
+            "recorded": True,
+            "succeeded": event.success,
+            "outputs": event.outputs,
+            "cached": event.cached or job.cached,
+            "failure": event.failure or job.failure,
+            "interrupted": event.interrupted,
+        }
     if isinstance(event, Absent):
-        return replace(job, absent=job.absent + 1)
+        return {"absent": job.absent + 1}
     if isinstance(event, Silence):
         return _silent(job, event.refused, now)
-    return replace(job, complete=False, away=True)
+    return {"complete": False, "away": True}
 
 
-def _silent(job: Job, refused: bool, now: float) -> Job:
-    """The job after a look-up that failed; `refused` where no connection could be made."""
+def _silent(job: Job, refused: bool, now: float) -> JobChanges:
+    """That a look-up failed; `refused` where no connection could be made."""
     silent_since, refused_since = job.silent_since, job.refused_since
     if silent_since is None:
         silent_since = now
@@ -197,33 +199,38 @@ def _silent(job: Job, refused: bool, now: float) -> Job:
         refused_since = None
     elif refused_since is None:
         refused_since = now
-    return replace(job, away=True, silent_since=silent_since, refused_since=refused_since)
+    return {"away": True, "silent_since": silent_since, "refused_since": refused_since}
 
 
 NOT_BEGUN = (0.0, 1.0, False)  # the value, the most and the end of a node of which nothing was heard
 
 
-def _executing(job: Job, node_id: str, now: float) -> Job:
-    """The job when a node begins, which ends the one before it."""
+def _executing(job: Job, node_id: str, now: float) -> JobChanges:
+    """That a node begins, which ends the one before it."""
     finished = {}
     if job.current is not None and job.current != node_id:
         _, most, _ = job.nodes.get(job.current, NOT_BEGUN)
         finished[job.current] = (most, most, True)
-    return _moved(replace(job, current=node_id), finished, now)
+    return {"current": node_id, **_moved(job, finished, now)}
 
 
-def _moved(job: Job, news: Mapping[str, tuple[float, float, bool]], now: float) -> Job:
-    """The job after news of its nodes, in the form of `Progress`. Its fraction is the share of the work that is done,
-    of the nodes that are not cached, and never falls."""
+def _moved(job: Job, news: Mapping[str, tuple[float, float, bool]], now: float) -> JobChanges:
+    """News of the nodes, in the form of `Progress`. The job's fraction is the share of the work that is done, of the
+    nodes that are not cached, and never falls."""
     nodes = {**job.nodes, **news}
     fraction = max(job.fraction, _work_done(job, nodes))
     sampling = job.sampling or any(value and most > 1 for value, most, _ in nodes.values())
     first_step = job.first_step
     if sampling and first_step is None:
         first_step = (now, fraction)
-    return replace(
-        job, started=True, ahead=None, nodes=nodes, fraction=fraction, sampling=sampling, first_step=first_step
-    )
+    return {
+        "started": True,
+        "ahead": None,
+        "nodes": nodes,
+        "fraction": fraction,
+        "sampling": sampling,
+        "first_step": first_step,
+    }
 
 
 def _work_done(job: Job, nodes: Mapping[str, tuple[float, float, bool]]) -> float:

@@ -383,7 +383,8 @@ class RunProgress:
         if fitted.saved:
             request = request.against_author()
         limits = self.fleet.limits
-        prompts = await FILES.run(prepare, fitted, request, limits, self.random_seed, self.moment)
+        what = [fitted.workflow, request]
+        prompts = await FILES.run_unless_short(what, prepare, fitted, request, limits, self.random_seed, self.moment)
         if prompts.loras:
             notes = await lora_notes(server, fitted, prompts.workflows[0], prompts.model, prompts.loras)
             prompts = replace(prompts, notes=(*prompts.notes, *notes))

@@ -214,8 +214,7 @@ class ComfyUIServer(HttpServer):
         `believe` seconds is not asked for again; that a node is missing is believed for `doubt` seconds."""
         if class_type in (".", ".."):  # in an address these would lead elsewhere
             return None
-        believed = believe if class_type in self.definitions else doubt
-        if self._definition_age(class_type) >= believed:
+        if not self._is_believed(class_type, believe, doubt):
             await self.together(f"define {class_type}", functools.partial(self._define, class_type))
         return self.definitions.get(class_type)
 
@@ -223,6 +222,11 @@ class ComfyUIServer(HttpServer):
         path = f"/object_info/{quote(class_type, safe='')}"
         take = functools.partial(read_definitions, wanted={class_type}, allowed=self.endpoint.allowed)
         self._take_definitions([class_type], await self.read(path, take, max_bytes=MOST_DEFINITION_BYTES))
+
+    def _is_believed(self, class_type: str, believe: float, doubt: float = 0.0) -> bool:
+        """Whether the definition is known and no older than `believe` seconds, or was missing `doubt` seconds ago."""
+        believed = believe if class_type in self.definitions else doubt
+        return self._definition_age(class_type) < believed
 
     def _definition_age(self, class_type: str) -> float:
         """Seconds since the definition was asked for; infinite where it never was."""
@@ -240,12 +244,11 @@ class ComfyUIServer(HttpServer):
             take = functools.partial(read_definitions, wanted=set(outdated), allowed=self.endpoint.allowed)
             found = await self.read("/object_info", take)
             self._take_definitions([name for name in outdated if name in found], found)
-        answers = await gather(8, [functools.partial(self.define, name) for name in names])
-        definitions: dict[str, NodeDefinition] = {}
-        for name, definition in zip(names, answers, strict=True):
-            if definition:
-                definitions[name] = definition
-        return definitions
+        known = {name: self.definitions[name] for name in names if self._is_believed(name, DEFINITION_SECONDS)}
+        unknown = [name for name in names if name not in known]
+        answers = await gather(8, [functools.partial(self.define, name) for name in unknown])
+        asked = zip(unknown, answers, strict=True)
+        return known | {name: definition for name, definition in asked if definition}
 
     async def define_anew(self, known: Definitions, class_types: Iterable[str], believe: float) -> Definitions:
         """`known` with definitions of these classes that are no older than `believe` seconds: files are added to the
@@ -324,7 +327,7 @@ class ComfyUIServer(HttpServer):
             return str(item["path"]).replace("\\", "/")
 
         paths = await self.names(path, believe, read_path)
-        return await FILES.run(workflows_among, paths or ())
+        return await FILES.run_unless_short([paths], workflows_among, paths or ())
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
@@ -334,7 +337,7 @@ class ComfyUIServer(HttpServer):
         answer = await self.call("GET", f"/userdata/{file}", max_bytes=MOST_WORKFLOW_BYTES)
         if answer.status != 200:
             raise UnknownWorkflow(f'The workflow "{name}" is no longer on the ComfyUI server.')
-        return await FILES.run(read_workflow_file, answer.body)
+        return await FILES.run_unless_short([answer.body], read_workflow_file, answer.body)
 
     async def model_kind(self, folder: str, name: str) -> str | None:
         """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when it does not say.

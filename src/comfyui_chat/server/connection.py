@@ -62,6 +62,7 @@ class Subscription:
         self.picture_nodes = picture_nodes
         self.on_preview = on_preview
         self.connected = False  # whether frames arrive at the moment
+        self.awaits_move = True  # whether it is of use to hear that the queue moves; once is enough
         self._room = Room(MOST_SENT_BYTES)  # for pictures that are results
         self._sent = 0  # how many there were
 
@@ -72,6 +73,12 @@ class Subscription:
             self.events.put_nowait(event)
         elif waiting == MOST_WAITING_EVENTS:
             self.events.put_nowait(Gap())
+
+    def queue_moved(self) -> None:
+        """Hand over that the queue moves, if that is awaited. A busy server says so for each prompt to all of them."""
+        if self.awaits_move:
+            self.awaits_move = False
+            self.tell(QueueMoved())
 
     def picture(self, node_id: str, data: bytes) -> None:
         """Hand over a binary frame: a result when the node saves its picture nowhere else, a preview otherwise. Results
@@ -313,7 +320,8 @@ class Connection:
         if kind == "feature_flags":
             self._previews_have_ids = bool(data.get("supports_preview_metadata"))
         elif kind == "status":
-            self._tell_all(QueueMoved())
+            for each in self._subscriptions.values():
+                each.queue_moved()
         else:
             prompt_id = str(data.get("prompt_id"))
             subscription = self._subscriptions.get(prompt_id)

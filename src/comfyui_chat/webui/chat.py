@@ -343,7 +343,8 @@ class Chat:
         """The pictures, videos and sounds of the chat up to this message, oldest first; their place among the pictures
         is the number that a model gives."""
         if self._media is None:
-            self._media = await FILES.run(media_in, await self._branch())
+            branch = await self._branch()
+            self._media = await FILES.run_unless_short([branch], media_in, branch)
         return self._media
 
     async def pictures(self) -> list[ChatFile]:
@@ -515,7 +516,7 @@ class Chat:
             try:
                 name, data = await self.read_file(file.reference)
                 if name.lower().endswith(".json"):
-                    graph = await FILES.run(read_workflow_file, data)
+                    graph = await FILES.run_unless_short([data], read_workflow_file, data)
                 else:
                     graph = await PICTURES.run(read_picture_workflow, data, shortened(name))
                 return Entry(called.strip(), ATTACHED, graph)

@@ -177,20 +177,22 @@ class Settings:
 
 
 async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
-    """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
+    """The settings of a call. Workflows in a valve may be megabytes, so they are then read beside the event loop."""
     own_address = await chat.comfyui_address()
     rights = await rights_of(valves.rights, user or {})
-    settings = await FILES.run(resolve, valves, user, own_address, chat.owner, rights)
+    stored = (user or {}).get("valves")
+    texts = [vars(each) if isinstance(each, BaseModel) else each for each in (valves, stored)]
+    settings = await FILES.run_unless_short(texts, resolve, valves, user, own_address, chat.owner, rights)
     mine = _user_valves((user or {}).get("valves"))
     if not mine.endpoint.strip():
         return settings
     everybodys: list[Endpoint] = []
     with contextlib.suppress(BadArgument):  # of which the administrator is told without an address of one's own
-        everybodys = await FILES.run(administrators_endpoints, valves, own_address)
+        everybodys = await FILES.run_unless_short(texts, administrators_endpoints, valves, own_address)
     copied = await same_server(settings.endpoints[0], everybodys)
     if copied is None:
         return settings
-    return await FILES.run(resolve, valves, user, own_address, chat.owner, rights, copied)
+    return await FILES.run_unless_short(texts, resolve, valves, user, own_address, chat.owner, rights, copied)
 
 
 def resolve(
