@@ -1513,7 +1513,8 @@ def list_of(value: Any) -> list[Any]:
 
 def object_of(value: Any) -> Mapping[str, Any]:
     """A JSON object; an empty one for anything else."""
-    return value if isinstance(value, Mapping) else {}
+    is_object = isinstance(value, dict) or isinstance(value, Mapping)  # noqa: SIM101 - the former is told far sooner
+    return value if is_object else {}
 
 
 def is_number(value: Any) -> bool:
@@ -3708,6 +3709,28 @@ def is_link(value: Any) -> bool:
         return False
     node_id, slot = value
     return isinstance(node_id, str) and isinstance(slot, int)
+
+
+def has_same_links(graph: Graph, other: Graph) -> bool:
+    """Whether another graph has the same nodes with the same links. No, where that is not told quickly: where what an
+    input takes depends on the values of others ("format.codec")."""
+    if graph.keys() != other.keys():
+        return False
+    for node_id, node in other.items():
+        before = graph[node_id]
+        if before is node:
+            continue
+        links = _links_of(node)
+        if before["class_type"] != node["class_type"] or links != _links_of(before):
+            return False
+        if any("." in name for name in links):
+            return False
+    return True
+
+
+def _links_of(node: Any) -> dict[str, Any]:
+    """The links that a node reads, by its inputs."""
+    return {str(name): value for name, value in node_inputs(node).items() if is_link(value)}
 
 
 def input_value(value: Any) -> Any:
@@ -6040,6 +6063,10 @@ class Wiring:
             out_of[link.source].append(link)
         return cls(nodes, definitions, into, out_of)
 
+    def with_nodes(self, graph: Graph) -> Self:
+        """The same for a graph with other values and the same links."""
+        return replace(self, nodes=graph_nodes(graph))
+
     # A node and its links.
 
     def class_type(self, node_id: str) -> str:
@@ -6853,8 +6880,11 @@ def lists_models(spec: InputSpec | None) -> bool:
 def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
     """The classes that a graph uses and the server does not have, in alphabetical order; without remarks and switches
     that exist on the page only."""
+    nodes = graph_nodes(graph)
+    if all(node["class_type"] in definitions for node in nodes.values()):
+        return ()
     idle = page_only_nodes(graph)
-    used = {node["class_type"] for node_id, node in graph_nodes(graph).items() if node_id not in idle}
+    used = {node["class_type"] for node_id, node in nodes.items() if node_id not in idle}
     return tuple(sorted(used - definitions.keys()))
 
 
@@ -8446,6 +8476,7 @@ def marked_texts(flow: Flow) -> list[tuple[Target, str]]:
 
 Targets = tuple[Target, ...]  # the widgets of one parameter
 Meanings = dict[str, Targets | None]  # what names mean; None where one could mean several things
+SIMPLE_ALIASES = {simplified(alias): name for alias, name in ALIASES.items()}
 
 
 def is_node(value: Any) -> bool:
@@ -8545,14 +8576,22 @@ class Workflow:
         """
         if self.parameters.get(name):
             return self.parameters[name]
+        if "." not in name:  # as there is in the name of every widget
+            simple = simplified(name)
+            return self._simple_parameters.get(simple) or self.parameters.get(SIMPLE_ALIASES.get(simple, ""))
         if name in self.widgets:
             return (self.widgets[name],)
         return self._lookup.get(simplified(name))
 
     @functools.cached_property
+    def _simple_parameters(self) -> Meanings:
+        """The parameters by their simplified names."""
+        return {simplified(name): targets for name, targets in self.parameters.items()}
+
+    @functools.cached_property
     def _lookup(self) -> Meanings:
-        """What each simplified name means, None where it could mean several things. What names a parameter
-        counts first, then titles, classes, ids, and aliases last."""
+        """What each simplified name with a "." in it means, None where it could mean several things. What names a
+        parameter counts first, then titles, classes, and ids."""
         classes: Meanings = {}
         titles: Meanings = {}
         ids: Meanings = {}
@@ -8564,9 +8603,7 @@ class Workflow:
             titles[by_title] = None if by_title in titles else (widget,)
             classes[by_class] = None if by_class in classes else (widget,)
             ids[by_id] = (widget,)
-        aliases = {simplified(alias): self.parameters.get(name) for alias, name in ALIASES.items()}
-        parameters = {simplified(name): targets for name, targets in self.parameters.items()}
-        return {**aliases, **ids, **classes, **titles, **parameters}
+        return {**ids, **classes, **titles, **self._simple_parameters}
 
     def _targets(self, name: str) -> Targets:
         """The widgets that a name means. Raises `BadArgument` with the closest names when there are none."""
@@ -8682,15 +8719,27 @@ class Workflow:
             graph[target.node_id] = {**node, "inputs": inputs}
         changed = {target.widget for target in widgets}
         templates = {widget: text for widget, text in self.templates.items() if widget not in changed}
-        return replace(self, graph=graph, templates=templates)
+        return self.with_graph(graph, templates)
+
+    def with_graph(self, graph: Graph, templates: Mapping[Target, str] | None = None) -> "Workflow":
+        """The same workflow with another graph, and with other `templates` if any are given. An index that was made is
+        taken along, where the links are the same."""
+        if templates is None:
+            templates = self.templates
+        workflow = replace(self, graph=graph, templates=templates)
+        if "flow" in self.__dict__ and has_same_links(self.graph, graph):
+            workflow.__dict__["flow"] = self.flow.with_nodes(graph)
+        return workflow
 
     def chosen(self, rng: random.Random) -> "Workflow":
         """The same workflow with one of each `{a|b}` chosen in those `dynamic` texts that have placeholders.
 
         What is put in for the placeholders later is not chosen from: texts of private characters stand in for them.
         """
+        dynamic = self.dynamic & self.templates.keys()
+        if not dynamic:
+            return self
         templates = dict(self.templates)
-        dynamic = self.dynamic & templates.keys()
         for widget in sorted(dynamic, key=lambda target: (target.node_id, target.input)):
             tokens = [token for token, _ in self._placeholders(widget)]
             shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(tokens)}
@@ -16705,6 +16754,8 @@ class Listing:
         """The workflow of that name from the first source that has one, or None; in each source an exact match comes
         before one without regard to case, folder or extension. A template has to be exactly of that name."""
         for source, entries in self.by_source.items():
+            if not entries:
+                continue
             if source == TEMPLATE:
                 full_name = next((each for each in (name, without_json(name)) if each in entries), None)
             else:
@@ -17353,8 +17404,8 @@ async def fit_entry(
     model_file = files[str(main_need)]
     family = await _family(server, entry, model_file)
     places = _places(entry, loaders)
-    workflow = await FILES.run(_loading, entry, loaders, definitions)
-    workflow = workflow.set({places[need.target]: files[str(need)] for need in entry.needs})
+    named = {places[need.target]: files[str(need)] for need in entry.needs}
+    workflow = await _with_files(server, entry, loaders, definitions, named)
     chosen: dict[Target, ChosenFile] = {}
     for need in entry.needs:
         if model is None or need is not main_need:
@@ -17384,6 +17435,51 @@ def _loading(entry: Entry, loaders: Mapping[str, "NodeFiles"], definitions: Defi
     if any(loader.small for loader in loaders.values()):
         workflow = Workflow.parse(entry.name, graph)
     return replace(workflow, definitions=known)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A bundled workflow with its files, and what it was made of."""
+
+    workflow: Workflow
+    loaders: Mapping[str, "NodeFiles"]
+    definitions: Definitions
+    files: Mapping[Target, str]
+
+    def is_of(self, loaders: Mapping[str, "NodeFiles"], definitions: Definitions, files: Mapping[Target, str]) -> bool:
+        """Whether it was made of these very definitions, and names these files."""
+        if self.files != files or self.definitions.keys() != definitions.keys():
+            return False
+        if any(self.definitions[name] is not definition for name, definition in definitions.items()):
+            return False
+        return all(
+            self.loaders[node_id].small is loader.small and self.loaders[node_id].definition is loader.definition
+            for node_id, loader in loaders.items()
+        )
+
+
+REMEMBERED_FITTED = 8  # bundled workflows of each server, with their files
+_FITTED: "weakref.WeakKeyDictionary[ComfyUIServer, BoundedDict[str, _Fitted]]" = weakref.WeakKeyDictionary()
+
+
+async def _with_files(
+    server: ComfyUIServer,
+    entry: Entry,
+    loaders: Mapping[str, "NodeFiles"],
+    definitions: Definitions,
+    files: Mapping[Target, str],
+) -> Workflow:
+    """A bundled workflow with these files. The same as the last time where nothing has changed since: it knows much of
+    itself by then, which otherwise each call would find anew."""
+    remembered = _FITTED.setdefault(server, BoundedDict(REMEMBERED_FITTED))
+    known = remembered.get(entry.name)
+    if known is not None and known.is_of(loaders, definitions, files):
+        return known.workflow
+    loading = await FILES.run_unless_short([entry.graph], _loading, entry, loaders, definitions)
+    workflow = loading.set(files)
+    remembered.pop(entry.name, None)  # so that it is the newest
+    remembered[entry.name] = _Fitted(workflow, loaders, definitions, files)
+    return workflow
 
 
 async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Family:
@@ -21623,6 +21719,8 @@ def _held(graph: Graph, value: Any) -> float | None:
     """The number that an input gets, or None: its own, also written as text or wrapped in `__value__`, or that of the
     node it is linked to, if that only holds one."""
     for _ in range(8):
+        if isinstance(value, (str, int, float)):
+            break
         if isinstance(value, Mapping):
             value = value.get("__value__")
         if not is_link(value):
@@ -22050,10 +22148,14 @@ def _length_of(workflow: Workflow) -> dict[str, float]:
 
 def _loras_in(workflow: Workflow) -> list[str]:
     """The LoRAs that the outputs of a graph depend on, each as "name:0.8"."""
+    files = model_files(workflow.graph, workflow.definitions)
+    loras = [file for file in files if file.folder == "loras"]
+    if not loras:
+        return []
     needed = workflow.flow.needed()
     told: dict[str, None] = {}
-    for file in model_files(workflow.graph, workflow.definitions):
-        if file.folder == "loras" and file.target.node_id in needed:
+    for file in loras:
+        if file.target.node_id in needed:
             told[_with_strength(workflow, file.target, file.file)] = None
     return list(told)[:MOST_LORAS_TOLD]
 
@@ -22755,10 +22857,10 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     for seed, run in runs:
         rng = random.Random(seed)  # nosec B311 # the same seed has to choose the same words
         bound = workflow.chosen(rng).bind(run)
-        graph = with_loras(bound.graph, loras, workflow.definitions)
-        filled = replace(bound, graph=graph).filled()
-        sent = as_sent(filled.graph, texts, rng, now)
-        ready.append(replace(filled, graph=sent))
+        if loras:
+            bound = replace(bound, graph=with_loras(bound.graph, loras, workflow.definitions))
+        filled = bound.filled()
+        ready.append(filled.with_graph(as_sent(filled.graph, texts, rng, now)))
     first = ready[0]
     makes = {kind for _, kind in outputs(first.flow)}
     exceeded = binding.exceeded

@@ -153,7 +153,8 @@ def list_of(value: Any) -> list[Any]:
 
 def object_of(value: Any) -> Mapping[str, Any]:
     """A JSON object; an empty one for anything else."""
-    return value if isinstance(value, Mapping) else {}
+    is_object = isinstance(value, dict) or isinstance(value, Mapping)  # noqa: SIM101 - the former is told far sooner
+    return value if is_object else {}
 
 
 def is_number(value: Any) -> bool:

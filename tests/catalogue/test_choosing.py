@@ -417,3 +417,21 @@ async def test_a_strength_chooses_a_workflow_that_has_one(arguments: dict[str, A
     ):
         async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
             assert (await tool.choose(server, asked)).task == task
+
+
+# --- what was fitted is not fitted anew ---
+
+
+async def test_a_bundled_workflow_is_the_same_until_its_files_or_definitions_change(comfy: StandIn) -> None:
+    (entry,) = [entry for entry in tool.bundled_entries() if entry.name == "checkpoint"]
+    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
+        first = await tool.fit_entry(server, entry, None)
+        assert (await tool.fit_entry(server, entry, None)).workflow is first.workflow
+        other = await tool.fit_entry(server, entry, tool.Argument("tiny2.safetensors", "The argument model"))
+        assert other.workflow.value("model") == "tiny2.safetensors"
+        again = await tool.fit_entry(server, entry, None)
+        assert again.workflow == first.workflow
+        server.forget()
+        anew = await tool.fit_entry(server, entry, None)
+        assert anew.workflow is not again.workflow
+        assert all(anew.workflow.definitions[name] is server.definitions[name] for name in anew.workflow.definitions)

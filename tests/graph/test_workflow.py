@@ -257,3 +257,30 @@ def test_every_name_finds_what_it_names(graph: dict[str, Any]) -> None:
     for name, target in workflow.widgets.items():
         assert workflow.find(name) == (workflow.parameters.get(name) or (target,))
         assert workflow.find(f"{target.node_id}.{target.input}")
+
+
+# --- the index of the links is taken along ---
+
+
+@pytest.mark.parametrize("entry", tool.bundled_entries(), ids=lambda entry: entry.name)
+def test_a_bound_workflow_has_the_index_of_its_own_graph(entry: tool.Entry) -> None:
+    workflow = entry.workflow
+    assert workflow.flow.nodes == workflow.graph
+    values = {name: 8 for name in ("steps", "seed", "width", "height", "length") if workflow.find(name)}
+    bound = workflow.bind({"prompt": "a fox", **values} if workflow.find("prompt") else values)
+    anew = tool.Flow.of(bound.graph, bound.definitions)
+    assert (bound.flow.nodes, bound.flow.into, bound.flow.out_of) == (anew.nodes, anew.into, anew.out_of)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [{"model": ["2", 0]}, {"model": ["1", 1]}, {"model": "none"}, {"model": ["1", 0], "clip": ["1", 1]}],
+    ids=["another node", "another output", "a value", "one more"],
+)
+def test_a_graph_with_other_links_gets_an_index_of_its_own(inputs: dict[str, Any]) -> None:
+    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}}
+    sampler = {"class_type": "KSampler", "inputs": {"model": ["1", 0], "seed": 1}}
+    workflow = tool.Workflow.parse("mine", {"1": loader, "2": loader, "3": sampler})
+    other = workflow.with_graph({**workflow.graph, "3": {"class_type": "KSampler", "inputs": inputs}})
+    anew = tool.Flow.of(other.graph, {})
+    assert (other.flow.into, other.flow.out_of) == (anew.into, anew.out_of)

@@ -435,6 +435,8 @@ class Listing:
         """The workflow of that name from the first source that has one, or None; in each source an exact match comes
         before one without regard to case, folder or extension. A template has to be exactly of that name."""
         for source, entries in self.by_source.items():
+            if not entries:
+                continue
             if source == TEMPLATE:
                 full_name = next((each for each in (name, without_json(name)) if each in entries), None)
             else:

@@ -9,9 +9,11 @@ asked for once more before anybody hears that it is missing.
 """
 
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ..bounded import BoundedDict
 from ..errors import ComfyUIError, ModelNotInstalled, NodeNotInstalled, WorkflowRefused
 from ..graph.definitions import Definitions, NodeDefinition
 from ..graph.editor import class_types, live_nodes, read_ui, strange_types, with_stand_ins
@@ -88,8 +90,8 @@ async def fit_entry(
     model_file = files[str(main_need)]
     family = await _family(server, entry, model_file)
     places = _places(entry, loaders)
-    workflow = await FILES.run(_loading, entry, loaders, definitions)
-    workflow = workflow.set({places[need.target]: files[str(need)] for need in entry.needs})
+    named = {places[need.target]: files[str(need)] for need in entry.needs}
+    workflow = await _with_files(server, entry, loaders, definitions, named)
     chosen: dict[Target, ChosenFile] = {}
     for need in entry.needs:
         if model is None or need is not main_need:
@@ -119,6 +121,51 @@ def _loading(entry: Entry, loaders: Mapping[str, "NodeFiles"], definitions: Defi
     if any(loader.small for loader in loaders.values()):
         workflow = Workflow.parse(entry.name, graph)
     return replace(workflow, definitions=known)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A bundled workflow with its files, and what it was made of."""
+
+    workflow: Workflow
+    loaders: Mapping[str, "NodeFiles"]
+    definitions: Definitions
+    files: Mapping[Target, str]
+
+    def is_of(self, loaders: Mapping[str, "NodeFiles"], definitions: Definitions, files: Mapping[Target, str]) -> bool:
+        """Whether it was made of these very definitions, and names these files."""
+        if self.files != files or self.definitions.keys() != definitions.keys():
+            return False
+        if any(self.definitions[name] is not definition for name, definition in definitions.items()):
+            return False
+        return all(
+            self.loaders[node_id].small is loader.small and self.loaders[node_id].definition is loader.definition
+            for node_id, loader in loaders.items()
+        )
+
+
+REMEMBERED_FITTED = 8  # bundled workflows of each server, with their files
+_FITTED: "weakref.WeakKeyDictionary[ComfyUIServer, BoundedDict[str, _Fitted]]" = weakref.WeakKeyDictionary()
+
+
+async def _with_files(
+    server: ComfyUIServer,
+    entry: Entry,
+    loaders: Mapping[str, "NodeFiles"],
+    definitions: Definitions,
+    files: Mapping[Target, str],
+) -> Workflow:
+    """A bundled workflow with these files. The same as the last time where nothing has changed since: it knows much of
+    itself by then, which otherwise each call would find anew."""
+    remembered = _FITTED.setdefault(server, BoundedDict(REMEMBERED_FITTED))
+    known = remembered.get(entry.name)
+    if known is not None and known.is_of(loaders, definitions, files):
+        return known.workflow
+    loading = await FILES.run_unless_short([entry.graph], _loading, entry, loaders, definitions)
+    workflow = loading.set(files)
+    remembered.pop(entry.name, None)  # so that it is the newest
+    remembered[entry.name] = _Fitted(workflow, loaders, definitions, files)
+    return workflow
 
 
 async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Family:

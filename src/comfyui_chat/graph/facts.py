@@ -458,8 +458,11 @@ def lists_models(spec: InputSpec | None) -> bool:
 def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
     """The classes that a graph uses and the server does not have, in alphabetical order; without remarks and switches
     that exist on the page only."""
+    nodes = graph_nodes(graph)
+    if all(node["class_type"] in definitions for node in nodes.values()):
+        return ()
     idle = page_only_nodes(graph)
-    used = {node["class_type"] for node_id, node in graph_nodes(graph).items() if node_id not in idle}
+    used = {node["class_type"] for node_id, node in nodes.items() if node_id not in idle}
     return tuple(sorted(used - definitions.keys()))
 
 

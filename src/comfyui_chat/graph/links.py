@@ -18,7 +18,7 @@ do. Graphs come from anybody: what does not have the right shape is passed over 
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self, TypeVar
 
 from .definitions import Definitions, InputSpec, NodeDefinition
@@ -116,6 +116,10 @@ class Wiring:
             into[link.node].append(link)
             out_of[link.source].append(link)
         return cls(nodes, definitions, into, out_of)
+
+    def with_nodes(self, graph: Graph) -> Self:
+        """The same for a graph with other values and the same links."""
+        return replace(self, nodes=graph_nodes(graph))
 
     # A node and its links.
 

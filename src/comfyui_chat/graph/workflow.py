@@ -29,7 +29,7 @@ from ..names import closest, quoted, shortened, simplified
 from ..values import same_value, share
 from .definitions import Definitions, InputSpec
 from .discovery import ALIASES, discover
-from .nodes import NO_DEFINITIONS, Graph, Target, is_link, node_inputs, plain_title
+from .nodes import NO_DEFINITIONS, Graph, Target, has_same_links, is_link, node_inputs, plain_title
 from .prompts import dynamic_prompt
 from .reading import EXPECTED
 from .remarks import NO_REMARKS, Remarks
@@ -37,6 +37,7 @@ from .search import Flow
 
 Targets = tuple[Target, ...]  # the widgets of one parameter
 Meanings = dict[str, Targets | None]  # what names mean; None where one could mean several things
+SIMPLE_ALIASES = {simplified(alias): name for alias, name in ALIASES.items()}
 
 
 def is_node(value: Any) -> bool:
@@ -136,14 +137,22 @@ class Workflow:
         """
         if self.parameters.get(name):
             return self.parameters[name]
+        if "." not in name:  # as there is in the name of every widget
+            simple = simplified(name)
+            return self._simple_parameters.get(simple) or self.parameters.get(SIMPLE_ALIASES.get(simple, ""))
         if name in self.widgets:
             return (self.widgets[name],)
         return self._lookup.get(simplified(name))
 
     @functools.cached_property
+    def _simple_parameters(self) -> Meanings:
+        """The parameters by their simplified names."""
+        return {simplified(name): targets for name, targets in self.parameters.items()}
+
+    @functools.cached_property
     def _lookup(self) -> Meanings:
-        """What each simplified name means, None where it could mean several things. What names a parameter
-        counts first, then titles, classes, ids, and aliases last."""
+        """What each simplified name with a "." in it means, None where it could mean several things. What names a
+        parameter counts first, then titles, classes, and ids."""
         classes: Meanings = {}
         titles: Meanings = {}
         ids: Meanings = {}
@@ -155,9 +164,7 @@ class Workflow:
             titles[by_title] = None if by_title in titles else (widget,)
             classes[by_class] = None if by_class in classes else (widget,)
             ids[by_id] = (widget,)
-        aliases = {simplified(alias): self.parameters.get(name) for alias, name in ALIASES.items()}
-        parameters = {simplified(name): targets for name, targets in self.parameters.items()}
-        return {**aliases, **ids, **classes, **titles, **parameters}
+        return {**ids, **classes, **titles, **self._simple_parameters}
 
     def _targets(self, name: str) -> Targets:
         """The widgets that a name means. Raises `BadArgument` with the closest names when there are none."""
@@ -273,15 +280,27 @@ class Workflow:
             graph[target.node_id] = {**node, "inputs": inputs}
         changed = {target.widget for target in widgets}
         templates = {widget: text for widget, text in self.templates.items() if widget not in changed}
-        return replace(self, graph=graph, templates=templates)
+        return self.with_graph(graph, templates)
+
+    def with_graph(self, graph: Graph, templates: Mapping[Target, str] | None = None) -> "Workflow":
+        """The same workflow with another graph, and with other `templates` if any are given. An index that was made is
+        taken along, where the links are the same."""
+        if templates is None:
+            templates = self.templates
+        workflow = replace(self, graph=graph, templates=templates)
+        if "flow" in self.__dict__ and has_same_links(self.graph, graph):
+            workflow.__dict__["flow"] = self.flow.with_nodes(graph)
+        return workflow
 
     def chosen(self, rng: random.Random) -> "Workflow":
         """The same workflow with one of each `{a|b}` chosen in those `dynamic` texts that have placeholders.
 
         What is put in for the placeholders later is not chosen from: texts of private characters stand in for them.
         """
+        dynamic = self.dynamic & self.templates.keys()
+        if not dynamic:
+            return self
         templates = dict(self.templates)
-        dynamic = self.dynamic & templates.keys()
         for widget in sorted(dynamic, key=lambda target: (target.node_id, target.input)):
             tokens = [token for token, _ in self._placeholders(widget)]
             shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(tokens)}

@@ -306,6 +306,8 @@ def _held(graph: Graph, value: Any) -> float | None:
     """The number that an input gets, or None: its own, also written as text or wrapped in `__value__`, or that of the
     node it is linked to, if that only holds one."""
     for _ in range(8):
+        if isinstance(value, (str, int, float)):
+            break
         if isinstance(value, Mapping):
             value = value.get("__value__")
         if not is_link(value):

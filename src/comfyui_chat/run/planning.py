@@ -86,10 +86,10 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     for seed, run in runs:
         rng = random.Random(seed)  # nosec B311 # the same seed has to choose the same words
         bound = workflow.chosen(rng).bind(run)
-        graph = with_loras(bound.graph, loras, workflow.definitions)
-        filled = replace(bound, graph=graph).filled()
-        sent = as_sent(filled.graph, texts, rng, now)
-        ready.append(replace(filled, graph=sent))
+        if loras:
+            bound = replace(bound, graph=with_loras(bound.graph, loras, workflow.definitions))
+        filled = bound.filled()
+        ready.append(filled.with_graph(as_sent(filled.graph, texts, rng, now)))
     first = ready[0]
     makes = {kind for _, kind in outputs(first.flow)}
     exceeded = binding.exceeded

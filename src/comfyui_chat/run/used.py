@@ -79,10 +79,14 @@ def _length_of(workflow: Workflow) -> dict[str, float]:
 
 def _loras_in(workflow: Workflow) -> list[str]:
     """The LoRAs that the outputs of a graph depend on, each as "name:0.8"."""
+    files = model_files(workflow.graph, workflow.definitions)
+    loras = [file for file in files if file.folder == "loras"]
+    if not loras:
+        return []
     needed = workflow.flow.needed()
     told: dict[str, None] = {}
-    for file in model_files(workflow.graph, workflow.definitions):
-        if file.folder == "loras" and file.target.node_id in needed:
+    for file in loras:
+        if file.target.node_id in needed:
             told[_with_strength(workflow, file.target, file.file)] = None
     return list(told)[:MOST_LORAS_TOLD]
 
