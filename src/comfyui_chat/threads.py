@@ -76,7 +76,11 @@ class ShortWork:
     @classmethod
     def here(cls) -> "ShortWork":
         """That of the running event loop."""
-        return _SHORT_WORK.setdefault(asyncio.get_running_loop(), cls())
+        loop = asyncio.get_running_loop()
+        works = _SHORT_WORK.get(loop)
+        if works is None:
+            works = _SHORT_WORK[loop] = cls()
+        return works
 
     async def run(self, function: Callable[[], R]) -> R:
         """Call a function in this turn of the loop or, where that has had enough, in one of the next."""

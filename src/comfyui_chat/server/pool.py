@@ -53,11 +53,15 @@ class Pool:
     @classmethod
     def here(cls) -> "Pool":
         """The pool of the running event loop. Those of closed loops are forgotten."""
-        for reference in _POOLS.keyrefs():  # a copy: other threads have loops, too
-            loop = reference()
-            if loop and loop.is_closed():
-                _POOLS.pop(loop, None)
-        return _POOLS.setdefault(asyncio.get_running_loop(), cls())
+        here = asyncio.get_running_loop()
+        pool = _POOLS.get(here)
+        if pool is None:
+            for reference in _POOLS.keyrefs():  # a copy: other threads have loops, too
+                loop = reference()
+                if loop and loop.is_closed():
+                    _POOLS.pop(loop, None)
+            pool = _POOLS[here] = cls()
+        return pool
 
     def server(self, endpoint: Endpoint) -> ComfyUIServer:
         """The server of an endpoint, whether or not it is open."""
