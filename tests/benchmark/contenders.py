@@ -1,0 +1,213 @@
+"""What is measured in a process of its own, so that its CPU and memory are told apart from everything else.
+
+``python -m tests.benchmark.contenders NAME one|many COUNT ADDRESS...`` makes pictures and prints what it cost as JSON.
+NAME is `floor`, `tool`, or the path of an older `comfyui_tool.py`. With `one` the pictures are made one after the other
+on the first server, with `many` all at once over all of them.
+"""
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import aiohttp
+
+from tests.support import ROOT
+
+from .floor import SIZE, StraightLine, graph_for
+from .table import Measured
+
+OLDER = "2593f1d"  # the commit whose file all later ones are compared with
+BEAT_SECONDS = 0.005  # between two looks at how late the event loop is
+Make = Callable[[int], Awaitable[Any]]  # makes the picture of a seed
+
+UNITS = {
+    "time": ("ms", 1000.0),
+    "overhead": ("ms", 1000.0),
+    "CPU": ("ms", 1000.0),
+    "p99": ("s", 1.0),
+    "stall": ("ms", 1000.0),
+    "memory": ("MB", 1e-6),
+}
+
+
+def run_contender(name: str, how: str, count: int, urls: Sequence[str]) -> Measured:
+    """What a contender measured of itself."""
+    command = [sys.executable, "-m", __name__, name, how, str(count), *urls]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name}: {done.stderr[-2000:]}")
+    measured: Measured = json.loads(done.stdout)
+    return measured
+
+
+@contextlib.contextmanager
+def older_file(wanted: bool = True) -> Iterator[str | None]:
+    """The path of `comfyui_tool.py` as it was at the older commit, if that is `wanted`; None in a copy of the
+    repository without it."""
+    if not wanted:
+        yield None
+        return
+    shown = subprocess.run(
+        ["git", "show", f"{OLDER}:comfyui_tool.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if shown.returncode:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "comfyui_tool.py"
+        path.write_text(shown.stdout, encoding="utf-8")
+        yield str(path)
+
+
+class Silent:
+    """Watches a run and says nothing."""
+
+    def status(self, phase: str, text: str, fraction: float | None = None) -> None:
+        """Do nothing."""
+
+    def preview(self, data: bytes) -> None:
+        """Do nothing."""
+
+
+def loaded(path: str) -> ModuleType:
+    """A `comfyui_tool.py`."""
+    spec = importlib.util.spec_from_file_location("comfyui_tool", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["comfyui_tool"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.asynccontextmanager
+async def the_floor(urls: Sequence[str]) -> AsyncIterator[Make]:
+    """The floor over these servers, which take turns."""
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session, contextlib.AsyncExitStack() as stack:
+        graph = await graph_for(session, urls[0])
+        lines = [StraightLine(url, session, graph) for url in urls]
+        for line in lines:
+            await stack.enter_async_context(line.open())
+
+        async def make(seed: int) -> bytes:
+            return await lines[seed % len(lines)].make(seed)
+
+        yield make
+
+
+@contextlib.asynccontextmanager
+async def the_tool(path: str, urls: Sequence[str]) -> AsyncIterator[Make]:
+    """A tool over these servers, without Open WebUI."""
+    tool: Any = loaded(path)
+    endpoints = tuple(tool.Endpoint(url) for url in urls)
+    settings = tool.Settings((), tool.Limits(), False, {})
+    wanted = {"size": f"{SIZE}x{SIZE}", "steps": 2, "workflow": "checkpoint"}
+
+    async def make_older(seed: int) -> Any:
+        wish = settings.wish("a fox", seed=seed, **wanted)
+        return await tool.make(wish, endpoints, tool.Limits(), Silent(), previews=False)
+
+    async def make(seed: int) -> Any:
+        fleet = tool.Fleet(endpoints, tool.Limits(), tool.Owner(), tool.Timing())
+        request = settings.request("a fox", seed=seed, **wanted)
+        return await tool.make(request, fleet, Silent(), tool.RunOptions(previews=False))
+
+    try:
+        yield make if hasattr(tool, "RunOptions") else make_older
+    finally:
+        await tool.close_servers()
+
+
+async def own_seconds(session: aiohttp.ClientSession, url: str) -> float:
+    """How long the server itself took for its newest prompt, by its history."""
+    async with session.get(f"{url}/history", params={"max_items": "1"}) as response:
+        history = await response.json()
+    (entry,) = history.values()
+    times = {kind: data["timestamp"] for kind, data in entry["status"]["messages"] if "timestamp" in data}
+    return float(times["execution_success"] - times["execution_start"]) / 1000
+
+
+async def one_by_one(make: Make, count: int, url: str, first_seed: int) -> Measured:
+    """So many pictures one after the other: the medians of their times, with and without the server's own, and of their
+    CPU."""
+    seconds: list[float] = []
+    overheads: list[float] = []
+    cpu: list[float] = []
+    async with aiohttp.ClientSession() as session:
+        for number in range(count):
+            begun, cpu_before = time.perf_counter(), time.process_time()
+            await make(first_seed + number)
+            cpu.append(time.process_time() - cpu_before)
+            seconds.append(time.perf_counter() - begun)
+            overheads.append(seconds[-1] - await own_seconds(session, url))
+    return {"time": middle(seconds), "overhead": middle(overheads), "CPU": middle(cpu)}
+
+
+async def all_at_once(make: Make, count: int, first_seed: int) -> Measured:
+    """So many pictures at once: the time for all and the slowest but a hundredth, CPU and peak of memory for each, and
+    the longest stall of the event loop."""
+    seconds: list[float] = []
+    stalls = [0.0]
+
+    async def timed(seed: int) -> None:
+        begun = time.perf_counter()
+        await make(seed)
+        seconds.append(time.perf_counter() - begun)
+
+    async def beat() -> None:
+        while True:
+            due = time.perf_counter() + BEAT_SECONDS
+            await asyncio.sleep(BEAT_SECONDS)
+            stalls.append(time.perf_counter() - due)
+
+    beating = asyncio.create_task(beat())
+    memory = peak_memory()
+    begun, cpu_before = time.perf_counter(), time.process_time()
+    await asyncio.gather(*(timed(first_seed + number) for number in range(count)))
+    total, cpu = time.perf_counter() - begun, time.process_time() - cpu_before
+    beating.cancel()
+    return {
+        "time": total / count,
+        "p99": sorted(seconds)[int(len(seconds) * 0.99)],
+        "CPU": cpu / count,
+        "stall": max(stalls),
+        "memory": (peak_memory() - memory) / count,
+    }
+
+
+def middle(values: Sequence[float]) -> float:
+    """Their median."""
+    return sorted(values)[len(values) // 2]
+
+
+def peak_memory() -> float:
+    """The most memory that this process had so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+async def run(name: str, how: str, count: int, urls: Sequence[str]) -> Measured:
+    """What a contender costs. The first picture is not counted: everything is new then."""
+    path = str(ROOT / "comfyui_tool.py") if name == "tool" else name
+    first_seed = time.time_ns() % 10**12
+    async with the_floor(urls) if name == "floor" else the_tool(path, urls) as make:
+        await asyncio.gather(*(make(first_seed + number) for number in range(len(urls))))
+        first_seed += len(urls)
+        if how == "one":
+            return await one_by_one(make, count, urls[0], first_seed)
+        return await all_at_once(make, count, first_seed)
+
+
+if __name__ == "__main__":
+    name, how, count, *urls = sys.argv[1:]
+    print(json.dumps(asyncio.run(run(name, how, int(count), urls))))

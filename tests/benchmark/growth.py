@@ -1,0 +1,75 @@
+"""Row 5: what grows with what people have: a workflow of 2,000 nodes, a catalogue of 700, a call after many others.
+
+- 2,000 nodes: CPU to find the parameters of the graph (read), and to set some and index what came of it (bind).
+- catalogue: CPU to list 700 workflows that are saved on a server and to find one, the first time and again.
+- later calls: CPU of a call after so many others in the same process, against the first ones.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import comfyui_tool as tool
+
+from .contenders import run_contender
+from .servers import stand_ins
+from .table import Line
+
+GRAPH_GOAL = 100.0  # ms
+
+
+def large_graph(nodes: int) -> dict[str, Any]:
+    """Chains of a loader, two encoders, a sampler and what saves its picture, side by side."""
+    graph: dict[str, Any] = {}
+    for number in range(0, nodes, 7):
+        loader, positive, negative, latent, sampler, decoded, saved = (str(number + place) for place in range(7))
+        prompt = {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": [loader, 1]}}
+        graph[loader] = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}}
+        graph[positive] = graph[negative] = prompt
+        graph[latent] = {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 512, "batch_size": 1}}
+        links = {
+            "model": [loader, 0],
+            "positive": [positive, 0],
+            "negative": [negative, 0],
+            "latent_image": [latent, 0],
+        }
+        graph[sampler] = {"class_type": "KSampler", "inputs": {"seed": number, "steps": 20, "cfg": 7.0, **links}}
+        graph[decoded] = {"class_type": "VAEDecode", "inputs": {"samples": [sampler, 0], "vae": [loader, 2]}}
+        graph[saved] = {"class_type": "SaveImage", "inputs": {"images": [decoded, 0], "filename_prefix": "fox"}}
+    return graph
+
+
+def cpu_ms(work: Callable[[], object], rounds: int) -> list[float]:
+    """The CPU of a piece of work, in ms, so many times."""
+    measured: list[float] = []
+    for _ in range(rounds):
+        begun = time.process_time()
+        work()
+        measured.append((time.process_time() - begun) * 1000)
+    return measured
+
+
+def lines(rounds: int, nodes: int = 2000, workflows: int = 700, calls: int = 300) -> Iterator[Line]:
+    """The lines of row 5."""
+    graph = large_graph(nodes)
+    workflow = tool.Workflow.parse("large", graph)
+    values = {"prompt": "a bear", "steps": 8, "seed": 7}
+
+    def bind() -> None:
+        workflow.bind(values).flow.needed()
+
+    read = cpu_ms(lambda: tool.Workflow.parse("large", graph), rounds)
+    yield Line(f"5, {nodes} nodes, read", "this tool", read, "ms CPU", goal=GRAPH_GOAL)
+    yield Line(f"5, {nodes} nodes, bind", "this tool", cpu_ms(bind, rounds), "ms CPU", goal=GRAPH_GOAL)
+    paths = [f"folder/workflow {number}.json" for number in range(workflows)]
+    listed = cpu_ms(lambda: tool.Listing.of((), paths, ()), rounds)
+    yield Line(f"5, {workflows} workflows, listed", "this tool", listed, "ms CPU")
+    listing = tool.Listing.of((), paths, ())
+    found = cpu_ms(lambda: listing.find("Workflow 650"), rounds)
+    yield Line(f"5, {workflows} workflows, found", "this tool", found, "ms CPU")
+    with stand_ins(1, kilobytes=20) as urls:
+        first = [run_contender("tool", "one", 10, urls)["CPU"] * 1000 for _ in range(rounds)]
+        later = [run_contender("tool", "one", calls, urls)["CPU"] * 1000 for _ in range(max(1, rounds // 2))]
+    base = Line("5, call, CPU", "first 10 calls", first, "ms")
+    yield base
+    yield Line("5, call, CPU", f"{calls} calls", later, "ms", base.median, 1.2)

@@ -1,0 +1,55 @@
+"""The rows of the benchmark run at all. Nothing is timed: the numbers are tiny, and what they say means nothing."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.benchmark.__main__ import ROWS
+from tests.benchmark.table import Line, as_table, in_turns, lines_of
+from tests.support import ROOT
+
+TINY: Mapping[str, Mapping[str, Any]] = {
+    "1": {"pictures": 1, "kilobytes": 5, "older": False},
+    "3": {"counts": (2,), "servers": 1, "older": False},
+    "5": {"nodes": 14, "workflows": 3, "calls": 1},
+    "6": {"jobs": 1, "steps": (0.0,)},
+    "7": {"file": ROOT / "src" / "comfyui_chat" / "logs.py", "older": False},
+    "8": {"side": 64, "small_side": 32},
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_runs_and_tells_what_it_measured(row: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COMFYUI_TEST_URL", raising=False)
+    run: Callable[..., Iterator[Line]] = ROWS[row]
+    lines = list(run(1, **TINY[row]))
+    assert lines
+    assert all(line.row.startswith(row) and math.isfinite(line.median) for line in lines)
+    assert "this tool" in as_table(lines) or row in ("8",)
+
+
+def test_contenders_take_turns_and_every_second_round_goes_backwards() -> None:
+    order: list[str] = []
+
+    def contender(name: str) -> Callable[[], Mapping[str, float]]:
+        return lambda: order.append(name) or {"time": 1.0}  # type: ignore[func-returns-value]
+
+    in_turns({"a": contender("a"), "b": contender("b")}, 3)
+    assert order == ["a", "b", "b", "a", "a", "b"]
+
+
+def test_a_line_tells_median_spread_ratio_and_whether_the_goal_is_met() -> None:
+    results = {"floor": [{"time": 0.001}] * 3, "tool": [{"time": 0.001}, {"time": 0.002}, {"time": 0.003}]}
+    floor, ours = lines_of("1", results, {"time": ("ms", 1000.0)}, {("tool", "time"): 1.3})
+    assert floor.cells() == ["1, time", "floor", "1 ms", "1 to 1", "", "", ""]
+    assert ours.cells() == ["1, time", "tool", "2 ms", "1 to 3", "2.00", "1.3", "NO"]
+
+
+def test_every_row_has_a_module_that_says_what_it_measures() -> None:
+    folder = Path(str(ROOT)) / "tests" / "benchmark"
+    for run in ROWS.values():
+        module = folder / f"{run.__module__.rsplit('.', 1)[-1]}.py"
+        assert "Row " in module.read_text("utf-8").split("\n", 1)[0]
