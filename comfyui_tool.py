@@ -1109,6 +1109,7 @@ def _tidy_name(name: str) -> str:
 _NO_NAME = "the a an my model models checkpoint lora loras workflow workflows template file latest version"
 NO_NAME = frozenset(_NO_NAME.split())
 WORD_OF_NAME = re.compile(r"\d+(?:\.\d+)+|[^\W\d_]+|\d+")
+VERSION_SIGN = re.compile(r"(?<![^\W_])v(?=\d)")
 MOST_WORDS_OF_NAME = 12  # of a name that is asked for; more are a sentence
 
 
@@ -1116,6 +1117,7 @@ def name_words(name: str) -> list[str]:
     """The words by which somebody names a model or a workflow: of "Stable Diffusion XL" they are "sd" and "xl", of "the
     SD 1.5 checkpoint" "sd" and "15"."""
     text = MODEL_FILE.sub("", unicodedata.normalize("NFKC", name[-LONGEST_NAME:]).casefold())
+    text = VERSION_SIGN.sub(" ", text)
     text = text.replace("stable diffusion", "sd").replace("stable-diffusion", "sd").replace("stable_diffusion", "sd")
     words = [word.replace(".", "") for word in WORD_OF_NAME.findall(text)]
     return [word for word in words if word not in NO_NAME]
@@ -1124,8 +1126,15 @@ def name_words(name: str) -> list[str]:
 def names_with_words(wanted: str, choices: Iterable[str]) -> list[str]:
     """Those of the choices in which all words of the wanted name are: of "juggernaut xl" it is
     "SDXL/Juggernaut-XL_v9.safetensors". Folders count, punctuation and case do not. One that has no other words is the
-    only one."""
-    words = name_words(wanted)
+    only one. Where none has the words of a folder, as of "stabilityai/sdxl", those behind it do."""
+    choices = list(choices)
+    found = _names_with(name_words(wanted), choices)
+    if not found and base_name(wanted) != wanted:
+        return _names_with(name_words(base_name(wanted)), choices)
+    return found
+
+
+def _names_with(words: Sequence[str], choices: Iterable[str]) -> list[str]:
     if not words or len(words) > MOST_WORDS_OF_NAME or len("".join(words)) < 2:
         return []
     found = [choice for choice in first_names(choices, MOST_COMPARED_CHARACTERS) if _has_all(words, choice)]
@@ -1134,8 +1143,10 @@ def names_with_words(wanted: str, choices: Iterable[str]) -> list[str]:
 
 
 def _has_all(words: Sequence[str], choice: str) -> bool:
-    plain = re.sub(r"[\W_]+", "", MODEL_FILE.sub("", choice).casefold())
-    return all(word in plain for word in words)
+    """Whether all words are in a name. One sign alone has to be a word of it: "3d" is not in "sd3.5"."""
+    text = MODEL_FILE.sub("", choice).casefold()
+    plain = re.sub(r"[\W_]+", "", text)
+    return all(word in plain if len(word) > 1 else word in WORD_OF_NAME.findall(text) for word in words)
 
 
 def plain_name(name: str) -> str:
@@ -1196,7 +1207,7 @@ def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
     return sorted(plain_names, key=likeness, reverse=True)[:count]
 
 
-CLOSE, CLOSE_WORD = 0.6, 0.75  # how alike two names are, of 1, that may be taken for one another; and one's word
+CLOSE, CLOSE_WORD = 0.7, 0.75  # how alike two names are, of 1, that may be taken for one another; and one's word
 
 
 def close_names(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
@@ -16266,12 +16277,15 @@ def task_of_tags(tags: Sequence[str], takes: Sequence[str]) -> str:
 # What people call a task where a workflow is to be named, in one word without spaces.
 _TASK_NAMES = {
     "text_to_image": "text2image texttoimage txt2img t2i imagegeneration image picture photo drawing painting",
-    "image_edit": "imageedit imageediting editimage edit photoediting",
+    "image_edit": "imageedit imageediting editimage edit photoediting combine combineimages imagecombination",
     "image_to_image": "imagetoimage img2img image2image i2i",
     "inpaint": "inpaint inpainting",
     "upscale": "upscale upscaling upscaler enlarge superresolution",
     "text_to_video": "text2video texttovideo txt2vid t2v videogeneration",
-    "image_to_video": "image2video imagetovideo img2vid i2v animate animateimage animatephoto imageanimation",
+    "image_to_video": (
+        "image2video imagetovideo img2vid i2v animate animateimage animatephoto imageanimation videoimage videophoto "
+        "imagevideo photovideo"
+    ),
     "text_to_audio": "text2audio texttoaudio t2a texttomusic text2music musicgeneration",
     "image_to_3d": "imageto3d image23d imagetomodel 3d 3dmodel model3d 3dmesh mesh 3dobject",
 }
@@ -16290,7 +16304,16 @@ def task_named(name: str, pictures: int = 0) -> str:
     tasks = tasks_near(word)
     if tasks == VIDEO_TASKS:
         return "image_to_video" if pictures else "text_to_video"
-    return tasks[0] if tasks == ("text_to_audio",) else ""
+    return tasks[0] if tasks in (("text_to_audio",), ("image_to_3d",)) else ""
+
+
+# What is meant by a task that takes no pictures, where some are given to work on.
+WITH_PICTURES = {"text_to_video": "image_to_video"}
+
+
+def done_elsewhere(name: str) -> list[str]:
+    """The words of a name for what no bundled workflow does, such as "speech" and "3d"."""
+    return [word for word in search_words(name) if is_task_word(word) and tasks_near(word) in ((), ("image_to_3d",))]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -17239,9 +17262,15 @@ class Meant:
     entry: Entry | None = None
 
 
-async def meant_by(server: ComfyUIServer, entries: Sequence[Entry], model: Argument) -> Meant | None:
+async def meant_by(
+    server: ComfyUIServer,
+    entries: Sequence[Entry],
+    model: Argument,
+    can_run: Callable[[Entry], Awaitable[bool]] | None = None,
+) -> Meant | None:
     """What somebody means by a model that is not installed under that name, for any of these workflows; None for
-    nothing. Raises `BadArgument` where it could be several, and as the server does."""
+    nothing. Of several workflows only those count that `can_run`. Raises `BadArgument` where it could be several, and
+    as the server does."""
     name = str(model.value)
     named = [entry for entry in entries if plain_name(entry.name) == plain_name(name)]
     if named:
@@ -17251,13 +17280,22 @@ async def meant_by(server: ComfyUIServer, entries: Sequence[Entry], model: Argum
     if files:
         return Meant(_one_of(model, files))
     worded = names_with_words(name, [entry.name for entry in entries])
+    if len(worded) > 1 and can_run:
+        worded = [entry.name for entry in entries if entry.name in worded and await can_run(entry)]
     if worded:
         chosen = _one_of(model, worded)
         return Meant(entry=next(entry for entry in entries if entry.name == chosen))
-    files = await FILES.run(_files_of_family, name, installed)
+    files = await FILES.run(_files_of_family, base_name(name), installed)
     if files:
-        return Meant(_one_of(model, files))
+        return Meant(_one_of(model, _of_that_version(name, files)))
     return None
+
+
+def _of_that_version(name: str, files: Sequence[str]) -> Sequence[str]:
+    """The one of a family's files that has the numbers of a name, as "v1-5-pruned" those of "SD 1.5"; else all."""
+    version = "".join(word for word in name_words(name) if word.isdigit())
+    found = [file for file in files if version and version in plain_name(file)]
+    return found if len(found) == 1 else files
 
 
 async def entry_meant(server: ComfyUIServer, entries: Sequence[Entry], model: Argument) -> Entry | None:
@@ -18440,6 +18478,8 @@ async def _choose_by_meaning(
     meant, and `BadArgument` where it could be several."""
     name = str(workflow.value)
     task = task_named(name, request.pictures)
+    if request.pictures:
+        task = WITH_PICTURES.get(task, task)
     if task:
         fitted = await _choose_for_task(server, request, catalogue, task, unknown)
         is_its_name = re.sub(r"[\s-]+", "_", name.strip().lower()) == task
@@ -18447,6 +18487,8 @@ async def _choose_by_meaning(
     listing = await catalogue.entries(server)
     entries = {entry.name: entry for entry in listing.entries if not entry.template}
     worded = await FILES.run_unless_short([name, list(entries)], names_with_words, name, list(entries))
+    if not worded and done_elsewhere(name):
+        worded = [entry.name for entry in entries.values() if not entry.bundled and _is_about(entry, name)]
     if len(worded) > 1:
         worded = await _runnable(server, [entries[each] for each in worded]) or worded
     if len(worded) == 1:
@@ -18474,6 +18516,12 @@ async def _template_meant(server: ComfyUIServer, listing: Listing, wanted: Argum
     if len(meant) > 1:
         raise several_meant(wanted.name, str(wanted.value), [entry.name for entry in meant])
     return meant[0] if meant else None
+
+
+def _is_about(entry: Entry, name: str) -> bool:
+    """Whether a workflow is about what a name says that no bundled one does: "text_to_speech"."""
+    text = f"{entry.name} {entry.description} {entry.tags}".lower()
+    return all(means(word, text, entry.task) for word in done_elsewhere(name))
 
 
 async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argument, entry: Entry) -> FittedWorkflow:
@@ -18686,14 +18734,15 @@ async def _choose_meant(
     """The workflow for a model that no file is called: what is meant by its words. Raises `ModelNotInstalled` for
     nothing, and `BadArgument` where it could be several."""
     with_room = [entry for entry in entries if request.room_in(entry.files) >= request.pictures]
-    meant = await meant_by(server, with_room, model)
+    can_run = functools.partial(_can_run, server, model=None)
+    meant = await meant_by(server, with_room, model, can_run)
     named = meant.entry if meant else None
     if named:
         try:
             fitted = await fit_entry(server, named, None)
             return fitted.noting(taken_for(model, f'the workflow "{named.name}"'))
         except WorkflowRefused:  # its own models are not there, but others may be meant
-            meant = await meant_by(server, [entry for entry in with_room if entry is not named], model)
+            meant = await meant_by(server, [entry for entry in with_room if entry is not named], model, can_run)
     if meant is None or not meant.file or meant.file == model.value:
         raise await _no_such_model(server, request, model, entries)
     fitted = await _choose_for(server, replace(request, model=replace(model, value=meant.file)))
@@ -18723,7 +18772,7 @@ def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgumen
     given = "A picture was"
     if request.pictures > 1:
         given = f"{request.pictures} pictures were"
-    hint = "Leave it out, or name a workflow that takes pictures."
+    hint = "Leave it out, or name a workflow or a task that takes pictures, such as image_edit."
     if most:
         hint = f"Give at most {most}."
     return BadArgument(f"{given} given, which no workflow takes.", hint)
@@ -18801,6 +18850,7 @@ CANNOT_RUN = "cannot run"  # the key of the reason
 NOT_READ = "not read"  # the key that says that nobody looked whether it can run
 PAID = "paid"  # the key of the price in words, of one that costs something
 
+SEVERAL = re.compile(r"[,;/]|\b(?:and|or|und|oder)\b")  # between what is searched for
 WorkflowLine = dict[str, str]  # of a workflow, as `look_into` gives it
 
 
@@ -18987,7 +19037,11 @@ def can_run(line: WorkflowLine) -> bool:
 
 def _found(lines: Sequence[WorkflowLine], search: str, words: Sequence[str]) -> list[WorkflowLine]:
     """The line of that name; else the lines that all words mean, or where there are none those that any of them names;
-    all without words."""
+    all without words. Of a search for several things, "video, audio", those of each."""
+    parts = [part for part in SEVERAL.split(search) if part.strip()]
+    if len(parts) > 1:
+        found = [line for part in parts for line in _found(lines, part, search_words(part))]
+        return [line for line in lines if line in found]
     task = "_".join(search.lower().split())
     by_name = [line for line in lines if line["name"].lower() == search.strip().lower()]
     if by_name:
@@ -19092,7 +19146,9 @@ def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
         said.append(f"Names like it: {quoted(alike)}.")
     doing = {task: installed[task] for task in meant if task in installed}
     if meant and not doing:
-        said.append(f"Nothing is installed for {' or '.join(meant)}.")
+        words = done_elsewhere(name)
+        found = _names(line for line in runnable if any(means(word, _text_of(line), "") for word in words))
+        said.append(f"For that: {quoted(found[:6])}." if found else f"Nothing is installed for {' or '.join(meant)}.")
     tasks = doing or installed
     if tasks:
         listed = "; ".join(f"{task} ({', '.join(names)})" for task, names in tasks.items())
@@ -22413,7 +22469,11 @@ def with_own_names(workflow: Workflow, request: Request) -> Request:
     prompt = inputs.get("prompt")
     if prompt and prompt.name == THE_PROMPT and not workflow.find("prompt"):
         del inputs["prompt"]
-        notes.append(f'the workflow "{workflow.name}" takes no prompt; it was left out')
+        text = _only_text(workflow)
+        if text and text not in inputs:  # of a workflow that speaks, say
+            inputs[text] = prompt
+        else:
+            notes.append(f'the workflow "{workflow.name}" takes no prompt; it was left out')
     added = tuple(note for note in notes if note not in request.notes)
     named: dict[str, Any] = dict(extras)
     return replace(request, inputs=inputs, notes=(*request.notes, *added), **named)
@@ -22475,6 +22535,12 @@ def _own_name(workflow: Workflow, name: str) -> str:
             f"Name one of: {quoted(ends[:12])}.",
         )
     return ends[0] if ends else name
+
+
+def _only_text(workflow: Workflow) -> str:
+    """The one input for a text of a workflow without a prompt; "" where there is none, or several."""
+    texts = [name for name in workflow.widgets if name.rpartition(".")[2] in ("text", "prompt", "message", "caption")]
+    return texts[0] if len(texts) == 1 and workflow.spec(texts[0]).type == "STRING" else ""
 
 
 def _add_to_prompt(workflow: Workflow, inputs: dict[str, Argument], notes: list[str]) -> None:
@@ -23147,8 +23213,16 @@ class _Binding:
 
 def _no_such_input(workflow: Workflow, name: str) -> BadArgument:
     """The error of a name that the workflow does not have, with the inputs that it has and what they take."""
-    has = [_input_in_words(workflow, own) for own in workflow.parameters]
-    has += [extra for extra in ("size", "count", "loras") if extra not in workflow.parameters]
+    parameters = workflow.parameters
+    has = [_input_in_words(workflow, own) for own in parameters]
+    if "length" in parameters and "seconds" not in parameters:
+        has.append("seconds")
+    extras = {"size": "width", "count": "seed", "loras": "model"}  # each with what a workflow for it has
+    has += [extra for extra, needed in extras.items() if extra not in parameters and needed in parameters]
+    if len(has) < FEW_INPUTS:
+        known = {target for targets in parameters.values() for target in targets}
+        others = [own for own, target in workflow.widgets.items() if target.widget not in known]
+        has += [_input_in_words(workflow, own) for own in others[:FEW_INPUTS]]
     hint = f"It has: {', '.join(has)}."
     like = close_names(name, list(workflow.widgets), 4)
     if like:
@@ -23156,6 +23230,7 @@ def _no_such_input(workflow: Workflow, name: str) -> BadArgument:
     return BadArgument(f'The workflow "{workflow.name}" has no input "{shortened(name)}".', hint)
 
 
+FEW_INPUTS = 8  # so few parameters leave room for what else there is
 # What a number counts, where its name does not say it.
 UNITS_OF = {"length": "frames", "seconds": "seconds", "fps": "frames a second", "width": "pixels", "height": "pixels"}
 

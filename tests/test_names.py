@@ -57,6 +57,9 @@ INSTALLED = [
         ("Flux.1 dev", [3]),
         ("Z-Image Turbo", [5]),
         ("Ｚ－Ｉｍａｇｅ", [5]),
+        ("stabilityai/stable-diffusion-xl-base-1.0", [0]),
+        ("juggernaut v9", [1]),
+        ("image 1", []),
         ("midjourney", []),
         ("safetensors", []),
         ("the model", []),
@@ -71,6 +74,10 @@ def test_names_are_found_by_all_their_words(wanted: str, found: list[int]) -> No
 
 def test_a_name_that_has_just_these_words_is_the_only_one() -> None:
     assert tool.names_with_words("the flux workflow", ["flux2", "flux", "flux-kontext"]) == ["flux"]
+
+
+def test_one_sign_is_a_word_of_a_name_and_not_a_part_of_one() -> None:
+    assert tool.names_with_words("3d", ["sd3.5", "hunyuan_3d_v2"]) == ["hunyuan_3d_v2"]
 
 
 def test_the_closest_names_come_first() -> None:

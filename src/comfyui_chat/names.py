@@ -58,6 +58,7 @@ def _tidy_name(name: str) -> str:
 _NO_NAME = "the a an my model models checkpoint lora loras workflow workflows template file latest version"
 NO_NAME = frozenset(_NO_NAME.split())
 WORD_OF_NAME = re.compile(r"\d+(?:\.\d+)+|[^\W\d_]+|\d+")
+VERSION_SIGN = re.compile(r"(?<![^\W_])v(?=\d)")
 MOST_WORDS_OF_NAME = 12  # of a name that is asked for; more are a sentence
 
 
@@ -65,6 +66,7 @@ def name_words(name: str) -> list[str]:
     """The words by which somebody names a model or a workflow: of "Stable Diffusion XL" they are "sd" and "xl", of "the
     SD 1.5 checkpoint" "sd" and "15"."""
     text = MODEL_FILE.sub("", unicodedata.normalize("NFKC", name[-LONGEST_NAME:]).casefold())
+    text = VERSION_SIGN.sub(" ", text)
     text = text.replace("stable diffusion", "sd").replace("stable-diffusion", "sd").replace("stable_diffusion", "sd")
     words = [word.replace(".", "") for word in WORD_OF_NAME.findall(text)]
     return [word for word in words if word not in NO_NAME]
@@ -73,8 +75,15 @@ def name_words(name: str) -> list[str]:
 def names_with_words(wanted: str, choices: Iterable[str]) -> list[str]:
     """Those of the choices in which all words of the wanted name are: of "juggernaut xl" it is
     "SDXL/Juggernaut-XL_v9.safetensors". Folders count, punctuation and case do not. One that has no other words is the
-    only one."""
-    words = name_words(wanted)
+    only one. Where none has the words of a folder, as of "stabilityai/sdxl", those behind it do."""
+    choices = list(choices)
+    found = _names_with(name_words(wanted), choices)
+    if not found and base_name(wanted) != wanted:
+        return _names_with(name_words(base_name(wanted)), choices)
+    return found
+
+
+def _names_with(words: Sequence[str], choices: Iterable[str]) -> list[str]:
     if not words or len(words) > MOST_WORDS_OF_NAME or len("".join(words)) < 2:
         return []
     found = [choice for choice in first_names(choices, MOST_COMPARED_CHARACTERS) if _has_all(words, choice)]
@@ -83,8 +92,10 @@ def names_with_words(wanted: str, choices: Iterable[str]) -> list[str]:
 
 
 def _has_all(words: Sequence[str], choice: str) -> bool:
-    plain = re.sub(r"[\W_]+", "", MODEL_FILE.sub("", choice).casefold())
-    return all(word in plain for word in words)
+    """Whether all words are in a name. One sign alone has to be a word of it: "3d" is not in "sd3.5"."""
+    text = MODEL_FILE.sub("", choice).casefold()
+    plain = re.sub(r"[\W_]+", "", text)
+    return all(word in plain if len(word) > 1 else word in WORD_OF_NAME.findall(text) for word in words)
 
 
 def plain_name(name: str) -> str:
@@ -145,7 +156,7 @@ def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
     return sorted(plain_names, key=likeness, reverse=True)[:count]
 
 
-CLOSE, CLOSE_WORD = 0.6, 0.75  # how alike two names are, of 1, that may be taken for one another; and one's word
+CLOSE, CLOSE_WORD = 0.7, 0.75  # how alike two names are, of 1, that may be taken for one another; and one's word
 
 
 def close_names(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:

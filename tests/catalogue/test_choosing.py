@@ -278,7 +278,12 @@ async def test_a_model_that_was_removed_is_not_offered_again() -> None:
 
 MANY = {
     **FLUX,
-    "checkpoints": ["sd_xl_base_1.0.safetensors", "juggernautXL_v9.safetensors", "v1-5-pruned-emaonly.safetensors"],
+    "checkpoints": [
+        "sd_xl_base_1.0.safetensors",
+        "juggernautXL_v9.safetensors",
+        "dreamshaper_8.safetensors",  # of the family of Stable Diffusion 1.5 as well
+        "v1-5-pruned-emaonly.safetensors",
+    ],
 }
 
 
@@ -290,6 +295,7 @@ MANY = {
         ({"model": "Stable Diffusion XL base"}, "checkpoint", "sd_xl_base_1.0.safetensors", "sd_xl_base"),
         ({"model": "SD 1.5"}, "checkpoint", "v1-5-pruned-emaonly.safetensors", '"v1-5-pruned-emaonly.safetensors"'),
         ({"model": "Stable Diffusion 1.5"}, "checkpoint", "v1-5-pruned-emaonly.safetensors", "v1-5"),
+        ({"model": "runwayml/stable-diffusion-v1-5"}, "checkpoint", "v1-5-pruned-emaonly.safetensors", "v1-5"),
         ({"model": "flux"}, "flux", "flux1-dev.safetensors", 'the workflow "flux"'),
         ({"model": "checkpoint"}, "checkpoint", "sd_xl_base_1.0.safetensors", 'the workflow "checkpoint"'),
         ({"model": "upscale"}, "upscale", "4x.pth", 'the workflow "upscale"'),
@@ -364,6 +370,10 @@ async def test_a_workflow_somebody_saved_takes_a_model_by_its_words() -> None:
         ("動画", 1, "image_to_video"),
         ("kontext", 1, ""),
         ("img2img", 1, "image_to_image"),
+        ("animate this photo", 1, "image_to_video"),
+        ("video from my image", 1, "image_to_video"),
+        ("combine images", 2, "image_edit"),
+        ("3d", 0, "image_to_3d"),
         ("inpainting", 1, "inpaint"),
         ("text_to_speech", 0, ""),
         ("controlnet", 0, ""),

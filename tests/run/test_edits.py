@@ -168,7 +168,7 @@ async def test_pictures_for_a_task_that_takes_none_are_refused() -> None:
             await make(comfy, wish=order("text_to_image", {"prompt": "a fox"}, picture()))
         assert not comfy.uploads
     assert error.value.message == "A picture was given, which no workflow takes."
-    assert error.value.hint == "Leave it out, or name a workflow that takes pictures."
+    assert error.value.hint == "Leave it out, or name a workflow or a task that takes pictures, such as image_edit."
 
 
 async def test_a_model_that_is_named_and_takes_fewer_pictures_is_not_said_to_be_missing() -> None:

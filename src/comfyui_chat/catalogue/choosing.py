@@ -12,6 +12,7 @@ user's valve, 2 the administrator's valve): the higher one has less right. Promp
 """
 
 import contextlib
+import functools
 import itertools
 import re
 import time
@@ -31,7 +32,7 @@ from .gallery import first_fitting, running, why_none_runs, with_all_words
 from .naming import entry_meant, files_of_loader, meant_by, several_meant, taken_for
 from .request import CHANGING, TEXT_TO_IMAGE, FittedWorkflow, Request
 from .small_files import small_files
-from .task_words import task_named
+from .task_words import WITH_PICTURES, done_elsewhere, means, task_named
 
 MOST_LOOKED_INTO = 24  # workflows of the user's own that are read to see which does a task
 
@@ -78,6 +79,8 @@ async def _choose_by_meaning(
     meant, and `BadArgument` where it could be several."""
     name = str(workflow.value)
     task = task_named(name, request.pictures)
+    if request.pictures:
+        task = WITH_PICTURES.get(task, task)
     if task:
         fitted = await _choose_for_task(server, request, catalogue, task, unknown)
         is_its_name = re.sub(r"[\s-]+", "_", name.strip().lower()) == task
@@ -85,6 +88,8 @@ async def _choose_by_meaning(
     listing = await catalogue.entries(server)
     entries = {entry.name: entry for entry in listing.entries if not entry.template}
     worded = await FILES.run_unless_short([name, list(entries)], names_with_words, name, list(entries))
+    if not worded and done_elsewhere(name):
+        worded = [entry.name for entry in entries.values() if not entry.bundled and _is_about(entry, name)]
     if len(worded) > 1:
         worded = await _runnable(server, [entries[each] for each in worded]) or worded
     if len(worded) == 1:
@@ -112,6 +117,12 @@ async def _template_meant(server: ComfyUIServer, listing: Listing, wanted: Argum
     if len(meant) > 1:
         raise several_meant(wanted.name, str(wanted.value), [entry.name for entry in meant])
     return meant[0] if meant else None
+
+
+def _is_about(entry: Entry, name: str) -> bool:
+    """Whether a workflow is about what a name says that no bundled one does: "text_to_speech"."""
+    text = f"{entry.name} {entry.description} {entry.tags}".lower()
+    return all(means(word, text, entry.task) for word in done_elsewhere(name))
 
 
 async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argument, entry: Entry) -> FittedWorkflow:
@@ -324,14 +335,15 @@ async def _choose_meant(
     """The workflow for a model that no file is called: what is meant by its words. Raises `ModelNotInstalled` for
     nothing, and `BadArgument` where it could be several."""
     with_room = [entry for entry in entries if request.room_in(entry.files) >= request.pictures]
-    meant = await meant_by(server, with_room, model)
+    can_run = functools.partial(_can_run, server, model=None)
+    meant = await meant_by(server, with_room, model, can_run)
     named = meant.entry if meant else None
     if named:
         try:
             fitted = await fit_entry(server, named, None)
             return fitted.noting(taken_for(model, f'the workflow "{named.name}"'))
         except WorkflowRefused:  # its own models are not there, but others may be meant
-            meant = await meant_by(server, [entry for entry in with_room if entry is not named], model)
+            meant = await meant_by(server, [entry for entry in with_room if entry is not named], model, can_run)
     if meant is None or not meant.file or meant.file == model.value:
         raise await _no_such_model(server, request, model, entries)
     fitted = await _choose_for(server, replace(request, model=replace(model, value=meant.file)))
@@ -361,7 +373,7 @@ def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgumen
     given = "A picture was"
     if request.pictures > 1:
         given = f"{request.pictures} pictures were"
-    hint = "Leave it out, or name a workflow that takes pictures."
+    hint = "Leave it out, or name a workflow or a task that takes pictures, such as image_edit."
     if most:
         hint = f"Give at most {most}."
     return BadArgument(f"{given} given, which no workflow takes.", hint)

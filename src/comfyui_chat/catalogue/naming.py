@@ -11,12 +11,12 @@ looks for what is meant by its words, in this order, and takes the first that fi
 Several that could be meant become a question that lists them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from ..bounds import MOST_COMPARED_CHARACTERS
 from ..errors import BadArgument
-from ..names import first_names, name_words, names_with_words, plain_name, quoted, shortened
+from ..names import base_name, first_names, name_words, names_with_words, plain_name, quoted, shortened
 from ..server.client import ComfyUIServer
 from ..threads import FILES
 from ..values import Argument
@@ -34,9 +34,15 @@ class Meant:
     entry: Entry | None = None
 
 
-async def meant_by(server: ComfyUIServer, entries: Sequence[Entry], model: Argument) -> Meant | None:
+async def meant_by(
+    server: ComfyUIServer,
+    entries: Sequence[Entry],
+    model: Argument,
+    can_run: Callable[[Entry], Awaitable[bool]] | None = None,
+) -> Meant | None:
     """What somebody means by a model that is not installed under that name, for any of these workflows; None for
-    nothing. Raises `BadArgument` where it could be several, and as the server does."""
+    nothing. Of several workflows only those count that `can_run`. Raises `BadArgument` where it could be several, and
+    as the server does."""
     name = str(model.value)
     named = [entry for entry in entries if plain_name(entry.name) == plain_name(name)]
     if named:
@@ -46,13 +52,22 @@ async def meant_by(server: ComfyUIServer, entries: Sequence[Entry], model: Argum
     if files:
         return Meant(_one_of(model, files))
     worded = names_with_words(name, [entry.name for entry in entries])
+    if len(worded) > 1 and can_run:
+        worded = [entry.name for entry in entries if entry.name in worded and await can_run(entry)]
     if worded:
         chosen = _one_of(model, worded)
         return Meant(entry=next(entry for entry in entries if entry.name == chosen))
-    files = await FILES.run(_files_of_family, name, installed)
+    files = await FILES.run(_files_of_family, base_name(name), installed)
     if files:
-        return Meant(_one_of(model, files))
+        return Meant(_one_of(model, _of_that_version(name, files)))
     return None
+
+
+def _of_that_version(name: str, files: Sequence[str]) -> Sequence[str]:
+    """The one of a family's files that has the numbers of a name, as "v1-5-pruned" those of "SD 1.5"; else all."""
+    version = "".join(word for word in name_words(name) if word.isdigit())
+    found = [file for file in files if version and version in plain_name(file)]
+    return found if len(found) == 1 else files
 
 
 async def entry_meant(server: ComfyUIServer, entries: Sequence[Entry], model: Argument) -> Entry | None:

@@ -137,12 +137,15 @@ def task_of_tags(tags: Sequence[str], takes: Sequence[str]) -> str:
 # What people call a task where a workflow is to be named, in one word without spaces.
 _TASK_NAMES = {
     "text_to_image": "text2image texttoimage txt2img t2i imagegeneration image picture photo drawing painting",
-    "image_edit": "imageedit imageediting editimage edit photoediting",
+    "image_edit": "imageedit imageediting editimage edit photoediting combine combineimages imagecombination",
     "image_to_image": "imagetoimage img2img image2image i2i",
     "inpaint": "inpaint inpainting",
     "upscale": "upscale upscaling upscaler enlarge superresolution",
     "text_to_video": "text2video texttovideo txt2vid t2v videogeneration",
-    "image_to_video": "image2video imagetovideo img2vid i2v animate animateimage animatephoto imageanimation",
+    "image_to_video": (
+        "image2video imagetovideo img2vid i2v animate animateimage animatephoto imageanimation videoimage videophoto "
+        "imagevideo photovideo"
+    ),
     "text_to_audio": "text2audio texttoaudio t2a texttomusic text2music musicgeneration",
     "image_to_3d": "imageto3d image23d imagetomodel 3d 3dmodel model3d 3dmesh mesh 3dobject",
 }
@@ -161,4 +164,13 @@ def task_named(name: str, pictures: int = 0) -> str:
     tasks = tasks_near(word)
     if tasks == VIDEO_TASKS:
         return "image_to_video" if pictures else "text_to_video"
-    return tasks[0] if tasks == ("text_to_audio",) else ""
+    return tasks[0] if tasks in (("text_to_audio",), ("image_to_3d",)) else ""
+
+
+# What is meant by a task that takes no pictures, where some are given to work on.
+WITH_PICTURES = {"text_to_video": "image_to_video"}
+
+
+def done_elsewhere(name: str) -> list[str]:
+    """The words of a name for what no bundled workflow does, such as "speech" and "3d"."""
+    return [word for word in search_words(name) if is_task_word(word) and tasks_near(word) in ((), ("image_to_3d",))]

@@ -17,6 +17,7 @@ the first that it finds read (catalogue/gallery.py). What costs money comes last
 
 import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ from .entries import TEMPLATE, Catalogue, Entry, bundled_entries
 from .fitted import bare_reason, fit_entry, fit_saved
 from .gallery import SEEMS_TO_LACK, lacking, outlooks, read_before, read_templates, worth_reading
 from .missing import files_in_short
-from .task_words import asks_for_everything, has_word, is_task_word, means, search_words, tasks_near
+from .task_words import asks_for_everything, done_elsewhere, has_word, is_task_word, means, search_words, tasks_near
 
 MOST_WORKFLOWS_TRIED = 60  # workflows that are not bundled; each has to be fetched and read
 MOST_CHARACTERS = 1900  # of an answer: less than 600 tokens of a model; twice as many where all are asked for
@@ -44,6 +45,7 @@ CANNOT_RUN = "cannot run"  # the key of the reason
 NOT_READ = "not read"  # the key that says that nobody looked whether it can run
 PAID = "paid"  # the key of the price in words, of one that costs something
 
+SEVERAL = re.compile(r"[,;/]|\b(?:and|or|und|oder)\b")  # between what is searched for
 WorkflowLine = dict[str, str]  # of a workflow, as `look_into` gives it
 
 
@@ -230,7 +232,11 @@ def can_run(line: WorkflowLine) -> bool:
 
 def _found(lines: Sequence[WorkflowLine], search: str, words: Sequence[str]) -> list[WorkflowLine]:
     """The line of that name; else the lines that all words mean, or where there are none those that any of them names;
-    all without words."""
+    all without words. Of a search for several things, "video, audio", those of each."""
+    parts = [part for part in SEVERAL.split(search) if part.strip()]
+    if len(parts) > 1:
+        found = [line for part in parts for line in _found(lines, part, search_words(part))]
+        return [line for line in lines if line in found]
     task = "_".join(search.lower().split())
     by_name = [line for line in lines if line["name"].lower() == search.strip().lower()]
     if by_name:
@@ -335,7 +341,9 @@ def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
         said.append(f"Names like it: {quoted(alike)}.")
     doing = {task: installed[task] for task in meant if task in installed}
     if meant and not doing:
-        said.append(f"Nothing is installed for {' or '.join(meant)}.")
+        words = done_elsewhere(name)
+        found = _names(line for line in runnable if any(means(word, _text_of(line), "") for word in words))
+        said.append(f"For that: {quoted(found[:6])}." if found else f"Nothing is installed for {' or '.join(meant)}.")
     tasks = doing or installed
     if tasks:
         listed = "; ".join(f"{task} ({', '.join(names)})" for task, names in tasks.items())

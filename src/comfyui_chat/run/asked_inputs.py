@@ -80,7 +80,11 @@ def with_own_names(workflow: Workflow, request: Request) -> Request:
     prompt = inputs.get("prompt")
     if prompt and prompt.name == THE_PROMPT and not workflow.find("prompt"):
         del inputs["prompt"]
-        notes.append(f'the workflow "{workflow.name}" takes no prompt; it was left out')
+        text = _only_text(workflow)
+        if text and text not in inputs:  # of a workflow that speaks, say
+            inputs[text] = prompt
+        else:
+            notes.append(f'the workflow "{workflow.name}" takes no prompt; it was left out')
     added = tuple(note for note in notes if note not in request.notes)
     named: dict[str, Any] = dict(extras)
     return replace(request, inputs=inputs, notes=(*request.notes, *added), **named)
@@ -142,6 +146,12 @@ def _own_name(workflow: Workflow, name: str) -> str:
             f"Name one of: {quoted(ends[:12])}.",
         )
     return ends[0] if ends else name
+
+
+def _only_text(workflow: Workflow) -> str:
+    """The one input for a text of a workflow without a prompt; "" where there is none, or several."""
+    texts = [name for name in workflow.widgets if name.rpartition(".")[2] in ("text", "prompt", "message", "caption")]
+    return texts[0] if len(texts) == 1 and workflow.spec(texts[0]).type == "STRING" else ""
 
 
 def _add_to_prompt(workflow: Workflow, inputs: dict[str, Argument], notes: list[str]) -> None:

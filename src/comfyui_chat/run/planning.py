@@ -368,8 +368,16 @@ class _Binding:
 
 def _no_such_input(workflow: Workflow, name: str) -> BadArgument:
     """The error of a name that the workflow does not have, with the inputs that it has and what they take."""
-    has = [_input_in_words(workflow, own) for own in workflow.parameters]
-    has += [extra for extra in ("size", "count", "loras") if extra not in workflow.parameters]
+    parameters = workflow.parameters
+    has = [_input_in_words(workflow, own) for own in parameters]
+    if "length" in parameters and "seconds" not in parameters:
+        has.append("seconds")
+    extras = {"size": "width", "count": "seed", "loras": "model"}  # each with what a workflow for it has
+    has += [extra for extra, needed in extras.items() if extra not in parameters and needed in parameters]
+    if len(has) < FEW_INPUTS:
+        known = {target for targets in parameters.values() for target in targets}
+        others = [own for own, target in workflow.widgets.items() if target.widget not in known]
+        has += [_input_in_words(workflow, own) for own in others[:FEW_INPUTS]]
     hint = f"It has: {', '.join(has)}."
     like = close_names(name, list(workflow.widgets), 4)
     if like:
@@ -377,6 +385,7 @@ def _no_such_input(workflow: Workflow, name: str) -> BadArgument:
     return BadArgument(f'The workflow "{workflow.name}" has no input "{shortened(name)}".', hint)
 
 
+FEW_INPUTS = 8  # so few parameters leave room for what else there is
 # What a number counts, where its name does not say it.
 UNITS_OF = {"length": "frames", "seconds": "seconds", "fps": "frames a second", "width": "pixels", "height": "pixels"}
 
