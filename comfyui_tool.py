@@ -4318,7 +4318,7 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
     """The choice of that name, or the one that has all words of it, with a note. Raises `ValueOutOfRange`."""
     text = str(unwrapped(wanted.value)).strip()
     names = [str(choice) for choice in choices]
-    name = find_name(text, names) or find_name(text.replace("+", "p"), names)  # "DPM++ 2M" is dpmpp_2m
+    name = find_name(text, names) or find_name(_as_sampler(text), names)
     if name is not None:
         return choices[names.index(name)], ""
     worded = names_with_words(text, names)
@@ -4333,6 +4333,11 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
     if len(names) <= 8:
         raise ValueOutOfRange(message, f"There are: {offered}.")
     raise ValueOutOfRange(message, f"The closest of {len(names)} choices are: {offered}.")
+
+
+def _as_sampler(text: str) -> str:
+    """A sampler's name as ComfyUI writes it: of "DPM++ 2M" it is "dpmpp 2m", of "Euler a" "euler ancestral"."""
+    return re.sub(r"(?<=[\w ]) a\b(?! )", " ancestral", text.replace("+", "p"), flags=re.IGNORECASE)
 
 
 def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
@@ -8770,6 +8775,16 @@ class Workflow:
             for target in targets:
                 if target.token and target.widget == widget:
                     yield target.token, name
+
+    @property
+    def left_empty(self) -> list[str]:
+        """The author's own names in texts to which nothing was bound, such as "style" in "a fox, {{style}}"."""
+        names: dict[str, None] = {}
+        for widget, text in self.templates.items():
+            for token, name in self._placeholders(widget):
+                if text != token and name not in PARAMETERS and self.value(name) in (None, ""):
+                    names[name] = None
+        return list(names)
 
     def filled(self) -> "Workflow":
         """The same workflow with no placeholder left.
@@ -16181,6 +16196,7 @@ _STOP_WORDS = (
 )
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 EVERYTHING = frozenset({"all", "*", "everything", "any", "alles", "todo", "tout"})
+SEVERAL = re.compile(r"[,;/]|\b(?:and|or|und|oder)\b")  # between what is searched for
 MOST_SEARCHED = 300  # characters of a search
 
 
@@ -18014,6 +18030,8 @@ MODEL_KINDS: Mapping[str, str] = {
     "clip": "text_encoders",
     "text_encoder": "text_encoders",
     "upscaler": "upscale_models",
+    "upscale": "upscale_models",
+    "upscalers": "upscale_models",
     "upscale_model": "upscale_models",
     "controlnets": "controlnet",
     "vaes": "vae",
@@ -18031,10 +18049,21 @@ SAMPLING_KINDS = {"samplers": "sampler_name", "schedulers": "scheduler"}  # the 
 
 async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str, Any]:
     """The installed models of a kind whose names hold all words of `search`. Without a kind: of all kinds, and how many
-    there are of each. Raises `BadArgument` for a kind that does not exist."""
+    there are of each. A kind that is the name of a model, such as "flux", is searched for. Raises `BadArgument` for a
+    kind that does not exist."""
     kinds = await _model_kinds(server)
-    words = [word for word in search_words(search) if word not in KIND_WORDS]
-    asked_kind = _read_kind(kind, kinds)
+    words = _words_of(search)
+    several = [part for part in SEVERAL.split(kind) if part.strip()]
+    if len(several) > 1:
+        names = {each: await _models_of(server, each) for each in (_read_kind(part, kinds) for part in several) if each}
+        return {each: _with_words(names[each], words) for each in names}
+    try:
+        asked_kind = _read_kind(kind, kinds)
+    except BadArgument:
+        found = await list_models(server, "", kind) if _words_of(kind) else {}
+        if not found or "installed" in found:
+            raise
+        return found
     if asked_kind:
         answer = _models_of_one_kind(asked_kind, await _models_of(server, asked_kind), words)
         return answer | await _about_loras(server, answer, words)
@@ -18057,6 +18086,11 @@ async def _about_loras(server: ComfyUIServer, answer: Mapping[str, Any], words: 
         return {}
     told = await told_loras(server, names)
     return {SAID_BY_FILES: told} if told else {}
+
+
+def _words_of(search: str) -> list[str]:
+    """The words of a search that say something of a model."""
+    return [word for word in search_words(search) if word not in KIND_WORDS]
 
 
 def _models_of_one_kind(kind: str, names: Sequence[str], words: Sequence[str]) -> dict[str, Any]:
@@ -18850,7 +18884,6 @@ CANNOT_RUN = "cannot run"  # the key of the reason
 NOT_READ = "not read"  # the key that says that nobody looked whether it can run
 PAID = "paid"  # the key of the price in words, of one that costs something
 
-SEVERAL = re.compile(r"[,;/]|\b(?:and|or|und|oder)\b")  # between what is searched for
 WorkflowLine = dict[str, str]  # of a workflow, as `look_into` gives it
 
 
@@ -22928,11 +22961,13 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
 
     texts = workflow.dynamic - touched - workflow.templates.keys()
     ready: list[Workflow] = []
+    left_empty: list[str] = []
     for seed, run in runs:
         rng = random.Random(seed)  # nosec B311 # the same seed has to choose the same words
         bound = workflow.chosen(rng).bind(run)
         if loras:
             bound = replace(bound, graph=with_loras(bound.graph, loras, workflow.definitions))
+        left_empty = bound.left_empty
         filled = bound.filled()
         ready.append(filled.with_graph(as_sent(filled.graph, texts, rng, now)))
     first = ready[0]
@@ -22949,6 +22984,8 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     raise_all(exceeded)
     first_seed, _ = runs[0]
     model = first.value("model") or choice.model
+    if left_empty:
+        binding.notes.append(f"nothing was given for {quoted(left_empty[:8])}, which stayed empty")
     notes = (*request.notes, *choice.notes, *binding.notes)
     used = used_values(first, touched, paints_over=choice.picture is not None)
     files = tuple(lora.file for lora in loras)
@@ -25088,7 +25125,8 @@ FILE_ID = re.compile(r"(?<![0-9a-f-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}
 DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
 OF_AUTHOR = ("saved", "author", "keep")  # written in place of a file: the one that the workflow names
 # Written in place of a workflow's name: the one that is in a file of the chat.
-OF_CHAT = re.compile(r"(?:the |this )?attached(?: (?:image|picture|photo|file|workflow|one|json))?")
+OF_CHAT = re.compile(r"(?:the |this |my )?attach(?:ed|ment)(?: (?:image|picture|photo|file|workflow|one|json))?")
+OF_PICTURE = re.compile(r"(?:the )?(?:image|picture|photo) ?#?\d{1,3}")  # the same, where a file is attached
 # Written in place of a mask: the picture's own see-through part, and whichever picture of the chat is a mask.
 _PART = r"(?: (?:areas?|parts?|regions?|pixels|channel|background|mask|bereich|teil|hintergrund|fondo|zone))?"
 _THE = r"(?:the |a |its |der |das |die |el |la |le )?"
@@ -25420,6 +25458,22 @@ class Attachment:
         if not set(file_references(name.strip())).isdisjoint(named) or name.strip() in named:
             return True
         return bool(self.name) and plain_words(self.name) == base_name(plain_words(name))
+
+    def may_be_called(self, name: str) -> bool:
+        """Whether a name is that of this file without its ending: of "my_flow.json" also "my flow"."""
+        stem, _, _ = plain_words(self.name).rpartition(".")
+        return bool(stem) and simplified(stem) == simplified(plain_words(name))
+
+
+def attachments_called(files: Sequence[Attachment], name: str) -> tuple[list[Attachment], bool]:
+    """Those of the attached files that a workflow's name may mean, and whether it surely means one of them."""
+    words = plain_words(name)
+    if OF_CHAT.fullmatch(words):
+        return list(files), True
+    named = [file for file in files if file.is_called(name)]
+    if named:
+        return named, True
+    return [file for file in files if file.may_be_called(name) or OF_PICTURE.fullmatch(words)], False
 
 
 def _name_of(item: Mapping[str, Any]) -> str:
@@ -26496,13 +26550,9 @@ class Chat:
         Raises `UnknownWorkflow` when nothing is attached; when none of what is attached holds a workflow, the error of
         the newest file.
         """
-        attachments = await self._attachments()
-        if not OF_CHAT.fullmatch(plain_words(called)):
-            attachments = [file for file in attachments if file.is_called(called)]
-            if not attachments:
-                return None
+        files, surely = attachments_called(await self.attachments(), called)
         refusal: ComfyUIError | None = None
-        for file in attachments[:ATTACHMENTS]:
+        for file in files[:ATTACHMENTS]:
             try:
                 name, data = await self.read_file(file.reference)
                 if name.lower().endswith(".json"):
@@ -26512,11 +26562,13 @@ class Chat:
                 return Entry(called.strip(), ATTACHED, graph)
             except ComfyUIError as error:
                 refusal = refusal or error
+        if not surely:
+            return None
         raise refusal or UnknownWorkflow(
             "No file is attached to this chat.", "Ask the user to attach a picture that ComfyUI made, or its JSON file."
         )
 
-    async def _attachments(self) -> list[Attachment]:
+    async def attachments(self) -> list[Attachment]:
         """The files that the user attached, newest first: of this turn, then of the earlier ones."""
         items: list[Any] = []
         for message in await self._branch():
@@ -26645,6 +26697,18 @@ async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
     if note and files[0]:
         files[0] = replace(files[0], notes=(*files[0].notes, note))
     return GivenPictures(files, painted)
+
+
+async def unused_note(chat: Chat) -> tuple[str, ...]:
+    """A note for a call that makes a new picture, or none: the user attached one, and nothing was made of it yet."""
+    try:
+        pictures = await chat.pictures()
+    except Exception as error:  # the chat's pictures are of no use to the call itself
+        log.warning("the pictures of the chat could not be read: %s", type(error).__name__)
+        return ()
+    if not pictures or not pictures[-1].attached:
+        return ()
+    return ("the user's picture was not used: this is a new one; edit_image works on the user's",)
 
 
 async def _picture_in_the_mask(chat: Chat, files: Sequence[InputFile | None], mask: str) -> InputFile | None:
@@ -27841,7 +27905,7 @@ class Settings:
 
         Raises `BadArgument`.
         """
-        name = words_of(workflow, "workflow").strip()
+        name = _workflow_name(workflow)
         said = read_inputs(inputs, prompt)
         values = dict(said.values)
         models = [key for key in values if parameter_name(key) == "model"]
@@ -27876,6 +27940,17 @@ class Settings:
         if attached is None:
             return self.catalogue
         return replace(self.catalogue, given=(attached, *self.catalogue.given))
+
+
+def _workflow_name(workflow: Any) -> str:
+    """The name in the argument workflow. Raises `BadArgument` for a whole workflow in its place."""
+    value = parsed_json(unwrapped(workflow))
+    if isinstance(value, Mapping) and len(value) > 1:
+        raise BadArgument(
+            "The argument workflow is a workflow in JSON, and not the name of one.",
+            'Ask the user to attach it as a .json file; then "attached" runs it.',
+        )
+    return words_of(value if isinstance(value, str) else workflow, "workflow").strip()
 
 
 # Resolving: both kinds of valves and the caller's rights, as one value.
@@ -28129,7 +28204,7 @@ def _asking(event_call: EventCall | None) -> Asking:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-_BACKGROUND = r"(?:background|backdrop|hintergrund|fond|arrière-plan|fondo|fundo|sfondo|背景|배경|фон)"
+_BACKGROUND = r"(?:background|backdrop|\bbg\b|hintergrund|fond|arrière-plan|fondo|fundo|sfondo|背景|배경|фон)"
 _TRANSPARENT = r"(?:transparen|see-through|透明|透過|투명|прозрачн)"
 _WITHOUT = r"(?:without|no|remove|delete|erase|cut out|ohne|entfern|sans|sin|sem|senza)"
 SEARCHED = 20_000  # characters of a prompt
@@ -28955,6 +29030,8 @@ class Tools:
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             request = settings.request(prompt, **await with_earlier_seed(chat, arguments))
+            if request.workflow is None or request.workflow.level:
+                request = replace(request, notes=(*request.notes, *await unused_note(chat)))
             return await _run(
                 chat, display, settings, request, await settings.including(chat, workflow), __event_call__
             )
@@ -29247,13 +29324,13 @@ async def _answer(
             raise
         except UnknownWorkflow as error:
             error.hint = f"{error.hint} {_limited(settings)}".strip()
-            instead = await _instead_of(settings, error.name) if error.name else ""
+            instead = await _instead_of(chat, settings, error.name) if error.name else ""
             if instead:
                 error.hint = f"{error.hint.removeprefix(error.default_hint)} {instead}".strip()
             raise
         except CreditsRefused as error:
             free = replace(settings, endpoints=tuple(one for one in settings.endpoints if not one.cloud))
-            instead = await _instead_of(free, error.task, costs=False) if free.endpoints and error.task else ""
+            instead = await _instead_of(chat, free, error.task, costs=False) if free.endpoints and error.task else ""
             if instead:
                 error.hint = f"{error.hint} What costs nothing: {instead}"
             raise
@@ -29284,16 +29361,19 @@ async def _make(
     return await _answer(chat, valves, when_admitted)
 
 
-async def _instead_of(settings: Settings, name: str, costs: bool = True) -> str:
-    """What would do instead of a workflow that does not exist, or instead of one that costs something; "" where no
+async def _instead_of(chat: Chat, settings: Settings, name: str, costs: bool = True) -> str:
+    """What would do instead of a workflow that does not exist, or instead of one that costs something: what the user
+    attached, and what there is for the task. "" where no
     server tells. Without `costs` only what is free is named."""
+    attached = [shortened(file.name, 40) for file in await chat.attachments()] if settings.own_workflows else []
+    note = f'"attached" is the workflow in {attached[0]}, if it has one. ' if attached else ""
     catalogue = settings.catalogue
     try:
         answers, _ = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, name))
     except ComfyUIError:
         return ""
     lines = one_list(answers)["workflows"]
-    return tasks_note([line for line in lines if costs or PAID not in line], name)
+    return note + tasks_note([line for line in lines if costs or PAID not in line], name)
 
 
 def _left_out(silent: Sequence[str]) -> dict[str, Any]:

@@ -38,6 +38,15 @@ def test_numbers_are_made_to_fit(value: Any, spec: tool.InputSpec, expected: flo
     assert bool(note) == (str(value).strip() not in {"20", "20.0", "7,5", "['20']", "{'value': 20.0}"})
 
 
+@pytest.mark.parametrize(
+    ("asked", "sampler"),
+    [("Euler a", "euler_ancestral"), ("euler", "euler"), ("DPM++ 2M", "dpmpp_2m"), ("DPM2 a", "dpm_2_ancestral")],
+)
+def test_samplers_are_known_by_the_names_of_other_programs(asked: str, sampler: str) -> None:
+    names = ("euler", "euler_ancestral", "dpmpp_2m", "dpm_2_ancestral")
+    assert tool.fit_value(tool.Argument(asked, "sampler"), tool.InputSpec("COMBO", choices=names)) == (sampler, "")
+
+
 def test_a_large_seed_stays_exact() -> None:
     seed = 2**64 - 1
     assert tool.fit_number(tool.Argument(str(seed), "seed"), tool.InputSpec("INT", 0, seed)) == (seed, "")

@@ -276,12 +276,23 @@ REQUESTS = (
             weak(RUN, {"workflow": "made.png", "prompt": "a saved owl"}, workflow="made.png"),
             weak(RUN, {"prompt": "a saved owl"}, workflow="{made.png}"),
             weak(RUN, {"error": "prompt"}, images=["1"]),
+            weak(RUN, {"prompt": "a bear", "size": "64x64"}, workflow="made", prompt="a bear"),
+            weak(RUN, {"prompt": "a bear", "size": "64x64"}, workflow="image 1", prompt="a bear"),
+            weak(RUN, {"prompt": "a bear", "size": "64x64"}, workflow="attachment", prompt="a bear"),
+            weak(RUN, {"error": '"attached" is the workflow in made.png'}, workflow="the current one"),
+            weak(RUN, {"error": "attach it as a .json file"}, workflow={"3": {"class_type": "KSampler"}, "4": {}}),
         ),
     ),
     Asked(
         "Which models are there?",
         "empty",
-        (strong(MODELS, DONE), strong(MODELS, DONE, kind="loras", search="anime")),
+        (
+            strong(MODELS, DONE),
+            strong(MODELS, DONE, kind="loras", search="anime"),
+            weak(MODELS, {"told": "anime_style"}, kind="LoRAs and checkpoints"),
+            weak(MODELS, {"told": "flux1-dev"}, kind="flux"),
+            weak(MODELS, {"error": "no kind of model"}, kind="furniture"),
+        ),
     ),
     Asked(
         "Is my video done? What is in the queue? Why did it fail?",
@@ -301,6 +312,7 @@ REQUESTS = (
             weak(DESCRIBE, {"told": "flux"}, workflow="the flux workflow"),
             weak(DESCRIBE, {"told": "flux"}, workflow="Flux.1"),
             weak(LIST, DONE, search="explain flux"),
+            weak(LIST, {"told": "ace-step"}, search=["music", "painting"]),
         ),
     ),
     Asked(
@@ -439,6 +451,7 @@ REQUESTS = (
         (
             strong(EDIT, {"from": ["photo.png"]}, prompt="A steam train in the colours and style of this image"),
             strong(EDIT, {"size": "480x240"}, prompt="Extend the scene to the left", size="480x240"),
+            weak(DRAW, {"note": "edit_image works on the user's"}, prompt="a train in the style of the photo"),
             weak(RUN, {"error": "outpaint"}, workflow="outpaint", inputs={"left": 160}),
         ),
     ),

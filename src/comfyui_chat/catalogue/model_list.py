@@ -19,7 +19,7 @@ from ..names import close_names, quoted, shortened, simplified
 from ..server.client import ComfyUIServer
 from ..tasks import gather
 from .lora_facts import LORAS, MOST_LORAS_ASKED, told_loras
-from .task_words import asks_for_everything, search_words
+from .task_words import SEVERAL, asks_for_everything, search_words
 
 MOST_MODEL_CHARACTERS = 2400  # of an answer: less than 900 tokens, since names have few characters a token
 NAMES_OF_KIND = (60, 45, 30, 20, 12, 8, 5, 3, 2, 1)  # the first number with which the answer is short enough
@@ -33,6 +33,8 @@ MODEL_KINDS: Mapping[str, str] = {
     "clip": "text_encoders",
     "text_encoder": "text_encoders",
     "upscaler": "upscale_models",
+    "upscale": "upscale_models",
+    "upscalers": "upscale_models",
     "upscale_model": "upscale_models",
     "controlnets": "controlnet",
     "vaes": "vae",
@@ -50,10 +52,21 @@ SAMPLING_KINDS = {"samplers": "sampler_name", "schedulers": "scheduler"}  # the 
 
 async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str, Any]:
     """The installed models of a kind whose names hold all words of `search`. Without a kind: of all kinds, and how many
-    there are of each. Raises `BadArgument` for a kind that does not exist."""
+    there are of each. A kind that is the name of a model, such as "flux", is searched for. Raises `BadArgument` for a
+    kind that does not exist."""
     kinds = await _model_kinds(server)
-    words = [word for word in search_words(search) if word not in KIND_WORDS]
-    asked_kind = _read_kind(kind, kinds)
+    words = _words_of(search)
+    several = [part for part in SEVERAL.split(kind) if part.strip()]
+    if len(several) > 1:
+        names = {each: await _models_of(server, each) for each in (_read_kind(part, kinds) for part in several) if each}
+        return {each: _with_words(names[each], words) for each in names}
+    try:
+        asked_kind = _read_kind(kind, kinds)
+    except BadArgument:
+        found = await list_models(server, "", kind) if _words_of(kind) else {}
+        if not found or "installed" in found:
+            raise
+        return found
     if asked_kind:
         answer = _models_of_one_kind(asked_kind, await _models_of(server, asked_kind), words)
         return answer | await _about_loras(server, answer, words)
@@ -76,6 +89,11 @@ async def _about_loras(server: ComfyUIServer, answer: Mapping[str, Any], words: 
         return {}
     told = await told_loras(server, names)
     return {SAID_BY_FILES: told} if told else {}
+
+
+def _words_of(search: str) -> list[str]:
+    """The words of a search that say something of a model."""
+    return [word for word in search_words(search) if word not in KIND_WORDS]
 
 
 def _models_of_one_kind(kind: str, names: Sequence[str], words: Sequence[str]) -> dict[str, Any]:

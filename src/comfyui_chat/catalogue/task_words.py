@@ -41,6 +41,7 @@ _STOP_WORDS = (
 )
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 EVERYTHING = frozenset({"all", "*", "everything", "any", "alles", "todo", "tout"})
+SEVERAL = re.compile(r"[,;/]|\b(?:and|or|und|oder)\b")  # between what is searched for
 MOST_SEARCHED = 300  # characters of a search
 
 

@@ -17,7 +17,6 @@ the first that it finds read (catalogue/gallery.py). What costs money comes last
 
 import functools
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,7 +31,16 @@ from .entries import TEMPLATE, Catalogue, Entry, bundled_entries
 from .fitted import bare_reason, fit_entry, fit_saved
 from .gallery import SEEMS_TO_LACK, lacking, outlooks, read_before, read_templates, worth_reading
 from .missing import files_in_short
-from .task_words import asks_for_everything, done_elsewhere, has_word, is_task_word, means, search_words, tasks_near
+from .task_words import (
+    SEVERAL,
+    asks_for_everything,
+    done_elsewhere,
+    has_word,
+    is_task_word,
+    means,
+    search_words,
+    tasks_near,
+)
 
 MOST_WORKFLOWS_TRIED = 60  # workflows that are not bundled; each has to be fetched and read
 MOST_CHARACTERS = 1900  # of an answer: less than 600 tokens of a model; twice as many where all are asked for
@@ -45,7 +53,6 @@ CANNOT_RUN = "cannot run"  # the key of the reason
 NOT_READ = "not read"  # the key that says that nobody looked whether it can run
 PAID = "paid"  # the key of the price in words, of one that costs something
 
-SEVERAL = re.compile(r"[,;/]|\b(?:and|or|und|oder)\b")  # between what is searched for
 WorkflowLine = dict[str, str]  # of a workflow, as `look_into` gives it
 
 

@@ -9,6 +9,7 @@ A number's step is kept for sizes only: ComfyUI does not check it (seen with 0.3
 """
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,7 +53,7 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
     """The choice of that name, or the one that has all words of it, with a note. Raises `ValueOutOfRange`."""
     text = str(unwrapped(wanted.value)).strip()
     names = [str(choice) for choice in choices]
-    name = find_name(text, names) or find_name(text.replace("+", "p"), names)  # "DPM++ 2M" is dpmpp_2m
+    name = find_name(text, names) or find_name(_as_sampler(text), names)
     if name is not None:
         return choices[names.index(name)], ""
     worded = names_with_words(text, names)
@@ -67,6 +68,11 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
     if len(names) <= 8:
         raise ValueOutOfRange(message, f"There are: {offered}.")
     raise ValueOutOfRange(message, f"The closest of {len(names)} choices are: {offered}.")
+
+
+def _as_sampler(text: str) -> str:
+    """A sampler's name as ComfyUI writes it: of "DPM++ 2M" it is "dpmpp 2m", of "Euler a" "euler ancestral"."""
+    return re.sub(r"(?<=[\w ]) a\b(?! )", " ancestral", text.replace("+", "p"), flags=re.IGNORECASE)
 
 
 def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:

@@ -29,6 +29,7 @@ from ..names import closest, quoted, shortened, simplified
 from ..values import same_value, share
 from .definitions import Definitions, InputSpec
 from .discovery import ALIASES, discover
+from .input_names import PARAMETERS
 from .nodes import NO_DEFINITIONS, Graph, Target, has_same_links, is_link, node_inputs, plain_title
 from .prompts import dynamic_prompt
 from .reading import EXPECTED
@@ -316,6 +317,16 @@ class Workflow:
             for target in targets:
                 if target.token and target.widget == widget:
                     yield target.token, name
+
+    @property
+    def left_empty(self) -> list[str]:
+        """The author's own names in texts to which nothing was bound, such as "style" in "a fox, {{style}}"."""
+        names: dict[str, None] = {}
+        for widget, text in self.templates.items():
+            for token, name in self._placeholders(widget):
+                if text != token and name not in PARAMETERS and self.value(name) in (None, ""):
+                    names[name] = None
+        return list(names)
 
     def filled(self) -> "Workflow":
         """The same workflow with no placeholder left.

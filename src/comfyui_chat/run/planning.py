@@ -83,11 +83,13 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
 
     texts = workflow.dynamic - touched - workflow.templates.keys()
     ready: list[Workflow] = []
+    left_empty: list[str] = []
     for seed, run in runs:
         rng = random.Random(seed)  # nosec B311 # the same seed has to choose the same words
         bound = workflow.chosen(rng).bind(run)
         if loras:
             bound = replace(bound, graph=with_loras(bound.graph, loras, workflow.definitions))
+        left_empty = bound.left_empty
         filled = bound.filled()
         ready.append(filled.with_graph(as_sent(filled.graph, texts, rng, now)))
     first = ready[0]
@@ -104,6 +106,8 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     raise_all(exceeded)
     first_seed, _ = runs[0]
     model = first.value("model") or choice.model
+    if left_empty:
+        binding.notes.append(f"nothing was given for {quoted(left_empty[:8])}, which stayed empty")
     notes = (*request.notes, *choice.notes, *binding.notes)
     used = used_values(first, touched, paints_over=choice.picture is not None)
     files = tuple(lora.file for lora in loras)

@@ -31,7 +31,6 @@ from ..media.pictures import InputFile, read_input, read_picture_workflow
 from ..names import shortened
 from ..run.owner import Owner
 from ..server.endpoint import Endpoint
-from ..spelling import plain_words
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, finish
 from ..threads import FILES, PICTURES
 from .display import Display, Emit
@@ -41,6 +40,7 @@ from .messages import (
     ChatFile,
     Message,
     UnsavedMessage,
+    attachments_called,
     made_on_branch,
     media_in,
     remember_unsaved,
@@ -50,7 +50,7 @@ from .messages import (
 )
 from .ollama import configured_ollamas
 from .picking import NO_PICTURE, pick_pictures, split_words
-from .references import OF_AUTHOR, OF_CHAT, file_references, read_references
+from .references import OF_AUTHOR, file_references, read_references
 from .stored_files import (
     DRAWN,
     JOB_KEY,
@@ -506,13 +506,9 @@ class Chat:
         Raises `UnknownWorkflow` when nothing is attached; when none of what is attached holds a workflow, the error of
         the newest file.
         """
-        attachments = await self._attachments()
-        if not OF_CHAT.fullmatch(plain_words(called)):
-            attachments = [file for file in attachments if file.is_called(called)]
-            if not attachments:
-                return None
+        files, surely = attachments_called(await self.attachments(), called)
         refusal: ComfyUIError | None = None
-        for file in attachments[:ATTACHMENTS]:
+        for file in files[:ATTACHMENTS]:
             try:
                 name, data = await self.read_file(file.reference)
                 if name.lower().endswith(".json"):
@@ -522,11 +518,13 @@ class Chat:
                 return Entry(called.strip(), ATTACHED, graph)
             except ComfyUIError as error:
                 refusal = refusal or error
+        if not surely:
+            return None
         raise refusal or UnknownWorkflow(
             "No file is attached to this chat.", "Ask the user to attach a picture that ComfyUI made, or its JSON file."
         )
 
-    async def _attachments(self) -> list[Attachment]:
+    async def attachments(self) -> list[Attachment]:
         """The files that the user attached, newest first: of this turn, then of the earlier ones."""
         items: list[Any] = []
         for message in await self._branch():

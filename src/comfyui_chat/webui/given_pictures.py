@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from ..errors import BadArgument
+from ..logs import log
 from ..media.pictures import InputFile, is_mask_of, mask_of, read_mask
 from ..run.inputs import unnamed_note
 from ..spelling import plain_words
@@ -73,6 +74,18 @@ async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
     if note and files[0]:
         files[0] = replace(files[0], notes=(*files[0].notes, note))
     return GivenPictures(files, painted)
+
+
+async def unused_note(chat: Chat) -> tuple[str, ...]:
+    """A note for a call that makes a new picture, or none: the user attached one, and nothing was made of it yet."""
+    try:
+        pictures = await chat.pictures()
+    except Exception as error:  # the chat's pictures are of no use to the call itself
+        log.warning("the pictures of the chat could not be read: %s", type(error).__name__)
+        return ()
+    if not pictures or not pictures[-1].attached:
+        return ()
+    return ("the user's picture was not used: this is a new one; edit_image works on the user's",)
 
 
 async def _picture_in_the_mask(chat: Chat, files: Sequence[InputFile | None], mask: str) -> InputFile | None:

@@ -17,9 +17,9 @@ from typing import Any
 
 from ..bounded import BoundedDict
 from ..bounds import MOST_NAME_CHARACTERS
-from ..names import base_name
+from ..names import base_name, simplified
 from ..spelling import plain_words
-from .references import DATA_URI, FILE_REFERENCE, file_references
+from .references import DATA_URI, FILE_REFERENCE, OF_CHAT, OF_PICTURE, file_references
 
 # A picture in a text, in Markdown. Between its brackets are none, so that no text is gone through again and again.
 SHOWN_FILE = re.compile(r"!\[[^\[\]]*\]\(\s*[^\s()]*?/api/v1/files/([0-9a-fA-F-]{36})/content")
@@ -76,6 +76,22 @@ class Attachment:
         if not set(file_references(name.strip())).isdisjoint(named) or name.strip() in named:
             return True
         return bool(self.name) and plain_words(self.name) == base_name(plain_words(name))
+
+    def may_be_called(self, name: str) -> bool:
+        """Whether a name is that of this file without its ending: of "my_flow.json" also "my flow"."""
+        stem, _, _ = plain_words(self.name).rpartition(".")
+        return bool(stem) and simplified(stem) == simplified(plain_words(name))
+
+
+def attachments_called(files: Sequence[Attachment], name: str) -> tuple[list[Attachment], bool]:
+    """Those of the attached files that a workflow's name may mean, and whether it surely means one of them."""
+    words = plain_words(name)
+    if OF_CHAT.fullmatch(words):
+        return list(files), True
+    named = [file for file in files if file.is_called(name)]
+    if named:
+        return named, True
+    return [file for file in files if file.may_be_called(name) or OF_PICTURE.fullmatch(words)], False
 
 
 def _name_of(item: Mapping[str, Any]) -> str:

@@ -28,7 +28,8 @@ FILE_ID = re.compile(r"(?<![0-9a-f-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}
 DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
 OF_AUTHOR = ("saved", "author", "keep")  # written in place of a file: the one that the workflow names
 # Written in place of a workflow's name: the one that is in a file of the chat.
-OF_CHAT = re.compile(r"(?:the |this )?attached(?: (?:image|picture|photo|file|workflow|one|json))?")
+OF_CHAT = re.compile(r"(?:the |this |my )?attach(?:ed|ment)(?: (?:image|picture|photo|file|workflow|one|json))?")
+OF_PICTURE = re.compile(r"(?:the )?(?:image|picture|photo) ?#?\d{1,3}")  # the same, where a file is attached
 # Written in place of a mask: the picture's own see-through part, and whichever picture of the chat is a mask.
 _PART = r"(?: (?:areas?|parts?|regions?|pixels|channel|background|mask|bereich|teil|hintergrund|fondo|zone))?"
 _THE = r"(?:the |a |its |der |das |die |el |la |le )?"

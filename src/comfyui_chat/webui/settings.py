@@ -34,9 +34,9 @@ from ..server.allowed import ALL_ALLOWED, Allowed
 from ..server.endpoint import Endpoint
 from ..server.transport import read_reach
 from ..sizes import says_pixels
-from ..spelling import plain_words
+from ..spelling import parsed_json, plain_words
 from ..threads import FILES
-from ..values import Argument, is_given, words_of
+from ..values import Argument, is_given, unwrapped, words_of
 from .arguments import parted_prompt, read_arguments, read_inputs, read_prompt, several_prompts_note
 from .chat import Chat
 from .references import OF_CHAT
@@ -136,7 +136,7 @@ class Settings:
 
         Raises `BadArgument`.
         """
-        name = words_of(workflow, "workflow").strip()
+        name = _workflow_name(workflow)
         said = read_inputs(inputs, prompt)
         values = dict(said.values)
         models = [key for key in values if parameter_name(key) == "model"]
@@ -171,6 +171,17 @@ class Settings:
         if attached is None:
             return self.catalogue
         return replace(self.catalogue, given=(attached, *self.catalogue.given))
+
+
+def _workflow_name(workflow: Any) -> str:
+    """The name in the argument workflow. Raises `BadArgument` for a whole workflow in its place."""
+    value = parsed_json(unwrapped(workflow))
+    if isinstance(value, Mapping) and len(value) > 1:
+        raise BadArgument(
+            "The argument workflow is a workflow in JSON, and not the name of one.",
+            'Ask the user to attach it as a .json file; then "attached" runs it.',
+        )
+    return words_of(value if isinstance(value, str) else workflow, "workflow").strip()
 
 
 # Resolving: both kinds of valves and the caller's rights, as one value.

@@ -26,7 +26,7 @@ from ..catalogue.model_list import list_models, told_models
 from ..catalogue.request import Request
 from ..catalogue.workflow_list import PAID, list_workflows, tasks_note, told_workflows
 from ..errors import BadArgument, ComfyUIError, CreditsRefused, ModelNotInstalled, UnknownWorkflow
-from ..names import file_stem
+from ..names import file_stem, shortened
 from ..run.fleet import everywhere
 from ..run.make import Memory, RunOptions, make
 from ..server.client import ComfyUIServer
@@ -37,7 +37,7 @@ from .arguments import named_values, pictures_among, with_earlier_seed
 from .asking import credits_of
 from .chat import Chat
 from .display import Display
-from .given_pictures import given_pictures
+from .given_pictures import given_pictures, unused_note
 from .jobs import check_jobs, jobs_told
 from .permission import require_image_permission
 from .reports import ToolAnswer, as_answer, keep_and_report, status_report
@@ -109,6 +109,8 @@ class Tools:
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             request = settings.request(prompt, **await with_earlier_seed(chat, arguments))
+            if request.workflow is None or request.workflow.level:
+                request = replace(request, notes=(*request.notes, *await unused_note(chat)))
             return await _run(
                 chat, display, settings, request, await settings.including(chat, workflow), __event_call__
             )
@@ -401,13 +403,13 @@ async def _answer(
             raise
         except UnknownWorkflow as error:
             error.hint = f"{error.hint} {_limited(settings)}".strip()
-            instead = await _instead_of(settings, error.name) if error.name else ""
+            instead = await _instead_of(chat, settings, error.name) if error.name else ""
             if instead:
                 error.hint = f"{error.hint.removeprefix(error.default_hint)} {instead}".strip()
             raise
         except CreditsRefused as error:
             free = replace(settings, endpoints=tuple(one for one in settings.endpoints if not one.cloud))
-            instead = await _instead_of(free, error.task, costs=False) if free.endpoints and error.task else ""
+            instead = await _instead_of(chat, free, error.task, costs=False) if free.endpoints and error.task else ""
             if instead:
                 error.hint = f"{error.hint} What costs nothing: {instead}"
             raise
@@ -438,16 +440,19 @@ async def _make(
     return await _answer(chat, valves, when_admitted)
 
 
-async def _instead_of(settings: Settings, name: str, costs: bool = True) -> str:
-    """What would do instead of a workflow that does not exist, or instead of one that costs something; "" where no
+async def _instead_of(chat: Chat, settings: Settings, name: str, costs: bool = True) -> str:
+    """What would do instead of a workflow that does not exist, or instead of one that costs something: what the user
+    attached, and what there is for the task. "" where no
     server tells. Without `costs` only what is free is named."""
+    attached = [shortened(file.name, 40) for file in await chat.attachments()] if settings.own_workflows else []
+    note = f'"attached" is the workflow in {attached[0]}, if it has one. ' if attached else ""
     catalogue = settings.catalogue
     try:
         answers, _ = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, name))
     except ComfyUIError:
         return ""
     lines = one_list(answers)["workflows"]
-    return tasks_note([line for line in lines if costs or PAID not in line], name)
+    return note + tasks_note([line for line in lines if costs or PAID not in line], name)
 
 
 def _left_out(silent: Sequence[str]) -> dict[str, Any]:

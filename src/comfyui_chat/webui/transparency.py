@@ -12,7 +12,7 @@ from ..media.kinds import OutputFile
 from ..media.pictures import is_opaque
 from ..threads import PICTURES
 
-_BACKGROUND = r"(?:background|backdrop|hintergrund|fond|arrière-plan|fondo|fundo|sfondo|背景|배경|фон)"
+_BACKGROUND = r"(?:background|backdrop|\bbg\b|hintergrund|fond|arrière-plan|fondo|fundo|sfondo|背景|배경|фон)"
 _TRANSPARENT = r"(?:transparen|see-through|透明|透過|투명|прозрачн)"
 _WITHOUT = r"(?:without|no|remove|delete|erase|cut out|ohne|entfern|sans|sin|sem|senza)"
 SEARCHED = 20_000  # characters of a prompt
