@@ -13932,6 +13932,20 @@ class Record:
             return pace
         return self.run_seconds / self.done if self.done else None
 
+    def seconds_behind(self, runs: int, workflow: str = "") -> float | None:
+        """In how many seconds a run of the workflow is done that has so many before it in the queue, at the pace that
+        was measured; None where none was."""
+        pace = self.pace()
+        if pace is None:
+            return None
+        return runs * pace + (self.pace(workflow) or pace)
+
+    def done_in(self, runs: int, workflow: str = "") -> str:
+        """The same in words, to be put behind the place in the queue: ", done in about 3 min". "" where no pace was
+        measured."""
+        seconds = self.seconds_behind(runs, workflow)
+        return "" if seconds is None else f", done in about {duration(max(seconds, 1))}"
+
     def rest(self, reason: str, silent: bool = False) -> None:
         """Leave it alone for a while, longer after each fault in a row: it lost a job or, if `silent`, did not
         answer."""
@@ -20210,10 +20224,9 @@ class QueueSnapshot:
     def seconds_until_done(self, workflow: str, usual: float) -> float:
         """In how many seconds a run of the workflow would be done here, its wait in the queue counted, at the pace that
         was measured; `usual` is the pace where none was."""
-        pace = self.record.pace() or usual
         runs_before = len(self.queue) + self.record.coming
-        own_seconds = self.record.pace(workflow) or pace
-        return runs_before * pace + own_seconds
+        seconds = self.record.seconds_behind(runs_before, workflow)
+        return (runs_before + 1) * usual if seconds is None else seconds
 
 
 @dataclass(frozen=True)
@@ -20852,7 +20865,7 @@ async def watch(
         while not job.ended and not job.lost:
             now = time.monotonic()
             if now >= deadline:
-                raise _still_running(job, fleet.owner.job_id(server.endpoint, job.prompt_id), wait)
+                raise _still_running(job, server, fleet.owner.job_id(server.endpoint, job.prompt_id), wait)
             look_ups.begin_if_due(now)
             event = await _next_event(subscription, min(look_ups.next_at, deadline) - now)
             if event is None:
@@ -20900,8 +20913,10 @@ async def _was_taken_out(server: ComfyUIServer, job: Job) -> bool:
     return False
 
 
-def _still_running(job: Job, job_id: str, wait: float) -> StillRunning:
+def _still_running(job: Job, server: ComfyUIServer, job_id: str, wait: float) -> StillRunning:
     _, standing = describe(job, time.monotonic())
+    if job.ahead and not job.started:
+        standing += server.record.done_in(job.ahead.ahead)
     at_work = f"is still at work: {standing}"
     if job.silent_since is not None:
         at_work = "does not answer at the moment"
@@ -23090,6 +23105,9 @@ class _Binding:
                 self._leave_out(name, wanted)
             else:
                 values[name] = self._fit(wanted, self._spec(name))
+            if name == "negative_prompt" and wanted.level and name in values:
+                told = wanted.name[:1].lower() + wanted.name[1:]
+                self.notes.append(f'{told} was used: "{shortened(values[name])}"')
         steps, allowed = as_number(values.get("steps")) or 0, self._limits.steps
         if request.steps and steps > allowed:
             self.exceeded.append(over_limit(request.steps, values.pop("steps"), f"at most {allowed} steps"))
@@ -24619,22 +24637,25 @@ async def bring(
 def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]:
     """How a job stands, for the model. What is not known is left out.
 
-        {"job_id": "0c6d...", "state": "waiting, 2 ahead", "workflow": "sdxl", "name": "a-red-fox-7"}
+        {"job_id": "0c6d...", "state": "waiting, 2 ahead, done in about 3 min", "workflow": "sdxl",
+         "name": "a-red-fox-7"}
 
     The states are "running", with the percentage and the time left where a call of this process follows it, "waiting, 2
-    ahead", "failed", and "done, its own call is bringing it".
+    ahead", with the time where this process has seen the server's pace, "failed", and "done, its own call is bringing
+    it".
     """
+    about = mark_of(prompt)
     state = "running"
     standing = JOBS.standing(prompt.prompt_id)
     if standing:
         state = f"running, {standing}"
     if isinstance(prompt.state, Waiting):
-        state = f"waiting, {prompt.state}"
+        record = Pool.here().server(endpoint).record
+        state = f"waiting, {prompt.state}{record.done_in(prompt.state.ahead, str(about.get('workflow')))}"
     elif isinstance(prompt.state, Recorded):
         state = "failed"
         if prompt.state.success:
             state = "done, its own call is bringing it"
-    about = mark_of(prompt)
     line = {
         "job_id": fleet.owner.job_id(endpoint, prompt.prompt_id),
         "state": state,
@@ -29363,8 +29384,8 @@ async def _make(
 
 async def _instead_of(chat: Chat, settings: Settings, name: str, costs: bool = True) -> str:
     """What would do instead of a workflow that does not exist, or instead of one that costs something: what the user
-    attached, and what there is for the task. "" where no
-    server tells. Without `costs` only what is free is named."""
+    attached, and what there is for the task. "" where no server tells. Without `costs` only what is free is named.
+    """
     attached = [shortened(file.name, 40) for file in await chat.attachments()] if settings.own_workflows else []
     note = f'"attached" is the workflow in {attached[0]}, if it has one. ' if attached else ""
     catalogue = settings.catalogue

@@ -11,7 +11,7 @@ import pytest
 
 import comfyui_tool as tool
 from tests.support.pictures import opened
-from tests.support.runs import ANN, BOB, KEY, NOBODY, QUICKER, Shelf, Stored, done, endpoints, make, orphan
+from tests.support.runs import ANN, BOB, KEY, NOBODY, QUICKER, Shelf, Stored, done, endpoints, make, orphan, record
 from tests.support.stand_in import StandIn
 from tests.support.watching import Watcher, until
 
@@ -374,6 +374,13 @@ async def test_a_line_tells_how_a_job_stands(comfy: StandIn) -> None:
         {"job_id": running, "state": "running", "workflow": "checkpoint", "name": "a-fox-7"},
         {"job_id": waiting, "state": "waiting, 1 ahead", "workflow": "checkpoint", "name": "a-fox-8"},
     ]
+    seen = record(comfy)
+    seen.ran("checkpoint", 90)
+    seen.ran("flux", 30)
+    line = tool.job_line(here, *jobs[1])
+    assert line["state"] == "waiting, 1 ahead, done in about 2 min"  # 60 s for the one ahead, and its own 90
+    with pytest.raises(tool.StillRunning, match=r"at work: Waiting, 1 ahead, done in about 2 min\."):
+        await tool.bring(here, *jobs[1], Watcher(), wait=0.2)
     comfy.release()
 
 

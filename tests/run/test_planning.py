@@ -140,6 +140,14 @@ async def test_a_list_of_texts_is_one_negative_prompt_and_anything_else_is_refus
         await plan(negative_prompt={"a": 1})
 
 
+async def test_a_negative_prompt_of_a_valve_is_told_where_it_was_used() -> None:
+    asked = tool.resolve(tool.Valves(negative_prompt="blurry"), None).request("x")
+    async with StandIn(models=CHECKPOINTS) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        planned = tool.prepare(await tool.choose(server, asked), asked, tool.Limits(), 1, NOW)
+    assert planned.workflows[0].value("negative_prompt") == "blurry"
+    assert planned.notes == ('the administrator\'s valve "Negative prompt" was used: "blurry"',)
+
+
 async def test_a_negative_prompt_that_the_workflow_does_not_take_is_told_only_when_the_call_gave_it() -> None:
     assert (await plan(models=DEFAULT_MODELS, negative_prompt="blurry")).notes
     asked = tool.resolve(tool.Valves(negative_prompt="blurry"), None).request("x")

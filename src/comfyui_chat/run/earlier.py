@@ -22,7 +22,7 @@ from ..media.delivery import Format
 from ..names import quoted, shortened
 from ..server.client import LOOK_UP_SECONDS, ComfyUIServer
 from ..server.endpoint import Endpoint
-from ..server.pool import open_server
+from ..server.pool import Pool, open_server
 from ..server.protocol import Prompt, Recent, Recorded, Waiting
 from ..tasks import T
 from .collecting import Allowance, collect, later_note
@@ -238,22 +238,25 @@ async def bring(
 def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]:
     """How a job stands, for the model. What is not known is left out.
 
-        {"job_id": "0c6d...", "state": "waiting, 2 ahead", "workflow": "sdxl", "name": "a-red-fox-7"}
+        {"job_id": "0c6d...", "state": "waiting, 2 ahead, done in about 3 min", "workflow": "sdxl",
+         "name": "a-red-fox-7"}
 
     The states are "running", with the percentage and the time left where a call of this process follows it, "waiting, 2
-    ahead", "failed", and "done, its own call is bringing it".
+    ahead", with the time where this process has seen the server's pace, "failed", and "done, its own call is bringing
+    it".
     """
+    about = mark_of(prompt)
     state = "running"
     standing = JOBS.standing(prompt.prompt_id)
     if standing:
         state = f"running, {standing}"
     if isinstance(prompt.state, Waiting):
-        state = f"waiting, {prompt.state}"
+        record = Pool.here().server(endpoint).record
+        state = f"waiting, {prompt.state}{record.done_in(prompt.state.ahead, str(about.get('workflow')))}"
     elif isinstance(prompt.state, Recorded):
         state = "failed"
         if prompt.state.success:
             state = "done, its own call is bringing it"
-    about = mark_of(prompt)
     line = {
         "job_id": fleet.owner.job_id(endpoint, prompt.prompt_id),
         "state": state,

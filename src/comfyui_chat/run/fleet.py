@@ -83,10 +83,9 @@ class QueueSnapshot:
     def seconds_until_done(self, workflow: str, usual: float) -> float:
         """In how many seconds a run of the workflow would be done here, its wait in the queue counted, at the pace that
         was measured; `usual` is the pace where none was."""
-        pace = self.record.pace() or usual
         runs_before = len(self.queue) + self.record.coming
-        own_seconds = self.record.pace(workflow) or pace
-        return runs_before * pace + own_seconds
+        seconds = self.record.seconds_behind(runs_before, workflow)
+        return (runs_before + 1) * usual if seconds is None else seconds
 
 
 @dataclass(frozen=True)

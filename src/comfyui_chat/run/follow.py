@@ -276,7 +276,7 @@ async def watch(
         while not job.ended and not job.lost:
             now = time.monotonic()
             if now >= deadline:
-                raise _still_running(job, fleet.owner.job_id(server.endpoint, job.prompt_id), wait)
+                raise _still_running(job, server, fleet.owner.job_id(server.endpoint, job.prompt_id), wait)
             look_ups.begin_if_due(now)
             event = await _next_event(subscription, min(look_ups.next_at, deadline) - now)
             if event is None:
@@ -324,8 +324,10 @@ async def _was_taken_out(server: ComfyUIServer, job: Job) -> bool:
     return False
 
 
-def _still_running(job: Job, job_id: str, wait: float) -> StillRunning:
+def _still_running(job: Job, server: ComfyUIServer, job_id: str, wait: float) -> StillRunning:
     _, standing = describe(job, time.monotonic())
+    if job.ahead and not job.started:
+        standing += server.record.done_in(job.ahead.ahead)
     at_work = f"is still at work: {standing}"
     if job.silent_since is not None:
         at_work = "does not answer at the moment"

@@ -212,6 +212,9 @@ class _Binding:
                 self._leave_out(name, wanted)
             else:
                 values[name] = self._fit(wanted, self._spec(name))
+            if name == "negative_prompt" and wanted.level and name in values:
+                told = wanted.name[:1].lower() + wanted.name[1:]
+                self.notes.append(f'{told} was used: "{shortened(values[name])}"')
         steps, allowed = as_number(values.get("steps")) or 0, self._limits.steps
         if request.steps and steps > allowed:
             self.exceeded.append(over_limit(request.steps, values.pop("steps"), f"at most {allowed} steps"))

@@ -442,8 +442,8 @@ async def _make(
 
 async def _instead_of(chat: Chat, settings: Settings, name: str, costs: bool = True) -> str:
     """What would do instead of a workflow that does not exist, or instead of one that costs something: what the user
-    attached, and what there is for the task. "" where no
-    server tells. Without `costs` only what is free is named."""
+    attached, and what there is for the task. "" where no server tells. Without `costs` only what is free is named.
+    """
     attached = [shortened(file.name, 40) for file in await chat.attachments()] if settings.own_workflows else []
     note = f'"attached" is the workflow in {attached[0]}, if it has one. ' if attached else ""
     catalogue = settings.catalogue
