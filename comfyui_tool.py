@@ -2087,17 +2087,17 @@ _STRENGTHS = (
     (0.9, "very completely extreme heavy heavily max maximum full voll 最大 최대"),
 )
 STRENGTH_WORDS = {word: strength for strength, words in _STRENGTHS for word in words.split()}
-PERCENT_FROM = 5.0  # a strength of so much and more is meant in percent, since it goes from 0 to 1
+LOWEST_OF_TEN = 2.0  # a strength of so much and more is one of ten, above that in percent, since it goes from 0 to 1
 
 
 def read_strength(value: Any) -> float | None:
-    """The strength that a value means, from 0 to 1, or None. A number from `PERCENT_FROM` on is in percent."""
+    """The strength that a value means, from 0 to 1, or None. "7" is 7 of 10, and "70" 70 percent."""
     number = read_number(value)
     if number is None and isinstance(value, str):
         words = [word for word in SIGNS.split(plain_words(value)) if word in STRENGTH_WORDS]
         number = max((STRENGTH_WORDS[word] for word in words), default=None)
-    if number is not None and PERCENT_FROM <= number <= 100:
-        return number / 100
+    if number is not None and LOWEST_OF_TEN <= number <= 100:
+        return number / (10 if number <= 10 else 100)
     return number
 
 
@@ -16196,7 +16196,8 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("draw drawing paint painting illustration txt2img t2i", ("text_to_image",)),
     ("edit editing change modify restyle retouch combine kontext", ("image_edit",)),
     ("remove erase replace delete background hintergrund", ("image_edit", "inpaint")),
-    ("inpaint inpainting outpaint outpainting mask fill extend", ("inpaint",)),
+    ("inpaint inpainting mask fill", ("inpaint",)),
+    ("outpaint outpainting extend expand uncrop", ("image_edit", "inpaint")),
     ("upscale upscaler upscaling enlarge larger bigger 4k resolution superresolution", ("upscale",)),
     ("vary variation img2img i2i", ("image_to_image",)),
     ("t2v txt2video text2video", ("text_to_video",)),
@@ -18074,10 +18075,11 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
     try:
         asked_kind = _read_kind(kind, kinds)
     except BadArgument:
-        found = await list_models(server, "", kind) if _words_of(kind) else {}
+        said = _words_of(kind)
+        found = await list_models(server, "", kind) if said and not any(map(is_task_word, said)) else {}
         if not found or "installed" in found:
             raise
-        return found
+        return {"note": f'"{shortened(kind)}" is not a kind; these names hold it.', **found}
     if asked_kind:
         answer = _models_of_one_kind(asked_kind, await _models_of(server, asked_kind), words)
         return answer | await _about_loras(server, answer, words)
@@ -23104,7 +23106,10 @@ class _Binding:
             if has_no_use or name not in self._parameters:
                 self._leave_out(name, wanted)
             else:
-                values[name] = self._fit(wanted, self._spec(name))
+                spec = self._spec(name)
+                if name == "steps" and read_number(wanted.value) is None:  # what its error offers is also allowed
+                    spec = replace(spec, maximum=self._limits.steps)
+                values[name] = self._fit(wanted, spec)
             if name == "negative_prompt" and wanted.level and name in values:
                 told = wanted.name[:1].lower() + wanted.name[1:]
                 self.notes.append(f'{told} was used: "{shortened(values[name])}"')

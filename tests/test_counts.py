@@ -79,6 +79,8 @@ def test_what_is_not_one_number_is_none(value: Any) -> None:
         (50, 0.5),
         ("50 %", 0.5),
         ("70", 0.7),
+        (7, 0.7),
+        (10, 1.0),
         ("low", 0.3),
         ("a little", 0.2),
         ("medium", 0.5),

@@ -71,17 +71,17 @@ _STRENGTHS = (
     (0.9, "very completely extreme heavy heavily max maximum full voll 最大 최대"),
 )
 STRENGTH_WORDS = {word: strength for strength, words in _STRENGTHS for word in words.split()}
-PERCENT_FROM = 5.0  # a strength of so much and more is meant in percent, since it goes from 0 to 1
+LOWEST_OF_TEN = 2.0  # a strength of so much and more is one of ten, above that in percent, since it goes from 0 to 1
 
 
 def read_strength(value: Any) -> float | None:
-    """The strength that a value means, from 0 to 1, or None. A number from `PERCENT_FROM` on is in percent."""
+    """The strength that a value means, from 0 to 1, or None. "7" is 7 of 10, and "70" 70 percent."""
     number = read_number(value)
     if number is None and isinstance(value, str):
         words = [word for word in SIGNS.split(plain_words(value)) if word in STRENGTH_WORDS]
         number = max((STRENGTH_WORDS[word] for word in words), default=None)
-    if number is not None and PERCENT_FROM <= number <= 100:
-        return number / 100
+    if number is not None and LOWEST_OF_TEN <= number <= 100:
+        return number / (10 if number <= 10 else 100)
     return number
 
 

@@ -19,7 +19,7 @@ from ..names import close_names, quoted, shortened, simplified
 from ..server.client import ComfyUIServer
 from ..tasks import gather
 from .lora_facts import LORAS, MOST_LORAS_ASKED, told_loras
-from .task_words import SEVERAL, asks_for_everything, search_words
+from .task_words import SEVERAL, asks_for_everything, is_task_word, search_words
 
 MOST_MODEL_CHARACTERS = 2400  # of an answer: less than 900 tokens, since names have few characters a token
 NAMES_OF_KIND = (60, 45, 30, 20, 12, 8, 5, 3, 2, 1)  # the first number with which the answer is short enough
@@ -63,10 +63,11 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
     try:
         asked_kind = _read_kind(kind, kinds)
     except BadArgument:
-        found = await list_models(server, "", kind) if _words_of(kind) else {}
+        said = _words_of(kind)
+        found = await list_models(server, "", kind) if said and not any(map(is_task_word, said)) else {}
         if not found or "installed" in found:
             raise
-        return found
+        return {"note": f'"{shortened(kind)}" is not a kind; these names hold it.', **found}
     if asked_kind:
         answer = _models_of_one_kind(asked_kind, await _models_of(server, asked_kind), words)
         return answer | await _about_loras(server, answer, words)

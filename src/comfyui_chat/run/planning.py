@@ -23,6 +23,7 @@ from typing import Any
 from ..catalogue.missing import absent_named
 from ..catalogue.naming import several_meant
 from ..catalogue.request import FittedWorkflow, Request
+from ..counts import read_number
 from ..errors import BadArgument, LimitExceeded, ModelNotInstalled, NodeNotInstalled, ValueOutOfRange
 from ..graph.definitions import InputSpec
 from ..graph.discovery import parameter_name
@@ -211,7 +212,10 @@ class _Binding:
             if has_no_use or name not in self._parameters:
                 self._leave_out(name, wanted)
             else:
-                values[name] = self._fit(wanted, self._spec(name))
+                spec = self._spec(name)
+                if name == "steps" and read_number(wanted.value) is None:  # what its error offers is also allowed
+                    spec = replace(spec, maximum=self._limits.steps)
+                values[name] = self._fit(wanted, spec)
             if name == "negative_prompt" and wanted.level and name in values:
                 told = wanted.name[:1].lower() + wanted.name[1:]
                 self.notes.append(f'{told} was used: "{shortened(values[name])}"')
