@@ -411,6 +411,13 @@ MOST_HEAD_BYTES = 2 * MB  # of the JSON in a model; it is read in one go
 # ======================================================================================================================
 
 
+# For a job that was executing when its server went away.
+DIED_HINT = (
+    "Probably it ran out of memory, so do not run the job again unchanged: a smaller size, fewer pictures at once or "
+    "another model may do. Tell the user."
+)
+
+
 class ComfyUIError(Exception):
     """Something went wrong, said so that a person or a model can act on it."""
 
@@ -541,10 +548,12 @@ class ServerGone(ServerError):
     code = "server_gone"
     default_hint = "Try once more in a minute; if it fails again, a person has to look at ComfyUI."
 
-    def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
-        """`refused` means that no connection could be made in all that time, so the job may be run elsewhere."""
-        super().__init__(message, hint)
+    def __init__(self, message: str, hint: str = "", refused: bool = False, executing: bool = False) -> None:
+        """`refused` means that no connection could be made in all that time, `executing` that it was the job's turn.
+        The job may be run elsewhere where the first is so and the second is not."""
+        super().__init__(message, DIED_HINT if executing else hint)
         self.refused = refused
+        self.executing = executing
 
 
 class UnexpectedAnswer(ServerError):
@@ -671,10 +680,12 @@ class JobLost(RunFailed):
     code = "job_lost"
     default_hint = "Run it again."
 
-    def __init__(self, message: str, arrived: bool = True) -> None:
-        """`arrived` means that the server is known to have had the job."""
-        super().__init__(message)
+    def __init__(self, message: str, arrived: bool = True, executing: bool = False) -> None:
+        """`arrived` means that the server is known to have had the job, `executing` that it was its turn: then the job
+        itself may have brought the server down, and is not run again without being asked for."""
+        super().__init__(message, DIED_HINT if executing else "")
         self.arrived = arrived
+        self.executing = executing
 
 
 class StillRunning(ComfyUIError):
@@ -15498,6 +15509,7 @@ class ComfyUIServer(HttpServer):
             said = await self._said_of_post(graph, answer)
         except ServerUnreachable as error:
             if error.refused:
+                error.untaken = True
                 raise
             return Accepted(prompt_id, certain=False)
         except (ServerError, WorkflowRefused) as error:
@@ -15507,7 +15519,9 @@ class ComfyUIServer(HttpServer):
         its_id = said["prompt_id"]
         if its_id != prompt_id:
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
-            raise ServerTooOld(f"{self.endpoint.name} gave the job an id of its own.").at(self.endpoint.place)
+            too_old = ServerTooOld(f"{self.endpoint.name} gave the job an id of its own.").at(self.endpoint.place)
+            too_old.untaken = True  # any more
+            raise too_old
         self._note_prompts([prompt_id])
         with self._reading("/prompt"):
             return Accepted(prompt_id, read_left_out(graph, said))
@@ -15872,8 +15886,12 @@ class ComfyCloud(ComfyUIServer):
         try:
             answer = await self.call("POST", "/prompt", body=body, max_bytes=MOST_LIST_BYTES)
             said = await self._said_of_post(graph, answer)
+        except (AccessRefused, PaymentRequired, ServerBusy) as error:
+            error.untaken = True
+            raise
         except (ServerUnreachable, UnexpectedAnswer) as error:
             if isinstance(error, ServerUnreachable) and error.refused:
+                error.untaken = True
                 raise
             raise ServerUnreachable(
                 "The answer of Comfy Cloud to the job was lost, so it is not known whether the job runs there.",
@@ -19858,9 +19876,9 @@ def _loaded_for(node_id: str, graph: Graph) -> Mapping[Target, str]:
 # webui/display.py shows them in the chat.
 #
 # `Job.lost` decides that a job is lost: two look-ups in a row found it neither in the queue nor in the history. Where the
-# server may have been restarted meanwhile (`Job.away`) that is `JobLost`, and it is run again; else somebody took it out
-# of the queue. `judge` says how a job ended: it gives back one that ended well, and for any other raises the error:
-# `JobLost`, `RunInterrupted`, or what the node that failed reported.
+# server may have been restarted meanwhile (`Job.away`) that is `JobLost`, and it is run again unless it was its turn;
+# else somebody took it out of the queue. `judge` says how a job ended: it gives back one that ended well, and for any
+# other raises the error: `JobLost`, `RunInterrupted`, or what the node that failed reported.
 #
 # Frames may be missing, and the history entry (`Recorded`) overrules them all. A node's error is only remembered until
 # then: a node that blocks its own branch reports one too, and the run goes on. Events and their order are those recorded
@@ -20129,10 +20147,12 @@ def judge(job: Job, graph: Graph) -> Job:
 
 def _lost_error(job: Job) -> JobLost | RunInterrupted:
     if not job.taken:
-        return JobLost("ComfyUI does not know the job: its post never arrived.", False)
+        return JobLost("ComfyUI does not know the job: its post never arrived.", arrived=False)
     if not job.away or JOBS.cancelled(job.prompt_id):
         return RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
-    return JobLost("ComfyUI no longer knows the job: it was restarted, or the job was deleted there.", True)
+    if job.started:
+        return JobLost("ComfyUI went down while it ran the job, and no longer knows it.", executing=True)
+    return JobLost("ComfyUI no longer knows the job: it was restarted, or the job was deleted there.")
 
 
 def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
@@ -20651,10 +20671,11 @@ async def everywhere(
 # everything works, only later, without a websocket. When frames come and the history entry is written is recorded from
 # ComfyUI 0.3.64 and 0.33.0.
 #
-# A job that is found nowhere was lost in a restart, and is run again; or somebody took it out of the queue, and it is
-# not. There was no restart where the websocket has been open all the time, since the post or since before a look-up that
-# found the job; nor where the server still knows another prompt that it had when the job was last seen
-# (`has_run_since`). A job that waits has another one before it, so that is mostly known.
+# A job that is found nowhere was lost in a restart, and is run again unless it was its turn, since it may have brought
+# the server down; or somebody took it out of the queue, and it is not. There was no restart where the websocket has been
+# open all the time, since the post or since before a look-up that found the job; nor where the server still knows another
+# prompt that it had when the job was last seen (`has_run_since`). A job that waits has another one before it, so that is
+# mostly known.
 #
 # A call ends in exactly one of these ways: the ended job, a named error, a cancellation, or `StillRunning` with its id.
 # After an error or a Stop nobody would collect the result, so the job is withdrawn from its server, with patience where
@@ -20740,12 +20761,13 @@ async def follow(
             job = judge(job, graph)
         except BaseException as error:
             JOBS.leave(prompt_id)
-            if isinstance(error, ServerError) and posting.done():
-                error.untaken = _was_not_taken(error)
             if isinstance(error, RunFailed):
                 error.ran = job.ran
             if _is_failure(error):
                 server.record.failed += 1
+            if isinstance(error, ServerGone) and error.executing:
+                job_id = fleet.owner.job_id(server.endpoint, prompt_id)
+                error.add_note(f"Should ComfyUI come back with it, check_job brings it: job_id {job_id}.")
             if _shutting_down(error):
                 error.add_note(f"{GOES_ON}: job {fleet.owner.job_id(server.endpoint, prompt_id)}")
             elif not _leaves_it(error):  # a Stop, or a failure after which nobody would collect the result
@@ -20773,15 +20795,6 @@ def _unfound(doubt: ComfyUIError) -> ComfyUIError:
     return doubt
 
 
-def _was_not_taken(error: ServerError) -> bool:
-    """Whether the server certainly has no job of a post that this error was the answer to."""
-    if error.unfound:
-        return False
-    if isinstance(error, ServerUnreachable):
-        return error.refused
-    return isinstance(error, (AccessRefused, PaymentRequired, ServerBusy, ServerTooOld))
-
-
 def _is_failure(error: BaseException) -> bool:
     """Whether it is the workflow that failed, and not its server."""
     return isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost)
@@ -20789,8 +20802,10 @@ def _is_failure(error: BaseException) -> bool:
 
 def _leaves_it(error: BaseException) -> bool:
     """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
-    is_not_there = isinstance(error, ServerError) and error.unfound
-    return is_not_there or _is_failure(error) or isinstance(error, (StillRunning, PaymentRequired, ServerBusy))
+    if isinstance(error, ServerGone) and error.executing:
+        return True  # it is run nowhere else
+    is_not_there = isinstance(error, ServerError) and (error.untaken or error.unfound)
+    return is_not_there or _is_failure(error) or isinstance(error, StillRunning)
 
 
 def _shutting_down(error: BaseException) -> bool:
@@ -21017,7 +21032,8 @@ def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing:
     refused = job.refused_since is not None and job.refused_since <= too_long_ago
     never_heard = not job.taken and job.silent_since <= too_long_ago
     if refused or never_heard:
-        raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}", refused=refused)
+        message = f"ComfyUI stopped answering in the middle of the run. {event.reason}"
+        raise ServerGone(message, refused=refused, executing=job.started)
     listener.status("silent", f"{part}ComfyUI does not answer at the moment")
 
 
@@ -23985,7 +24001,8 @@ async def make(
 
     After a post that a server may have taken, a prompt is posted at most one more time, there or to one other server:
     when that server lost the job, or when the job, as far as anybody can tell, never arrived, since a server that
-    restarts forgets what it took. A post that a server certainly did not take goes to the next one.
+    restarts forgets what it took. A job that was executing when its server went away is not posted again: it may have
+    brought the server down. A post that a server certainly did not take goes to the next one.
 
     Raises as `RunProgress.assign`, `follow` and `collect` do, unless some files of the call are there: then these are
     the result.
@@ -24087,7 +24104,8 @@ class RunProgress:
             return False
         if is_unfound:
             return self.post_elsewhere(server, bool(others))
-        if is_lost and not self.ran_again:
+        was_executing = isinstance(error, (JobLost, ServerGone)) and error.executing
+        if is_lost and not was_executing and not self.ran_again:
             return self.run_lost_job_again(server, error, bool(others))
         return False
 

@@ -50,6 +50,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
+# For a job that was executing when its server went away.
+DIED_HINT = (
+    "Probably it ran out of memory, so do not run the job again unchanged: a smaller size, fewer pictures at once or "
+    "another model may do. Tell the user."
+)
+
 
 class ComfyUIError(Exception):
     """Something went wrong, said so that a person or a model can act on it."""
@@ -181,10 +187,12 @@ class ServerGone(ServerError):
     code = "server_gone"
     default_hint = "Try once more in a minute; if it fails again, a person has to look at ComfyUI."
 
-    def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
-        """`refused` means that no connection could be made in all that time, so the job may be run elsewhere."""
-        super().__init__(message, hint)
+    def __init__(self, message: str, hint: str = "", refused: bool = False, executing: bool = False) -> None:
+        """`refused` means that no connection could be made in all that time, `executing` that it was the job's turn.
+        The job may be run elsewhere where the first is so and the second is not."""
+        super().__init__(message, DIED_HINT if executing else hint)
         self.refused = refused
+        self.executing = executing
 
 
 class UnexpectedAnswer(ServerError):
@@ -311,10 +319,12 @@ class JobLost(RunFailed):
     code = "job_lost"
     default_hint = "Run it again."
 
-    def __init__(self, message: str, arrived: bool = True) -> None:
-        """`arrived` means that the server is known to have had the job."""
-        super().__init__(message)
+    def __init__(self, message: str, arrived: bool = True, executing: bool = False) -> None:
+        """`arrived` means that the server is known to have had the job, `executing` that it was its turn: then the job
+        itself may have brought the server down, and is not run again without being asked for."""
+        super().__init__(message, DIED_HINT if executing else "")
         self.arrived = arrived
+        self.executing = executing
 
 
 class StillRunning(ComfyUIError):

@@ -4,6 +4,7 @@ given its own key, and what they list together."""
 import asyncio
 import json
 import time
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -253,12 +254,24 @@ async def test_when_none_answers_all_are_named(comfy: StandIn) -> None:
 # --- a job whose server died ---
 
 
+async def waiting(run: Coroutine[Any, Any, tool.RunResult], *servers: StandIn) -> asyncio.Task[tool.RunResult]:
+    """A call whose job waits behind somebody else's on the first of these servers. The others have more to do."""
+    for jobs, server in enumerate(servers, 1):
+        server.misbehave.hold_at_step = 1
+        for _ in range(jobs):
+            await server.post(server.example_graph(width=64, height=64))
+        await server.until_held()
+    call = asyncio.create_task(run)
+    await until(lambda: servers[0].prompts)
+    await asyncio.sleep(0.05)
+    return call
+
+
 async def test_a_job_whose_server_died_is_run_on_another_one_with_the_same_seed(pair: tuple[StandIn, StandIn]) -> None:
-    pair[0].misbehave.hold_at_step = 1
     watcher = Watcher()
-    run = asyncio.create_task(draw(*pair, watcher=watcher))
-    await pair[0].until_held()
+    run = await waiting(draw(*pair, watcher=watcher), *pair)
     await pair[0].kill()
+    pair[1].release()
     made = await run
     seeds = {node["inputs"].get("seed") for one in pair for node in one.prompts[0]["prompt"].values()} - {None}
     assert (seeds, posts(*pair)) == ({made.seed}, [1, 1])
@@ -267,16 +280,27 @@ async def test_a_job_whose_server_died_is_run_on_another_one_with_the_same_seed(
 
 
 async def test_a_job_is_run_again_once_only(pair: tuple[StandIn, StandIn]) -> None:
-    for server in pair:
-        server.misbehave.hold_at_step = 1
     async with StandIn(step_seconds=0.0) as third:
-        run = asyncio.create_task(draw(*pair, third))
-        for server in pair:
-            await server.until_held()
-            await server.kill()
+        run = await waiting(draw(*pair, third), *pair, third)
+        await pair[0].kill()
+        await until(lambda: pair[1].prompts)
+        await pair[1].kill()
         with pytest.raises(tool.ServerGone):
             await run
         assert posts(*pair, third) == [1, 1, 0]
+
+
+async def test_a_job_that_ran_when_its_server_died_is_not_run_on_another_one(pair: tuple[StandIn, StandIn]) -> None:
+    pair[0].misbehave.hold_at_step = 1
+    run = asyncio.create_task(draw(*pair))
+    await pair[0].until_held()
+    await pair[0].kill()
+    with pytest.raises(tool.ServerGone) as error:
+        await run
+    assert posts(*pair) == [1, 0]
+    hint = error.value.as_result()["hint"]
+    assert "out of memory" in hint and "do not run the job again unchanged" in hint
+    assert f"job_id {pair[0].prompts[0]['prompt_id']}" in hint
 
 
 class Forgetful(StandIn):
@@ -309,10 +333,9 @@ async def test_a_job_that_may_have_arrived_is_posted_once_more_and_not_again() -
 
 
 async def test_a_job_that_its_server_forgot_over_a_restart_goes_to_the_other_one(pair: tuple[StandIn, StandIn]) -> None:
-    pair[0].misbehave.hold_at_step = 1
-    run = asyncio.create_task(draw(*pair))
-    await pair[0].until_held()
+    run = await waiting(draw(*pair), *pair)
     await pair[0].restart()
+    pair[1].release()
     assert (await run).products
     assert posts(*pair) == [1, 1]
 
@@ -322,22 +345,20 @@ async def test_a_job_that_was_moved_is_withdrawn_from_a_server_that_comes_back_w
 ) -> None:
     monkeypatch.setattr(tool, "WITHDRAW_PAUSES", (0.1,) * 100)
     monkeypatch.setattr(tool, "CLEAN_UP_SECONDS", 0.3)
-    pair[0].misbehave.hold_at_step = 1
-    run = asyncio.create_task(draw(*pair, steps=5))
-    await pair[0].until_held()
+    run = await waiting(draw(*pair, steps=5), *pair)
     await pair[0].stop_listening()
+    pair[1].release()
     assert (await run).products
-    assert pair[0].running == [pair[0].prompts[0]["prompt_id"]]
+    assert pair[0].pending == [pair[0].prompts[0]["prompt_id"]]
     await pair[0].listen()
-    await until(lambda: not pair[0].running)
+    await until(lambda: not pair[0].pending)
 
 
 async def test_a_user_with_one_job_allowed_gets_it_moved_all_the_same(pair: tuple[StandIn, StandIn]) -> None:
-    pair[0].misbehave.hold_at_step = 1
     owner = tool.Owner("u", b"k")
-    run = asyncio.create_task(draw(*pair, limits=tool.Limits(jobs=1), owner=owner))
-    await pair[0].until_held()
+    run = await waiting(draw(*pair, limits=tool.Limits(jobs=1), owner=owner), *pair)
     await pair[0].kill()
+    pair[1].release()
     assert (await run).products
 
 
@@ -454,10 +475,9 @@ async def test_each_server_gets_its_own_key_and_no_other() -> None:
         StandIn(step_seconds=0.0, api_key="key-two") as second,
     ):
         where = tool.read_endpoints(f"{first.url}, {second.url}", "key-one, key-two")
-        first.misbehave.hold_at_step = 1
-        run = asyncio.create_task(draw(*where))
-        await first.until_held()
+        run = await waiting(draw(*where), first, second)
         await first.kill()
+        second.release()
         assert (await run).products
         for server, key in ((first, "key-one"), (second, "key-two")):
             assert {request.headers.get("Authorization") for request in server.requests} == {f"Bearer {key}"}

@@ -320,10 +320,13 @@ async def test_a_server_that_dies_in_the_middle_is_gone(comfy: StandIn, watcher:
 
 async def test_a_server_that_restarts_gets_the_job_once_more_and_no_third_time(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 2
+    await comfy.post(comfy.example_graph())
+    await comfy.until_held()
     run = asyncio.create_task(make(comfy))
-    for _ in range(2):
-        await comfy.until_held()
-        await comfy.restart()
+    await until(lambda: comfy.prompts)
+    await comfy.restart()
+    await comfy.until_held()
+    await comfy.restart()
     with pytest.raises(tool.JobLost):
         await run
     assert len(comfy.prompts) == 2

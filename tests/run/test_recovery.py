@@ -28,9 +28,9 @@ from tests.support.watching import Watcher, until
 # How it ends, within seconds, and with nothing left on any server:
 #   outputs     its picture; one post, one run                  nobody     server_unreachable
 #   again       its picture; posted once more                   gone       server_gone
-#   stopped     run_interrupted                                 lost       job_lost
+#   stopped     run_interrupted                                 lost       job_lost; posted once more
 #   running     still_running with its id, and it goes on       cancelled  the call is, and the job, too
-#   strange     unexpected_answer
+#   strange     unexpected_answer                              died       job_lost, of one that was executing: one post
 
 ALONE = """
                                         connecting posting   queued    running   ended     download  storing
@@ -67,8 +67,8 @@ every download breaks off               -          -         -         -        
 it was made before, and deleted         -          again     -         -         -         -         -
 the server is away for a moment         nobody     outputs   outputs   outputs   outputs   outputs   outputs
 the server is away for long             nobody     gone      gone      gone      gone      gone      outputs
-the server restarts and knows nothing   nobody     outputs   again     again     again     outputs   outputs
-the server restarts twice               -          -         lost      lost      -         -         -
+the server restarts and knows nothing   nobody     outputs   again     died      died      outputs   outputs
+the server restarts twice               -          -         lost      -         -         -         -
 the server dies                         nobody     gone      gone      gone      gone      gone      outputs
 the proxy answers 502 for a while       nobody     outputs   outputs   outputs   outputs   outputs   outputs
 the proxy answers 502 for ever          nobody     gone      running   running   running   gone      outputs
@@ -91,14 +91,14 @@ TWO_SERVERS = """
 the websocket drops                     -          outputs   outputs   outputs   outputs   outputs
 every connection breaks off once        outputs    once      outputs   outputs   outputs   outputs
 the server is away for a moment         elsewhere  once      outputs   outputs   outputs   outputs
-the server is away for long             elsewhere  elsewhere again     again     again     again
-the server restarts and knows nothing   elsewhere  once      again     again     again     outputs
-both servers lose it                    -          -         lost      lost      -         -
-the server dies                         elsewhere  elsewhere again     again     again     again
+the server is away for long             elsewhere  elsewhere again     gone      gone      again
+the server restarts and knows nothing   elsewhere  once      again     died      died      outputs
+both servers lose it                    -          -         lost      -         -         -
+the server dies                         elsewhere  elsewhere again     gone      gone      again
 the proxy answers 502 for a while       elsewhere  once      outputs   outputs   outputs   outputs
 the proxy answers 502 for ever          elsewhere  gone      -         running   -         gone
 somebody takes the job out              -          -         stopped   stopped   -         -
-Stop at the second server               -          -         cancelled cancelled -         -
+Stop at the second server               -          -         cancelled -         -         -
 """
 
 MOMENT = 0.25  # shorter than what is waited for a server that refuses connections
@@ -348,7 +348,7 @@ async def _(world: World) -> None:
     await until(lambda: world.given_up)
     world.proxy.listen()
     if world.second:
-        await until(lambda: not set(first) & set(world.left))  # the copy is withdrawn
+        await until(lambda: not set(first) & set(world.first.pending))  # the copy is withdrawn
 
 
 @fault("the server restarts and knows nothing")
@@ -375,6 +375,7 @@ async def _(world: World) -> None:
     await until(lambda: len(world.posted) == 2)
     if world.second.prompts:
         await world.second.until_held()
+        await asyncio.sleep(0.05)
         await world.second.restart()
     else:
         await world.first.until_held()
@@ -577,6 +578,9 @@ async def end(world: World, required: str) -> str:
         word = words.get(tuple(posts), "again" if sum(posts) == 2 else f"posted {posts}")
         return "once" if required == "once" and sum(posts) == 1 else word
     assert sum(posts) <= (2 if required in ("lost", "cancelled") else 1), f"it was posted {posts}"
+    if isinstance(became, tool.JobLost) and sum(posts) == 1:
+        assert became.executing
+        return "died"
     if isinstance(became, tool.ComfyUIError):
         return CODES.get(became.code, f"{became.code}: {became.message}")
     return "cancelled" if cancelled else repr(became)

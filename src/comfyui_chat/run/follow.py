@@ -8,10 +8,11 @@ may drop, hang or be refused by a proxy; ComfyUI's queue and history are the tru
 everything works, only later, without a websocket. When frames come and the history entry is written is recorded from
 ComfyUI 0.3.64 and 0.33.0.
 
-A job that is found nowhere was lost in a restart, and is run again; or somebody took it out of the queue, and it is
-not. There was no restart where the websocket has been open all the time, since the post or since before a look-up that
-found the job; nor where the server still knows another prompt that it had when the job was last seen
-(`has_run_since`). A job that waits has another one before it, so that is mostly known.
+A job that is found nowhere was lost in a restart, and is run again unless it was its turn, since it may have brought
+the server down; or somebody took it out of the queue, and it is not. There was no restart where the websocket has been
+open all the time, since the post or since before a look-up that found the job; nor where the server still knows another
+prompt that it had when the job was last seen (`has_run_since`). A job that waits has another one before it, so that is
+mostly known.
 
 A call ends in exactly one of these ways: the ended job, a named error, a cancellation, or `StillRunning` with its id.
 After an error or a Stop nobody would collect the result, so the job is withdrawn from its server, with patience where
@@ -29,15 +30,11 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from ..errors import (
-    AccessRefused,
     ComfyUIError,
     JobLost,
-    PaymentRequired,
     RunFailed,
-    ServerBusy,
     ServerError,
     ServerGone,
-    ServerTooOld,
     ServerUnreachable,
     StillRunning,
     WorkflowRefused,
@@ -149,12 +146,13 @@ async def follow(
             job = judge(job, graph)
         except BaseException as error:
             JOBS.leave(prompt_id)
-            if isinstance(error, ServerError) and posting.done():
-                error.untaken = _was_not_taken(error)
             if isinstance(error, RunFailed):
                 error.ran = job.ran
             if _is_failure(error):
                 server.record.failed += 1
+            if isinstance(error, ServerGone) and error.executing:
+                job_id = fleet.owner.job_id(server.endpoint, prompt_id)
+                error.add_note(f"Should ComfyUI come back with it, check_job brings it: job_id {job_id}.")
             if _shutting_down(error):
                 error.add_note(f"{GOES_ON}: job {fleet.owner.job_id(server.endpoint, prompt_id)}")
             elif not _leaves_it(error):  # a Stop, or a failure after which nobody would collect the result
@@ -182,15 +180,6 @@ def _unfound(doubt: ComfyUIError) -> ComfyUIError:
     return doubt
 
 
-def _was_not_taken(error: ServerError) -> bool:
-    """Whether the server certainly has no job of a post that this error was the answer to."""
-    if error.unfound:
-        return False
-    if isinstance(error, ServerUnreachable):
-        return error.refused
-    return isinstance(error, (AccessRefused, PaymentRequired, ServerBusy, ServerTooOld))
-
-
 def _is_failure(error: BaseException) -> bool:
     """Whether it is the workflow that failed, and not its server."""
     return isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost)
@@ -198,8 +187,10 @@ def _is_failure(error: BaseException) -> bool:
 
 def _leaves_it(error: BaseException) -> bool:
     """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
-    is_not_there = isinstance(error, ServerError) and error.unfound
-    return is_not_there or _is_failure(error) or isinstance(error, (StillRunning, PaymentRequired, ServerBusy))
+    if isinstance(error, ServerGone) and error.executing:
+        return True  # it is run nowhere else
+    is_not_there = isinstance(error, ServerError) and (error.untaken or error.unfound)
+    return is_not_there or _is_failure(error) or isinstance(error, StillRunning)
 
 
 def _shutting_down(error: BaseException) -> bool:
@@ -426,7 +417,8 @@ def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing:
     refused = job.refused_since is not None and job.refused_since <= too_long_ago
     never_heard = not job.taken and job.silent_since <= too_long_ago
     if refused or never_heard:
-        raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}", refused=refused)
+        message = f"ComfyUI stopped answering in the middle of the run. {event.reason}"
+        raise ServerGone(message, refused=refused, executing=job.started)
     listener.status("silent", f"{part}ComfyUI does not answer at the moment")
 
 

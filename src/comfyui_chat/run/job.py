@@ -12,9 +12,9 @@
 webui/display.py shows them in the chat.
 
 `Job.lost` decides that a job is lost: two look-ups in a row found it neither in the queue nor in the history. Where the
-server may have been restarted meanwhile (`Job.away`) that is `JobLost`, and it is run again; else somebody took it out
-of the queue. `judge` says how a job ended: it gives back one that ended well, and for any other raises the error:
-`JobLost`, `RunInterrupted`, or what the node that failed reported.
+server may have been restarted meanwhile (`Job.away`) that is `JobLost`, and it is run again unless it was its turn;
+else somebody took it out of the queue. `judge` says how a job ended: it gives back one that ended well, and for any
+other raises the error: `JobLost`, `RunInterrupted`, or what the node that failed reported.
 
 Frames may be missing, and the history entry (`Recorded`) overrules them all. A node's error is only remembered until
 then: a node that blocks its own branch reports one too, and the run goes on. Events and their order are those recorded
@@ -316,10 +316,12 @@ def judge(job: Job, graph: Graph) -> Job:
 
 def _lost_error(job: Job) -> JobLost | RunInterrupted:
     if not job.taken:
-        return JobLost("ComfyUI does not know the job: its post never arrived.", False)
+        return JobLost("ComfyUI does not know the job: its post never arrived.", arrived=False)
     if not job.away or JOBS.cancelled(job.prompt_id):
         return RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
-    return JobLost("ComfyUI no longer knows the job: it was restarted, or the job was deleted there.", True)
+    if job.started:
+        return JobLost("ComfyUI went down while it ran the job, and no longer knows it.", executing=True)
+    return JobLost("ComfyUI no longer knows the job: it was restarted, or the job was deleted there.")
 
 
 def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:

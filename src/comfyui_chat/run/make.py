@@ -129,7 +129,8 @@ async def make(
 
     After a post that a server may have taken, a prompt is posted at most one more time, there or to one other server:
     when that server lost the job, or when the job, as far as anybody can tell, never arrived, since a server that
-    restarts forgets what it took. A post that a server certainly did not take goes to the next one.
+    restarts forgets what it took. A job that was executing when its server went away is not posted again: it may have
+    brought the server down. A post that a server certainly did not take goes to the next one.
 
     Raises as `RunProgress.assign`, `follow` and `collect` do, unless some files of the call are there: then these are
     the result.
@@ -231,7 +232,8 @@ class RunProgress:
             return False
         if is_unfound:
             return self.post_elsewhere(server, bool(others))
-        if is_lost and not self.ran_again:
+        was_executing = isinstance(error, (JobLost, ServerGone)) and error.executing
+        if is_lost and not was_executing and not self.ran_again:
             return self.run_lost_job_again(server, error, bool(others))
         return False
 

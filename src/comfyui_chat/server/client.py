@@ -366,6 +366,7 @@ class ComfyUIServer(HttpServer):
             said = await self._said_of_post(graph, answer)
         except ServerUnreachable as error:
             if error.refused:
+                error.untaken = True
                 raise
             return Accepted(prompt_id, certain=False)
         except (ServerError, WorkflowRefused) as error:
@@ -375,7 +376,9 @@ class ComfyUIServer(HttpServer):
         its_id = said["prompt_id"]
         if its_id != prompt_id:
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
-            raise ServerTooOld(f"{self.endpoint.name} gave the job an id of its own.").at(self.endpoint.place)
+            too_old = ServerTooOld(f"{self.endpoint.name} gave the job an id of its own.").at(self.endpoint.place)
+            too_old.untaken = True  # any more
+            raise too_old
         self._note_prompts([prompt_id])
         with self._reading("/prompt"):
             return Accepted(prompt_id, read_left_out(graph, said))

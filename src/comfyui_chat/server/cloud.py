@@ -24,7 +24,15 @@ from yarl import URL
 
 from ..bounded import BoundedDict
 from ..bounds import MOST_LIST_BYTES, MOST_REFUSAL_BYTES, MOST_RUNNING_PROMPTS, MOST_STATUS_BYTES, MOST_WORKFLOW_BYTES
-from ..errors import LimitExceeded, PaymentRequired, ServerBusy, ServerUnreachable, UnexpectedAnswer, WorkflowRefused
+from ..errors import (
+    AccessRefused,
+    LimitExceeded,
+    PaymentRequired,
+    ServerBusy,
+    ServerUnreachable,
+    UnexpectedAnswer,
+    WorkflowRefused,
+)
 from ..graph.definitions import Definitions, NodeDefinition
 from ..graph.nodes import Graph
 from ..json_pieces import JsonText, read_json_text
@@ -189,8 +197,12 @@ class ComfyCloud(ComfyUIServer):
         try:
             answer = await self.call("POST", "/prompt", body=body, max_bytes=MOST_LIST_BYTES)
             said = await self._said_of_post(graph, answer)
+        except (AccessRefused, PaymentRequired, ServerBusy) as error:
+            error.untaken = True
+            raise
         except (ServerUnreachable, UnexpectedAnswer) as error:
             if isinstance(error, ServerUnreachable) and error.refused:
+                error.untaken = True
                 raise
             raise ServerUnreachable(
                 "The answer of Comfy Cloud to the job was lost, so it is not known whether the job runs there.",
