@@ -62,6 +62,7 @@ the file is answered 302                -          -         -         outputs  
 the file is answered with a page        -          -         -         outputs   -         -         -
 the file is answered with other JSON    -          -         -         outputs   -         -         -
 the file is answered so for ever        -          -         -         strange   -         -         -
+look-ups are answered with other JSON   -          outputs   outputs   outputs   outputs   -         -
 every connection breaks off once        outputs    outputs   outputs   outputs   outputs   outputs   outputs
 every download breaks off               -          -         -         -         -         gone      -
 it was made before, and deleted         -          again     -         -         -         -         -
@@ -314,6 +315,16 @@ async def _(world: World) -> None:
 @fault("the file is answered so for ever")
 async def _(world: World) -> None:
     world.first.misbehave.view_answers = [*STRANGE.values()] * 10
+
+
+@fault("look-ups are answered with other JSON")
+async def _(world: World) -> None:
+    """For a while, and after the answer to the post was lost, if that is under way."""
+    world.first.misbehave.lose_post_answer = not world.posted
+    world.proxy.cut("websocket")
+    world.first.misbehave.json_for = {"/queue": {"error": "try again"}, "/history": {"error": "try again"}}
+    await asyncio.sleep(MOMENT)
+    world.first.misbehave.json_for = {}
 
 
 @fault("every connection breaks off once")

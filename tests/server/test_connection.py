@@ -33,7 +33,7 @@ def comfy(quick_comfy: StandIn) -> StandIn:
 
 @contextlib.asynccontextmanager
 async def counting() -> AsyncIterator[tuple[str, set[Any], list[str]]]:
-    """A server that answers everything with an empty object: its address, who connected, and the paths asked for."""
+    """A server that has nothing of what is asked for: its address, who connected, and the paths asked for."""
     peers: set[Any] = set()
     paths: list[str] = []
 
@@ -41,7 +41,7 @@ async def counting() -> AsyncIterator[tuple[str, set[Any], list[str]]]:
         peers.add(request.transport.get_extra_info("peername") if request.transport else None)
         paths.append(request.path)
         await asyncio.sleep(0.05)
-        return web.json_response({})
+        return web.json_response([] if request.path == "/models" else {})
 
     async with serving("/{path:.*}", give) as url:
         yield url, peers, paths

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import json
 import time
@@ -15,16 +16,21 @@ from hypothesis import strategies as st
 
 import comfyui_tool as tool
 from tests.support.serving import serving
+from tests.support.stand_in import StandIn
 
 KEY = "sk-0123456789/abc"
 
 
 @contextlib.asynccontextmanager
-async def answering(body: bytes | str, status: int = 200, key: str = "") -> AsyncIterator[tool.ComfyUIServer]:
-    """A server that answers everything with the same JSON."""
+async def answering(
+    body: bytes | str, status: int = 200, key: str = "", history: str | None = None
+) -> AsyncIterator[tool.ComfyUIServer]:
+    """A server that answers everything with the same JSON, but for its history where that is given."""
     data = body.encode() if isinstance(body, str) else body
 
     async def give(request: web.Request) -> web.Response:
+        if history is not None and request.path.startswith("/history"):
+            return web.Response(text=history, content_type="application/json")
         return web.Response(body=data, status=status, content_type="application/json")
 
     async with serving("/{path:.*}", give) as url, tool.open_server(tool.Endpoint.parse(url, key)) as server:
@@ -123,10 +129,50 @@ async def test_every_question_gets_an_error_of_ours_for_hostile_json(name: str) 
         assert not accepted.certain and isinstance(accepted.doubt, tool.ServerError)
 
 
+@pytest.mark.parametrize("text", ['{"error": "try again"}', '{"error": {"message": "log in"}}'])
+async def test_an_error_of_a_proxy_is_not_an_empty_answer(text: str) -> None:
+    async with answering(text) as server:
+        for ask in (
+            server.stats,
+            lambda: server.define("X"),
+            lambda: server.define_all([f"X{number}" for number in range(150)]),
+            server.everything,
+            lambda: server.queue(time.monotonic()),
+            lambda: server.look_up("x", time.monotonic()),
+            lambda: server.find("x"),
+            server.recent,
+            lambda: server.read("/history/x", functools.partial(tool.read_record, prompt_id="x")),
+            lambda: server.read("/history", tool.read_history),
+            lambda: server.names("/models"),
+            server.saved_workflows,
+            lambda: server.upload(tool.InputFile(b"x", "x.png")),
+            server.free,
+        ):
+            with pytest.raises(tool.UnexpectedAnswer):
+                await ask()
+        with pytest.raises(tool.ComfyUIError):
+            await server.saved_workflow("x.json")
+        accepted = await server.submit("x", {}, {})
+        assert not accepted.certain
+
+
+async def test_a_prompt_that_stays_in_the_queue_was_not_cancelled(quick_comfy: StandIn) -> None:
+    quick_comfy.misbehave.hang = True
+    quick_comfy.misbehave.status_for = {"/api/jobs": 404}
+    graph = quick_comfy.example_graph()
+    running, waiting = [await quick_comfy.post(graph) for _ in range(2)]
+    async with tool.open_server(tool.Endpoint(quick_comfy.url)) as server:
+        quick_comfy.misbehave.status_for |= {"/interrupt": 500}
+        with pytest.raises(tool.UnexpectedAnswer, match="HTTP 500"):
+            await server.cancel(running)
+        await server.cancel(waiting)
+        assert quick_comfy.pending == []
+
+
 async def test_a_queue_beyond_the_bound_is_read_as_far_as_that_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tool, "MOST_QUEUE_ROWS", 50)
     rows = [[number, f"id{number}", {}, {}, []] for number in range(100)]
-    async with answering(json.dumps({"queue_running": [], "queue_pending": rows})) as server:
+    async with answering(json.dumps({"queue_running": [], "queue_pending": rows}), history="{}") as server:
         queue = await server.queue(time.monotonic())
         assert (len(queue), queue.is_whole) == (50, False)
         assert await server.look_up("id99", time.monotonic()) == tool.Waiting(50, at_least=True)
@@ -137,7 +183,7 @@ async def test_a_queue_beyond_the_bound_is_read_as_far_as_that_and_says_so(monke
 
 async def test_of_a_queue_or_a_history_that_was_read_in_part_it_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [[number, f"id{number}", {}, {}, []] for number in range(100)]
-    async with answering(json.dumps({"queue_running": [], "queue_pending": rows})) as server:
+    async with answering(json.dumps({"queue_running": [], "queue_pending": rows}), history="{}") as server:
         assert (await server.recent()).is_whole
         monkeypatch.setattr(tool, "MOST_QUEUE_ROWS", 50)
         assert not (await server.recent()).is_whole

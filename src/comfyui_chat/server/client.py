@@ -46,7 +46,6 @@ from ..errors import (
 from ..graph.definitions import Definitions, NodeDefinition
 from ..graph.nodes import Graph
 from ..graph.reading import read_workflow_file
-from ..json_pieces import read_json_members
 from ..logs import log
 from ..media.file_bytes import FileBytes, Room
 from ..media.kinds import is_another_file
@@ -61,6 +60,7 @@ from .http import STALL_SECONDS, HttpServer
 from .incoming import IncomingFile
 from .long_answers import (
     read_definitions,
+    read_everything,
     read_history,
     read_history_entry,
     read_left_out,
@@ -234,7 +234,7 @@ class ComfyUIServer(HttpServer):
 
     async def everything(self) -> dict[str, Any]:
         """All node definitions as the server tells them, some megabytes of JSON: class -> its definition."""
-        return await self.together("define all", functools.partial(self.read, "/object_info", read_json_members))
+        return await self.together("define all", functools.partial(self.read, "/object_info", read_everything))
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that this server has."""
@@ -308,7 +308,7 @@ class ComfyUIServer(HttpServer):
     async def _ask_names(self, path: str, read: Callable[[Any], str]) -> list[str] | None:
         answer = await self.call("GET", path, max_bytes=MOST_LIST_BYTES)
         names = None
-        if answer.status != 404:
+        if answer.status != 404 or answer.content_type == "text/html":  # which is a proxy's
             take = functools.partial(read_names, read=read, is_allowed=self.endpoint.allowed.in_list(path))
             names = await self._taken(path.partition("?")[0], answer.body, take)
         if sum(self._list_bytes.values()) + len(answer.body) > MOST_LIST_BYTES_KEPT:
@@ -335,8 +335,10 @@ class ComfyUIServer(HttpServer):
         # The slash has to be escaped, too: the server takes everything after /userdata/ as one name.
         file = quote(f"workflows/{name}", safe="")
         answer = await self.call("GET", f"/userdata/{file}", max_bytes=MOST_WORKFLOW_BYTES)
-        if answer.status != 200:
+        if answer.status == 404:
             raise UnknownWorkflow(f'The workflow "{name}" is no longer on the ComfyUI server.')
+        if answer.status != 200:
+            raise self._strange_answer("/userdata", f"HTTP {answer.status}")
         return await FILES.run_unless_short([answer.body], read_workflow_file, answer.body)
 
     async def model_kind(self, folder: str, name: str) -> str | None:
@@ -494,10 +496,12 @@ class ComfyUIServer(HttpServer):
                 said = await self._json("", answer)
                 if said.get("cancelled"):
                     return
-        await ask("POST", "/queue", body={"delete": [prompt_id]})
+        answer = await ask("POST", "/queue", body={"delete": [prompt_id]})
         queue = await self._ask_queue(seconds)
         if prompt_id in queue.running:
-            await ask("POST", "/interrupt", body={"prompt_id": prompt_id})
+            answer = await ask("POST", "/interrupt", body={"prompt_id": prompt_id})
+        if answer.status != 200 and prompt_id in (*queue.running, *queue.pending):
+            raise self._strange_answer("/queue", f"HTTP {answer.status}")
 
     # Files.
 

@@ -2,7 +2,8 @@
 
 What is asked for is kept and the rest let go while a `JsonText` is decoded: of the queue and the history what tells
 whose a prompt is and how it stands, of all node definitions those that are needed. Everything here blocks, and is
-called in a thread by `HttpServer.read`. Raises as `JsonText` does, and whatever Python raises for another shape.
+called in a thread by `HttpServer.read`. Raises as `JsonText` does, and whatever Python raises for another shape: what
+is asked for is there, or it is no answer. A proxy's {"error": "..."} is not an empty queue.
 """
 
 import contextlib
@@ -21,8 +22,9 @@ from ..bounds import (
 )
 from ..graph.definitions import NodeDefinition
 from ..graph.nodes import Graph, node_title
-from ..json_pieces import CutOff, JsonText, read_json_text
+from ..json_pieces import CutOff, JsonText, read_json_members, read_json_text
 from ..names import shortened
+from ..values import object_of
 from .allowed import ALL_ALLOWED, Allowed
 from .protocol import (
     EXTRA_PNGINFO,
@@ -46,12 +48,14 @@ def read_queue(text: JsonText, is_cut: bool = False) -> Queue:
     only what tells whose they are.
     """
     rows: dict[str, list[list[Any]]] = {"queue_running": [], "queue_pending": []}
+    told: set[str] = set()
     is_whole = True
     try:
         for key in text.each_key():
             if key not in rows or not text.begins_with("["):
                 text.value()
                 continue
+            told.add(key)
             for row in text.each_item():
                 if sum(map(len, rows.values())) >= MOST_QUEUE_ROWS:
                     is_whole = False
@@ -63,6 +67,8 @@ def read_queue(text: JsonText, is_cut: bool = False) -> Queue:
         if not is_cut:
             raise
         is_whole = False
+    if is_whole and told != set(rows):
+        raise ValueError("no queue")
     running = [parse_prompt(row, Started()) for row in rows["queue_running"]]
     # They come as the server holds them, a heap, and not in the order of the queue: by number, then by id.
     heap = sorted(rows["queue_pending"], key=lambda row: (row[0], row[1]))
@@ -89,15 +95,19 @@ def _slim(row: Sequence[Any], is_late: bool) -> list[Any]:
 
 def read_history(text: JsonText) -> list[Prompt]:
     """The prompts in an answer of `/history`, prompt id -> entry, in its order. What the rows hold is kept of the last
-    `MOST_ROW_BYTES_KEPT`, which are the newest; entries that cannot be read are left out."""
+    `MOST_ROW_BYTES_KEPT`, which are the newest; entries that cannot be read are left out where there are others."""
     prompts: list[Prompt] = []
     sizes: list[int] = []
+    entries = 0
     for _ in text.each_key():
+        entries += 1
         begin = text.place
         entry = text.value()
         with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
             prompts.append(parse_prompt(entry["prompt"], parse_history(entry), entry))
             sizes.append(text.place - begin)
+    if entries and not prompts:
+        raise ValueError("no history")
     kept = 0
     for index in reversed(range(len(prompts))):
         kept += sizes[index]
@@ -123,12 +133,16 @@ def read_record(text: JsonText, prompt_id: str) -> Recorded | None:
 
 
 def _entry(text: JsonText, prompt_id: str) -> Any:
-    """What stands under an id in an answer of `/history/<id>`; None when it is not there, or empty."""
+    """What stands under an id in an answer of `/history/<id>`; None where the answer is empty."""
     found = None
+    keys = 0
     for key in text.each_key():
+        keys += 1
         entry = text.value()
         if key == prompt_id:
             found = entry or found
+    if keys and not found:
+        raise ValueError("not the prompt that was asked for")
     return found
 
 
@@ -153,7 +167,9 @@ def read_definitions(
     """Those of these classes that are in an answer of `/object_info`, without the models that are not allowed, each
     with the length of its JSON. One that cannot be read is left out when there are others."""
     found: dict[str, tuple[NodeDefinition, int]] = {}
+    classes = 0
     for class_type in text.each_key():
+        classes += 1
         begin = text.place
         raw = text.value()
         if class_type not in wanted or not raw:
@@ -164,6 +180,16 @@ def read_definitions(
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
             if len(wanted) == 1:
                 raise
+    if classes and not found:  # a server tells of the class that was asked for, or of nothing, or of all it has
+        raise ValueError("no definitions")
+    return found
+
+
+def read_everything(text: JsonText) -> dict[str, Any]:
+    """All node definitions as they are told in an answer of `/object_info`: class -> its definition."""
+    found = read_json_members(text)
+    if not any("input" in object_of(raw) for raw in found.values()):
+        raise ValueError("no definitions")
     return found
 
 
@@ -173,8 +199,8 @@ def read_names(
     """The names in a list of at most `MOST_NAMES_IN_LIST`, or those that are allowed; `read` makes a name out of an
     item."""
     items = read_json_text(text)
-    if len(items) > MOST_NAMES_IN_LIST:
-        raise ValueError("too many names")
+    if not isinstance(items, list) or len(items) > MOST_NAMES_IN_LIST:
+        raise ValueError("no list, or too many names")
     names = [read(item) for item in items]
     if is_allowed is None:
         return names

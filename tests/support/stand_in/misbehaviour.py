@@ -30,6 +30,7 @@ class Misbehaviour:
     )
     refuse_websocket: int | None = None  # HTTP status of the handshake
     status_for: dict[str, int] = field(default_factory=dict)  # path prefix -> HTTP status
+    json_for: dict[str, object] = field(default_factory=dict)  # path prefix -> what is answered, with 200
     retry_after: str | None = None  # what such answers say about when to come back
     view_delay: float = 0.0  # seconds before each answer of /view
     view_answers: list[tuple[int, str, str]] = field(default_factory=list)  # in place of the next files: as above

@@ -349,6 +349,9 @@ class StandIn:
                 return web.Response(status=401, text="401: Unauthorized")
             after = self.misbehave.retry_after
             headers = None if after is None else {"Retry-After": after}
+            for prefix, value in self.misbehave.json_for.items():
+                if request.path.removeprefix("/api").startswith(prefix):
+                    return web.json_response(value)
             for prefix, status in self.misbehave.status_for.items():
                 if request.path.removeprefix("/api").startswith(prefix.removeprefix("/api")):
                     return web.Response(status=status, text=f"{status}: the proxy says no", headers=headers)
