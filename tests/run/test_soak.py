@@ -1,7 +1,9 @@
-"""500 jobs of 50 people on four servers, while everything that can go wrong does, at random.
+"""Many jobs of many people on four servers, while everything that can go wrong does, at random.
 
-It runs on a clock of its own, as the other tests do, so that a seed means the same weather and the same waits on every
-machine.
+It runs on a clock of its own, and all happens in the same order: a seed means the same weather, the same waits and the
+same ends on every machine. Others are tried with
+
+    SOAK_SEED=2 SOAK_PEOPLE=50 pytest tests/run/test_soak.py
 """
 
 import asyncio
@@ -13,20 +15,24 @@ import math
 import os
 import random
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import comfyui_tool as tool
+from tests.support.own_clock import OwnClockLoop
 from tests.support.pictures import opened
 from tests.support.proxy import Proxy
 from tests.support.runs import make
 from tests.support.stand_in import StandIn
 from tests.support.watching import until
 
-SEED = int(os.environ.get("SOAK_SEED", "1"))  # other faults at other moments: SOAK_SEED=2 pytest tests/run/test_soak.py
-
-PEOPLE, JOBS_EACH, SERVERS = 50, 10, 4
+SEED = int(os.environ.get("SOAK_SEED", "1"))
+PEOPLE = int(os.environ.get("SOAK_PEOPLE", "12"))
+JOBS_EACH, SERVERS = 5, 4
 PATIENCE = tool.Timing(first=0.05, look_up=0.3, longest=0.6, polling=0.1, settle=0.1, gone=1.0)
 # How a call may fail when servers do. Anything else, a node's error or one of the tool's own, is a mistake.
 FAILURES = {"job_lost", "server_gone", "server_unreachable"}
@@ -172,9 +178,9 @@ class Person:
             assert made.seed == seed
 
 
-async def test_500_jobs_of_50_people_end_as_they_should_whatever_happens() -> None:
-    files = open_files()
-    chance = random.Random(SEED)
+async def weathered(seed: int, people: int) -> tuple[list[Call], list[Server]]:
+    """What became of the calls of so many people, and the servers that they were made for."""
+    chance = random.Random(seed)
     async with contextlib.AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(Server()) for _ in range(SERVERS)]
         ports = [int(server.url.rpartition(":")[2]) for server in servers]
@@ -184,20 +190,48 @@ async def test_500_jobs_of_50_people_end_as_they_should_whatever_happens() -> No
             for server, proxy in zip(servers, proxies, strict=True)
         ]
         addresses = [proxy.url for proxy in proxies]
-        people = [Person(number, addresses, random.Random(chance.random())) for number in range(PEOPLE)]
+        persons = [Person(number, addresses, random.Random(chance.random())) for number in range(people)]
         over = asyncio.Event()
         blowing = [asyncio.create_task(weather.blow(over)) for weather in weathers]
-        await asyncio.gather(*(person.want_all() for person in people))
+        await asyncio.gather(*(person.want_all() for person in persons))
         over.set()
         await asyncio.gather(*blowing)
         await until(lambda: not any((*server.running, *server.pending) for server in servers))
         await tool.close_servers()
         await until(lambda: not any(server.sockets for server in servers))
     await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
-    check([call for person in people for call in person.calls], servers)
-    assert all(server.lost for server in servers), "there was some weather"
+    return [call for person in persons for call in person.calls], servers
+
+
+@pytest.fixture(autouse=True)
+async def exactly() -> AsyncIterator[None]:
+    """Lets a seed mean the same on every machine: also in the tool, which draws some of its pauses by lot."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, OwnClockLoop)
+    loop.be_exact()
+    state = random.getstate()
+    yield
+    random.setstate(state)
+
+
+async def test_jobs_of_many_people_end_as_they_should_whatever_happens() -> None:
+    files = open_files()
+    random.seed(SEED)
+    calls, servers = await weathered(SEED, PEOPLE)
+    check(calls, servers)
+    assert any(server.lost for server in servers), "there was some weather"
     gc.collect()
     assert open_files() <= files
+
+
+async def test_a_seed_means_the_same_each_time() -> None:
+    became = []
+    for _ in range(2):
+        random.seed(SEED)
+        calls, servers = await weathered(SEED, 3)
+        taken = [[job.name for job in server.taken] for server in servers]
+        became.append(([(call.name, call.end) for call in calls], taken))
+    assert became[0] == became[1]
 
 
 def open_files() -> int:
@@ -219,7 +253,7 @@ def check(calls: list[Call], servers: list[Server]) -> None:
 
 
 def check_call(call: Call, taken: list[Taken]) -> None:
-    """It has its own picture, and it was posted again only where its server had lost it."""
+    """It has its own picture, and it was posted at most once more, and only where its server had lost it."""
     if call.end == "outputs":
         assert [drawn_for(picture) for picture in call.made] == [call.name]
     if call.end == "still_running":

@@ -16,6 +16,7 @@ from typing import Any
 # Seconds of the real clock for which it is waited, before the clock jumps, for what is on its way to a socket of this
 # process: the longer the jump the longer, since a long one is most often the end of somebody's patience.
 ARRIVAL_SECONDS = 0.001
+EXACT_ARRIVAL_SECONDS = 0.005  # where the order of all that happens counts, on a machine that is busy with other things
 LONGEST_ARRIVAL_SECONDS = 0.1
 ARRIVAL_SHARE = 0.01  # of the jump
 LOOK_SECONDS = 0.02  # between two looks for the end of what threads do
@@ -38,6 +39,7 @@ class OwnClockLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._now = 1000.0
         self._threads_at_work = 0
+        self._is_exact = False
         super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
@@ -48,14 +50,33 @@ class OwnClockLoop(asyncio.SelectorEventLoop):
     def works_in_threads(self) -> bool:
         return self._threads_at_work > 0
 
+    def be_exact(self) -> None:
+        """Let all happen in the same order on every machine from now on: what threads would do is done at once, and
+        what is on its way is waited for longer."""
+        self._is_exact = True
+
+    @property
+    def arrival_seconds(self) -> float:
+        return EXACT_ARRIVAL_SECONDS if self._is_exact else ARRIVAL_SECONDS
+
     def jump(self, seconds: float) -> None:
         # A little further than to the timer, since a sum of floats may fall short of it.
         self._now += seconds + 1e-6
 
     def run_in_executor(self, executor: Executor | None, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        if self._is_exact:
+            return self._done_at_once(func, *args)
         future = super().run_in_executor(executor, func, *args)
         self._threads_at_work += 1
         future.add_done_callback(self._thread_is_done)
+        return future
+
+    def _done_at_once(self, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        future = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:
+            future.set_exception(error)
         return future
 
     def _thread_is_done(self, future: asyncio.Future[Any]) -> None:
@@ -75,7 +96,7 @@ class _JumpingSelector(selectors.BaseSelector):
             return ready
         if timeout is None or self._loop.works_in_threads:
             return self._real.select(LOOK_SECONDS)
-        arrival_seconds = min(max(ARRIVAL_SECONDS, ARRIVAL_SHARE * timeout), LONGEST_ARRIVAL_SECONDS)
+        arrival_seconds = min(max(self._loop.arrival_seconds, ARRIVAL_SHARE * timeout), LONGEST_ARRIVAL_SECONDS)
         ready = self._real.select(arrival_seconds)
         if not ready:
             self._loop.jump(timeout)

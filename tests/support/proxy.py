@@ -53,7 +53,7 @@ class Proxy:
         self.flows = asyncio.Event()  # set whenever something may pass that could not
         self.statuses: dict[Kind, int | None] = {}  # what requests are answered; None cuts them
         self.requests: list[str] = []  # as they came: "POST /prompt"
-        self._lines: set[Line] = set()
+        self._lines: dict[Line, None] = {}  # in the order in which they came
         self._serving: set[asyncio.Task[None]] = set()
         self._late: list[asyncio.StreamWriter] = []
         self._listening: socket.socket | None = None
@@ -158,9 +158,9 @@ class Proxy:
             reset(writer)
             return
         line = Line(self, reader, writer)
-        self._lines.add(line)
+        self._lines[line] = None
         await asyncio.wait({line.task})  # a cut cancels that one, not this one
-        self._lines.discard(line)
+        del self._lines[line]
         if not line.task.cancelled():
             line.task.result()
 
@@ -176,7 +176,7 @@ class Line:
         self._left: asyncio.StreamWriter | None = None
         self._hold: Hold | None = None  # of the answer that comes now
         self._answered = 0  # bytes of it that were passed on
-        self._pumps: set[asyncio.Task[None]] = set()
+        self._pumps: list[asyncio.Task[None]] = []
         self.task = asyncio.create_task(self._live())
 
     def cut(self) -> None:
@@ -195,7 +195,8 @@ class Line:
         broken = True
         try:
             far_reader, self._far = await asyncio.open_connection(*self._proxy.target)
-            self._pumps = {asyncio.create_task(pump) for pump in (self._requests(self._far), self._answers(far_reader))}
+            pumps = (self._requests(self._far), self._answers(far_reader))
+            self._pumps = [asyncio.create_task(pump) for pump in pumps]
             ended, _ = await asyncio.wait(self._pumps, return_when=asyncio.FIRST_COMPLETED)
             errors = [error for pump in ended if (error := pump.exception())]
             broken = bool(errors)
