@@ -1074,7 +1074,7 @@ def forget_oldest(entries: dict[K, V], most: int, is_needed: Callable[[V], bool]
 # "SDXL\Detail_Tweaker.safetensors", since both have the same `plain_name`. Where it finds none, `names_with_words` tells
 # which have all words of it, "juggernaut" for "Juggernaut-XL_v9.safetensors", and `closest` which are alike.
 # `quoted`, `shortened`, `beginning`, `shown_value` and `duration` put names, values from anywhere and times into a
-# message, `without_paths` what a server says, and `file_stem` names the files that are made.
+# message, `without_paths` and `whole_characters` what others say, and `file_stem` names the files that are made.
 # ======================================================================================================================
 
 
@@ -1277,6 +1277,24 @@ def file_stem(prompt: str, seed: int | None) -> str:
     if seed is None:
         return stem
     return f"{stem}-{seed}"
+
+
+HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
+
+
+def whole_characters(value: Any) -> Any:
+    """A text, or all texts in a value of JSON, in whole characters. Models and their programs cut texts in the middle of
+    an emoji, which JSON writes as two halves: halves that stand together become one, and lone ones are left out, since
+    neither a tokenizer nor a database takes them."""
+    if isinstance(value, str):
+        if value.isascii() or not HALF_CHARACTER.search(value):
+            return value
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+    if isinstance(value, Mapping):
+        return {whole_characters(key): whole_characters(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [whole_characters(item) for item in value]
+    return value
 
 
 # The beginning of a path from the root of a file system, to the last slash in it. Spaces in it count behind the usual
@@ -1500,11 +1518,19 @@ def as_text(wanted: Argument) -> str:
     return value
 
 
+def listed_texts(value: Any) -> Any:
+    """The list of texts that a text holds as JSON, '["a fox", "red"]'; any other value as it is."""
+    listed = parsed_json(value)
+    if isinstance(listed, list) and listed and all(isinstance(item, str) for item in listed):
+        return listed
+    return value
+
+
 def words_of(value: Any, name: str) -> str:
     """The text of an argument, or "" where none was given. Raises `BadArgument` for what is not a text."""
     if not is_given(value):
         return ""
-    return as_text(Argument(value, f"The argument {name}"))
+    return as_text(Argument(listed_texts(value), f"The argument {name}"))
 
 
 # What a switch may be written as, in lower case.
@@ -23031,7 +23057,7 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
             bound = replace(bound, graph=with_loras(bound.graph, loras, workflow.definitions))
         left_empty = bound.left_empty
         filled = bound.filled()
-        ready.append(filled.with_graph(as_sent(filled.graph, texts, rng, now)))
+        ready.append(filled.with_graph(whole_characters(as_sent(filled.graph, texts, rng, now))))
     first = ready[0]
     makes = {kind for _, kind in outputs(first.flow)}
     exceeded = binding.exceeded
@@ -25111,11 +25137,12 @@ class Hiding:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def of(self, value: Any) -> Any:
-        """A text, or all texts in a value of JSON, without these servers' addresses and the secrets."""
+        """A text, or all texts in a value of JSON, without these servers' addresses and the secrets, and in whole
+        characters."""
         if isinstance(value, str):
+            value = whole_characters(value)
             if self.secrets:
-                data = value.encode(errors="surrogatepass")
-                value = Auth().hide(data, self.secrets).decode(errors="surrogatepass")
+                value = Auth().hide(value.encode(), self.secrets).decode()
             for endpoint in self.endpoints:
                 value = hide_address(value, endpoint)
         elif isinstance(value, dict):
@@ -25241,6 +25268,8 @@ def _items_of(value: Any, depth: int) -> Iterator[str | None]:
     """The texts in a list or an object, however deep; None stands for something that can name no file."""
     if value is None and depth == 0:
         return
+    if depth and isinstance(value, str):
+        value = parsed_json(value)
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         yield str(value)
     elif isinstance(value, (list, tuple)) and depth <= MOST_ARGUMENT_DEPTH:
@@ -27269,7 +27298,7 @@ NO_PROMPT = ("", "null", "none", "undefined", "n/a")  # "auto" and "default" may
 
 def read_prompt(prompt: Any) -> str:
     """The prompt as it was given. Raises `BadArgument` when it is not a text, or has nothing but tags."""
-    text = as_text(Argument("" if prompt in (None, ...) else prompt, "The argument prompt"))
+    text = as_text(Argument("" if prompt in (None, ...) else listed_texts(prompt), "The argument prompt"))
     if read_tags(text).text.strip().lower() in NO_PROMPT:
         raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
     return text
@@ -27299,7 +27328,8 @@ def read_arguments(arguments: Mapping[str, Any], prompt: str = "") -> Said:
 
 def several_prompts_note(prompt: Any) -> tuple[str, ...]:
     """A note on a prompt that is a list of texts, which a model may have meant for one picture each."""
-    if isinstance(prompt, list) and len(prompt) > 1:
+    texts = listed_texts(prompt)
+    if isinstance(texts, list) and len(texts) > 1:
         return ("the texts of the prompt were joined into one; for different subjects, call once for each",)
     return ()
 
@@ -27330,7 +27360,7 @@ def read_inputs(inputs: Any, prompt: Any = None) -> Said:
     check_arguments(named, "input")
     notes: tuple[str, ...] = ()
     if is_given(prompt):
-        text = as_text(Argument(prompt, THE_PROMPT))
+        text = as_text(Argument(listed_texts(prompt), THE_PROMPT))
         others = [name for name in named if parameter_name(name) == "prompt" and named[name] not in (None, "", text)]
         notes = tuple(
             f"the argument prompt was followed, and the input {shortened(name, 40)} left out" for name in others
@@ -27387,6 +27417,7 @@ def named_values(inputs: Any, depth: int = 0) -> dict[str, Any]:
 
 def _one_named(item: Any, inputs: Any) -> Mapping[str, Any]:
     """The inputs that one item of a list says. `inputs` is the whole of it, for the error."""
+    item = parsed_json(item)
     if isinstance(item, Mapping):
         names = [item[key] for key in NAME_AND_VALUE[0] if isinstance(item.get(key), str)]
         values = [item[key] for key in NAME_AND_VALUE[1] if key in item]
@@ -27467,6 +27498,8 @@ def _understood(given: Mapping[str, Any], kind: str) -> Said:
             value = _strength(value)
         elif name in ("model", "workflow"):
             value = _name_in(value)
+        elif parameter in ("prompt", "negative_prompt"):
+            value = listed_texts(value)
         elif parameter == "lyrics":
             value = _in_lines(value)
         values[name] = Argument(value, f"The {kind} {shortened(name, 60)}")

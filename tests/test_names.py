@@ -1,5 +1,7 @@
 """Names of models are found however they are written, and names of files are made of prompts."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,3 +127,42 @@ def test_any_prompt_gives_a_file_name_that_every_system_takes(prompt: str) -> No
 def test_only_names_that_are_like_the_wanted_one_are_said_to_be_close(wanted: str, close: list[str]) -> None:
     names = ["upscale", "flux", "flux-image-to-image", "checkpoint", "anime_style.safetensors"]
     assert tool.close_names(wanted, names) == close
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("a fox \ud83e\udd8a", "a fox 🦊"),
+        ("a fox \ud83e", "a fox "),
+        ("\udd8a a fox", " a fox"),
+        ("\udd8a\ud83e a fox", " a fox"),
+        ("🦊\ud83e狐", "🦊狐"),
+        ({"text\ud83e": ["\ud83e\udd8a", 7, {"a": "\udd8a"}]}, {"text": ["🦊", 7, {"a": ""}]}),
+    ],
+)
+def test_half_an_emoji_is_left_out_and_two_halves_are_one(text: Any, whole: Any) -> None:
+    assert tool.whole_characters(text) == whole
+
+
+@given(st.text(st.characters(codec=None)))  # halves among them
+def test_any_text_in_whole_characters_can_be_written(text: str) -> None:
+    whole = tool.whole_characters(text)
+    whole.encode()
+    assert tool.whole_characters(whole) == whole
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("no type of: /home/ann/ComfyUI/models/vae/ae.sft", "no type of: ae.sft"),
+        ("[Errno 2] No such file: '/home/ann b/ComfyUI/input/x y.png'", "[Errno 2] No such file: 'x y.png'"),
+        (r"C:\Users\Ann B\ComfyUI\models\vae\ae.sft is missing", "ae.sft is missing"),
+        (r"\\nas\share\models\a b\c.ckpt", "c.ckpt"),
+        ("D:/ComfyUI/models/x.pt", "x.pt"),
+        ("1/2/3 and/or this/that", "1/2/3 and/or this/that"),
+        ("see https://example.org/docs/x.html", "see https://example.org/docs/x.html"),
+        ("a file in sub/folder/x.png", "a file in sub/folder/x.png"),
+    ],
+)
+def test_of_a_path_only_the_files_name_is_told(said: str, told: str) -> None:
+    assert tool.without_paths(said) == told

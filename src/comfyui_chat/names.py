@@ -4,7 +4,7 @@ People and models rarely write a name as ComfyUI lists it. `find_name` takes "de
 "SDXL\\Detail_Tweaker.safetensors", since both have the same `plain_name`. Where it finds none, `names_with_words` tells
 which have all words of it, "juggernaut" for "Juggernaut-XL_v9.safetensors", and `closest` which are alike.
 `quoted`, `shortened`, `beginning`, `shown_value` and `duration` put names, values from anywhere and times into a
-message, `without_paths` what a server says, and `file_stem` names the files that are made.
+message, `without_paths` and `whole_characters` what others say, and `file_stem` names the files that are made.
 """
 
 import difflib
@@ -215,6 +215,24 @@ def file_stem(prompt: str, seed: int | None) -> str:
     if seed is None:
         return stem
     return f"{stem}-{seed}"
+
+
+HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
+
+
+def whole_characters(value: Any) -> Any:
+    """A text, or all texts in a value of JSON, in whole characters. Models and their programs cut texts in the middle of
+    an emoji, which JSON writes as two halves: halves that stand together become one, and lone ones are left out, since
+    neither a tokenizer nor a database takes them."""
+    if isinstance(value, str):
+        if value.isascii() or not HALF_CHARACTER.search(value):
+            return value
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+    if isinstance(value, Mapping):
+        return {whole_characters(key): whole_characters(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [whole_characters(item) for item in value]
+    return value
 
 
 # The beginning of a path from the root of a file system, to the last slash in it. Spaces in it count behind the usual

@@ -19,6 +19,7 @@ from typing import Any
 from .bounds import MOST_ARGUMENT_CHARACTERS, MOST_ARGUMENT_LEVELS, MOST_ARGUMENT_VALUES
 from .errors import BadArgument
 from .names import shortened
+from .spelling import parsed_json
 
 # What models write when they mean to leave an argument out.
 NOT_GIVEN = ("", "auto", "default", "none", "null")
@@ -114,11 +115,19 @@ def as_text(wanted: Argument) -> str:
     return value
 
 
+def listed_texts(value: Any) -> Any:
+    """The list of texts that a text holds as JSON, '["a fox", "red"]'; any other value as it is."""
+    listed = parsed_json(value)
+    if isinstance(listed, list) and listed and all(isinstance(item, str) for item in listed):
+        return listed
+    return value
+
+
 def words_of(value: Any, name: str) -> str:
     """The text of an argument, or "" where none was given. Raises `BadArgument` for what is not a text."""
     if not is_given(value):
         return ""
-    return as_text(Argument(value, f"The argument {name}"))
+    return as_text(Argument(listed_texts(value), f"The argument {name}"))
 
 
 # What a switch may be written as, in lower case.

@@ -14,7 +14,7 @@ import pytest
 
 from tests.attacks.hostile import HostileServer
 from tests.attacks.house import House, Stored, valves
-from tests.attacks.table import each
+from tests.attacks.table import each, told
 from tests.support.pictures import png
 from tests.support.samples import glb, recorded
 
@@ -218,3 +218,14 @@ async def test_a_files_name_is_no_markdown_either(home: House, server: HostileSe
     for stored in await made(home, server, name, b"\0\1"):
         assert "alert" not in stored.page + stored.filename
         assert "<" not in stored.filename
+
+
+async def test_half_an_emoji_goes_neither_into_the_chat_nor_into_a_file(home: House, server: HostileServer) -> None:
+    server.outputs = {"1": {"images": [{"filename": "a.png", "subfolder": "", "type": "output"}], "text": ["\ud83e x"]}}
+    server.files = {"*": png()}
+    answer = await home.call("run_workflow", workflow="w", prompt="a fox \ud83e", valves=valves(server))
+    assert answer["text"] == [" x"]
+    for text in (told(answer), home.shown, *(kept.filename + kept.page for kept in home.stored)):
+        text.encode()
+    refused = await home.call("generate_image", prompt="a fox", model="\ud83e", valves=valves(server))
+    told(refused).encode()

@@ -49,6 +49,8 @@ def drawn(text: str) -> tuple[Any, ...]:
 PATTERNS = {need.match for entry in tool.bundled_entries() for need in entry.needs if ".*" in need.match}
 PATTERNS |= {family.match for entry in tool.bundled_entries() for family in entry.families if ".*" in family.match}
 
+LOADER = {"1": {"class_type": "Loader", "inputs": {"name": "a.safetensors"}}}
+
 READERS: dict[str, Callable[[str], object]] = {
     "a size": lambda text: tool.read_size(argument(text)),
     "a number": tool.as_number,
@@ -72,6 +74,10 @@ READERS: dict[str, Callable[[str], object]] = {
     "a name among others": lambda text: tool.closest(text, ["a", text + "b"]),
     "a name without its number": tool.without_number,
     "a type of link": lambda text: tool.guessed_type(f"{random.random()}.{text}"),
+    "a path in what a server says": tool.without_paths,
+    "half an emoji": tool.whole_characters,
+    "what a node reported": lambda text: tool.run_error(tool.Failed("1", text, text), LOADER),
+    "where a proxy sends on": lambda text: tool.sent_on(tool.Endpoint("http://host:8188"), text),
     "the folder of a widget": lambda text: tool.model_folder("Loader", text),
     "a parameter": tool.parameter_name,
     "a title": tool.bare_name,

@@ -355,3 +355,9 @@ def test_any_call_comes_to_prompts_within_the_ranges_or_to_an_error_of_ours(
         for workflow in bound.workflows:
             assert not isinstance(workflow.value("steps"), str)
             assert 1 <= workflow.value("steps") <= 100
+
+
+async def test_a_prompt_is_sent_in_whole_characters() -> None:
+    prompts = await plan(prompt="a fox \ud83e\udd8a in the snow \ud83c", negative_prompt="\udf28 rain")
+    texts = [node["inputs"]["text"] for node in prompts.workflows[0].graph.values() if "text" in node["inputs"]]
+    assert texts == ["a fox 🦊 in the snow ", " rain"]

@@ -169,3 +169,26 @@ def test_any_value_is_taken_or_refused(arguments: dict[str, Any], inputs: Any) -
         tool.read_inputs(inputs)
     except tool.BadArgument as refused:
         assert refused.hint
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ('["{\\"steps\\": 8}"]', {"steps": 8}),
+        (['{"steps": 8}', '{"cfg": 3}'], {"steps": 8, "cfg": 3}),
+        ({"prompt": '["a fox", "red"]'}, {"prompt": ["a fox", "red"]}),
+        ({"negative_prompt": '["blurry", "text"]'}, {"negative_prompt": ["blurry", "text"]}),
+        ({"tags": '["a", "b"]'}, {"tags": '["a", "b"]'}),
+    ],
+)
+def test_json_in_a_text_is_read_where_a_list_of_inputs_or_of_words_is_meant(inputs: Any, said: Any) -> None:
+    assert said_inputs(inputs) == said
+
+
+def test_a_prompt_that_is_a_list_written_as_json_is_its_texts() -> None:
+    assert tool.read_prompt('["a fox", "red"]') == "a fox, red"
+    assert tool.several_prompts_note('["a fox", "red"]')
+    assert tool.read_prompt('["a fox"]') == "a fox"
+    assert tool.read_prompt('{"scene": "a fox"}') == '{"scene": "a fox"}'
+    assert tool.read_prompt("[a fox:0.5]") == "[a fox:0.5]"
+    assert tool.words_of('["loras"]', "kind") == "loras"

@@ -36,7 +36,7 @@ from ..graph.paths import check_paths, lists_users_files
 from ..graph.prices import Price, price_of
 from ..graph.prompts import as_sent
 from ..graph.workflow import Workflow
-from ..names import close_names, closest, find_name, names_with_words, quoted, shortened
+from ..names import close_names, closest, find_name, names_with_words, quoted, shortened, whole_characters
 from ..values import Argument, as_number
 from .asked_inputs import with_own_names
 from .duration import timed
@@ -92,7 +92,7 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
             bound = replace(bound, graph=with_loras(bound.graph, loras, workflow.definitions))
         left_empty = bound.left_empty
         filled = bound.filled()
-        ready.append(filled.with_graph(as_sent(filled.graph, texts, rng, now)))
+        ready.append(filled.with_graph(whole_characters(as_sent(filled.graph, texts, rng, now))))
     first = ready[0]
     makes = {kind for _, kind in outputs(first.flow)}
     exceeded = binding.exceeded

@@ -22,7 +22,7 @@ from ..prompt_tags import Tagged, read_tags
 from ..run.asked_inputs import EXTRAS, THE_PROMPT
 from ..sizes import says_own_size
 from ..spelling import parsed_json
-from ..values import Argument, as_text, check_arguments, is_given
+from ..values import Argument, as_text, check_arguments, is_given, listed_texts
 from .chat import Chat
 
 
@@ -39,7 +39,7 @@ NO_PROMPT = ("", "null", "none", "undefined", "n/a")  # "auto" and "default" may
 
 def read_prompt(prompt: Any) -> str:
     """The prompt as it was given. Raises `BadArgument` when it is not a text, or has nothing but tags."""
-    text = as_text(Argument("" if prompt in (None, ...) else prompt, "The argument prompt"))
+    text = as_text(Argument("" if prompt in (None, ...) else listed_texts(prompt), "The argument prompt"))
     if read_tags(text).text.strip().lower() in NO_PROMPT:
         raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
     return text
@@ -69,7 +69,8 @@ def read_arguments(arguments: Mapping[str, Any], prompt: str = "") -> Said:
 
 def several_prompts_note(prompt: Any) -> tuple[str, ...]:
     """A note on a prompt that is a list of texts, which a model may have meant for one picture each."""
-    if isinstance(prompt, list) and len(prompt) > 1:
+    texts = listed_texts(prompt)
+    if isinstance(texts, list) and len(texts) > 1:
         return ("the texts of the prompt were joined into one; for different subjects, call once for each",)
     return ()
 
@@ -100,7 +101,7 @@ def read_inputs(inputs: Any, prompt: Any = None) -> Said:
     check_arguments(named, "input")
     notes: tuple[str, ...] = ()
     if is_given(prompt):
-        text = as_text(Argument(prompt, THE_PROMPT))
+        text = as_text(Argument(listed_texts(prompt), THE_PROMPT))
         others = [name for name in named if parameter_name(name) == "prompt" and named[name] not in (None, "", text)]
         notes = tuple(
             f"the argument prompt was followed, and the input {shortened(name, 40)} left out" for name in others
@@ -157,6 +158,7 @@ def named_values(inputs: Any, depth: int = 0) -> dict[str, Any]:
 
 def _one_named(item: Any, inputs: Any) -> Mapping[str, Any]:
     """The inputs that one item of a list says. `inputs` is the whole of it, for the error."""
+    item = parsed_json(item)
     if isinstance(item, Mapping):
         names = [item[key] for key in NAME_AND_VALUE[0] if isinstance(item.get(key), str)]
         values = [item[key] for key in NAME_AND_VALUE[1] if key in item]
@@ -237,6 +239,8 @@ def _understood(given: Mapping[str, Any], kind: str) -> Said:
             value = _strength(value)
         elif name in ("model", "workflow"):
             value = _name_in(value)
+        elif parameter in ("prompt", "negative_prompt"):
+            value = listed_texts(value)
         elif parameter == "lyrics":
             value = _in_lines(value)
         values[name] = Argument(value, f"The {kind} {shortened(name, 60)}")

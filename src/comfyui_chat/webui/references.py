@@ -71,6 +71,8 @@ def _items_of(value: Any, depth: int) -> Iterator[str | None]:
     """The texts in a list or an object, however deep; None stands for something that can name no file."""
     if value is None and depth == 0:
         return
+    if depth and isinstance(value, str):
+        value = parsed_json(value)
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         yield str(value)
     elif isinstance(value, (list, tuple)) and depth <= MOST_ARGUMENT_DEPTH:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from ..bounds import MOST_TOLD_CHARACTERS
 from ..errors import ComfyUIError, InternalError
 from ..logs import log
+from ..names import whole_characters
 from ..run.follow import GOES_ON
 from ..server.auth import Auth
 from ..server.endpoint import CLOUD_HOST, Endpoint
@@ -102,11 +103,12 @@ class Hiding:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def of(self, value: Any) -> Any:
-        """A text, or all texts in a value of JSON, without these servers' addresses and the secrets."""
+        """A text, or all texts in a value of JSON, without these servers' addresses and the secrets, and in whole
+        characters."""
         if isinstance(value, str):
+            value = whole_characters(value)
             if self.secrets:
-                data = value.encode(errors="surrogatepass")
-                value = Auth().hide(data, self.secrets).decode(errors="surrogatepass")
+                value = Auth().hide(value.encode(), self.secrets).decode()
             for endpoint in self.endpoints:
                 value = hide_address(value, endpoint)
         elif isinstance(value, dict):
