@@ -44,8 +44,8 @@ FLOORS = (
     ("media", "file_bytes parts kinds pictures overwriting metadata running_times delivery"),
     (
         "server",
-        "auth transport allowed endpoint protocol posting long_answers faults record incoming connection login http "
-        "templates model_files client cloud pool",
+        "auth transport allowed endpoint protocol posting long_answers stats faults record incoming connection login "
+        "http templates model_files client cloud pool",
     ),
     (
         "catalogue",

@@ -72,6 +72,7 @@ required_open_webui_version: 0.9.6
 #   server/protocol          What ComfyUI's answers and frames say, as values, and how they are read.
 #   server/posting           What an answer to `POST /prompt` says: that ComfyUI took the prompt, that it refused it, …
 #   server/long_answers      Answers that may be long, read row by row or class by class, so that never all of one is …
+#   server/stats             What a server tells of itself, in `/system_stats`: its version, what it computes on, and …
 #   server/faults            Why a server cannot be used, in words that lead to whoever can mend it and to what would …
 #   server/record            What this process has seen of a server: its pace, its faults, its rests.
 #   server/incoming          A file on its way from a server, piece by piece: into memory, and to disk as soon as it …
@@ -1283,9 +1284,9 @@ HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 
 
 def whole_characters(value: Any) -> Any:
-    """A text, or all texts in a value of JSON, in whole characters. Models and their programs cut texts in the middle of
-    an emoji, which JSON writes as two halves: halves that stand together become one, and lone ones are left out, since
-    neither a tokenizer nor a database takes them."""
+    """A text, or all texts in a value of JSON, in whole characters. Models and their programs cut texts in the middle
+    of an emoji, which JSON writes as two halves: halves that stand together become one, and lone ones are left out,
+    since neither a tokenizer nor a database takes them."""
     if isinstance(value, str):
         if value.isascii() or not HALF_CHARACTER.search(value):
             return value
@@ -12879,7 +12880,7 @@ def _read_url(parts: SplitResult) -> str:
 #
 # In reading order: what happens to one prompt (`Event` and its kinds); the frames of the websocket that tell it; look-ups
 # in the queue, the history and Comfy Cloud's jobs, which tell the same with authority; the answer to a post, and a
-# refusal as an error; what a server tells of itself. A look-up's answer and a frame are both an `Event`, so that one
+# refusal as an error. A look-up's answer and a frame are both an `Event`, so that one
 # reducer (`run/job.py`) can follow a job by either.
 #
 # Nothing here does any I/O. What a server means for people is cut to `MOST_MESSAGE_CHARACTERS`. The functions trust the
@@ -13412,49 +13413,6 @@ def _unknown_choice(where: str, value: Any, choices: Sequence[Any]) -> WorkflowR
     return ValueOutOfRange(f'"{shortened(value)}" is not a choice for {where}.', hint)
 
 
-# What a server tells of itself, in `/system_stats`.
-
-
-@dataclass(frozen=True)
-class Device:
-    """What a server computes on, and its memory in bytes, None where the server does not tell it."""
-
-    name: str
-    memory_total: int | None
-    memory_free: int | None
-
-
-@dataclass(frozen=True)
-class Stats:
-    """What a server tells of itself; a version that it does not tell is empty."""
-
-    version: str
-    devices: tuple[Device, ...]
-
-
-def parse_stats(raw: Mapping[str, Any]) -> Stats:
-    """An answer of `/system_stats`: {"system": {"comfyui_version": "0.33.0"}, "devices": [{...}]}."""
-    version = raw["system"].get("comfyui_version") or ""
-    devices = [device for device in list_of(raw.get("devices"))[:MOST_DEVICES] if isinstance(device, dict)]
-    return Stats(_short(version, 40), tuple(map(parse_device, devices)))
-
-
-def parse_device(raw: Mapping[str, Any]) -> Device:
-    """One of its devices; of "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync" the middle is the name."""
-    full_name = str(raw.get("name") or raw.get("type") or "device")[:MOST_NAME_CHARACTERS]
-    return Device(
-        name=shortened(re.sub(r"^\w+:\d+ | : \w+$", "", full_name)),
-        memory_total=_memory_in(raw.get("vram_total")),
-        memory_free=_memory_in(raw.get("vram_free")),
-    )
-
-
-def _memory_in(value: Any) -> int | None:
-    if isinstance(value, (int, float)) and 0 <= value < 2**63:  # NaN is not in this range either
-        return int(value)
-    return None
-
-
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/posting.py
 #
@@ -13702,6 +13660,53 @@ def workflows_among(paths: Iterable[str]) -> list[str]:
     """Those of these files that may be workflows, sorted."""
     workflows = [name for name in paths if name.endswith(".json") and not UNUSABLE_NAME.search(name)]
     return sorted(workflows, key=str.lower)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/stats.py
+#
+# What a server tells of itself, in `/system_stats`: its version, what it computes on, and the memory of that.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a server computes on, and its memory in bytes, None where the server does not tell it."""
+
+    name: str
+    memory_total: int | None
+    memory_free: int | None
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a server tells of itself; a version that it does not tell is empty."""
+
+    version: str
+    devices: tuple[Device, ...]
+
+
+def parse_stats(raw: Mapping[str, Any]) -> Stats:
+    """An answer of `/system_stats`: {"system": {"comfyui_version": "0.33.0"}, "devices": [{...}]}."""
+    version = raw["system"].get("comfyui_version") or ""
+    devices = [device for device in list_of(raw.get("devices"))[:MOST_DEVICES] if isinstance(device, dict)]
+    return Stats(shortened(version, 40), tuple(map(parse_device, devices)))
+
+
+def parse_device(raw: Mapping[str, Any]) -> Device:
+    """One of its devices; of "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync" the middle is the name."""
+    full_name = str(raw.get("name") or raw.get("type") or "device")[:MOST_NAME_CHARACTERS]
+    return Device(
+        name=shortened(re.sub(r"^\w+:\d+ | : \w+$", "", full_name)),
+        memory_total=_memory_in(raw.get("vram_total")),
+        memory_free=_memory_in(raw.get("vram_free")),
+    )
+
+
+def _memory_in(value: Any) -> int | None:
+    if isinstance(value, (int, float)) and 0 <= value < 2**63:  # NaN is not in this range either
+        return int(value)
+    return None
 
 
 # ----------------------------------------------------------------------------------------------------------------------

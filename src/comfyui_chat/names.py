@@ -221,9 +221,9 @@ HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 
 
 def whole_characters(value: Any) -> Any:
-    """A text, or all texts in a value of JSON, in whole characters. Models and their programs cut texts in the middle of
-    an emoji, which JSON writes as two halves: halves that stand together become one, and lone ones are left out, since
-    neither a tokenizer nor a database takes them."""
+    """A text, or all texts in a value of JSON, in whole characters. Models and their programs cut texts in the middle
+    of an emoji, which JSON writes as two halves: halves that stand together become one, and lone ones are left out,
+    since neither a tokenizer nor a database takes them."""
     if isinstance(value, str):
         if value.isascii() or not HALF_CHARACTER.search(value):
             return value

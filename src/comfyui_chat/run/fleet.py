@@ -30,8 +30,9 @@ from ..server.client import PROBE_SECONDS, ComfyUIServer
 from ..server.endpoint import Endpoint
 from ..server.faults import no_answer
 from ..server.pool import Pool, open_server
-from ..server.protocol import Prompt, Queue, Recent, Recorded, Stats, Waiting
+from ..server.protocol import Prompt, Queue, Recent, Recorded, Waiting
 from ..server.record import Record
+from ..server.stats import Stats
 from ..tasks import ANSWER_SECONDS, T, gather
 from .owner import JOBS, Owner, marked_time
 

@@ -79,11 +79,10 @@ from .protocol import (
     Prompt,
     Queue,
     Recent,
-    Stats,
     Waiting,
-    parse_stats,
 )
 from .record import Record
+from .stats import Stats, parse_stats
 from .templates import Templates
 
 # How long things may take, in seconds; see also ANSWER_SECONDS and CLEAN_UP_SECONDS.

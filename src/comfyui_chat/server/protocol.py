@@ -2,7 +2,7 @@
 
 In reading order: what happens to one prompt (`Event` and its kinds); the frames of the websocket that tell it; look-ups
 in the queue, the history and Comfy Cloud's jobs, which tell the same with authority; the answer to a post, and a
-refusal as an error; what a server tells of itself. A look-up's answer and a frame are both an `Event`, so that one
+refusal as an error. A look-up's answer and a frame are both an `Event`, so that one
 reducer (`run/job.py`) can follow a job by either.
 
 Nothing here does any I/O. What a server means for people is cut to `MOST_MESSAGE_CHARACTERS`. The functions trust the
@@ -21,7 +21,6 @@ from typing import Any
 from ..bounds import (
     FIRST_PIECE_BYTES,
     MOST_ARGUMENT_CHARACTERS,
-    MOST_DEVICES,
     MOST_MESSAGE_CHARACTERS,
     MOST_NAME_CHARACTERS,
     MOST_NODES_IN_FRAME,
@@ -556,46 +555,3 @@ def _unknown_choice(where: str, value: Any, choices: Sequence[Any]) -> WorkflowR
     if is_model:
         return ModelNotInstalled(f'The model "{shortened(value, 200)}" is not installed ({where}).', hint)
     return ValueOutOfRange(f'"{shortened(value)}" is not a choice for {where}.', hint)
-
-
-# What a server tells of itself, in `/system_stats`.
-
-
-@dataclass(frozen=True)
-class Device:
-    """What a server computes on, and its memory in bytes, None where the server does not tell it."""
-
-    name: str
-    memory_total: int | None
-    memory_free: int | None
-
-
-@dataclass(frozen=True)
-class Stats:
-    """What a server tells of itself; a version that it does not tell is empty."""
-
-    version: str
-    devices: tuple[Device, ...]
-
-
-def parse_stats(raw: Mapping[str, Any]) -> Stats:
-    """An answer of `/system_stats`: {"system": {"comfyui_version": "0.33.0"}, "devices": [{...}]}."""
-    version = raw["system"].get("comfyui_version") or ""
-    devices = [device for device in list_of(raw.get("devices"))[:MOST_DEVICES] if isinstance(device, dict)]
-    return Stats(_short(version, 40), tuple(map(parse_device, devices)))
-
-
-def parse_device(raw: Mapping[str, Any]) -> Device:
-    """One of its devices; of "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync" the middle is the name."""
-    full_name = str(raw.get("name") or raw.get("type") or "device")[:MOST_NAME_CHARACTERS]
-    return Device(
-        name=shortened(re.sub(r"^\w+:\d+ | : \w+$", "", full_name)),
-        memory_total=_memory_in(raw.get("vram_total")),
-        memory_free=_memory_in(raw.get("vram_free")),
-    )
-
-
-def _memory_in(value: Any) -> int | None:
-    if isinstance(value, (int, float)) and 0 <= value < 2**63:  # NaN is not in this range either
-        return int(value)
-    return None

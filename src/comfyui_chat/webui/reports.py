@@ -24,8 +24,8 @@ from ..names import beginning, duration, shortened
 from ..run.fleet import ServerStatus
 from ..run.make import RunResult
 from ..run.traces import remove_prompts
-from ..server.protocol import Device
 from ..server.record import SetAside
+from ..server.stats import Device
 from ..threads import PICTURES
 from .chat import Chat
 from .settings import Settings
