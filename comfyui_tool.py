@@ -118,7 +118,7 @@ required_open_webui_version: 0.9.6
 #   run/traces               Prompts taken out of ComfyUI's history, where their users want no trace of them there.
 #   run/earlier              Finds jobs of earlier calls on the servers, and brings what they made.
 #   webui/ollama             Sends Ollama's models off a graphics card that ComfyUI shares with it.
-#   webui/permission         Open WebUI's own permission to make images, for the valve that has it count here as well.
+#   webui/permission         Who may use the tool: what administrators are told of its sharing, and Open WebUI's …
 #   webui/spending_record    What each user has spent today of the administrator's credits: a record in Open WebUI's …
 #   webui/telling            What leaves a call for the chat: how its failure is told, how much, and what ordinary …
 #   webui/references         Takes apart what a model writes to name files of the chat: a list, a text, an object, or …
@@ -655,7 +655,7 @@ class NodeFailed(RunFailed):
 
 
 class NothingMade(RunFailed):
-    """The run ended well and saved nothing."""
+    """The run ended well, and no node told of a file that it saved."""
 
     code = "nothing_made"
     default_hint = "The workflow needs a node that saves what it makes, such as Save Image."
@@ -1286,15 +1286,18 @@ HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 def whole_characters(value: Any) -> Any:
     """A text, or all texts in a value of JSON, in whole characters. Models and their programs cut texts in the middle
     of an emoji, which JSON writes as two halves: halves that stand together become one, and lone ones are left out,
-    since neither a tokenizer nor a database takes them."""
+    since neither a tokenizer nor a database takes them. What is whole is given back itself."""
     if isinstance(value, str):
         if value.isascii() or not HALF_CHARACTER.search(value):
             return value
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     if isinstance(value, Mapping):
-        return {whole_characters(key): whole_characters(item) for key, item in value.items()}
+        items = {whole_characters(key): whole_characters(item) for key, item in value.items()}
+        is_whole = all(key in value and value[key] is item for key, item in items.items())
+        return value if is_whole and len(items) == len(value) else items
     if isinstance(value, list):
-        return [whole_characters(item) for item in value]
+        whole = [whole_characters(item) for item in value]
+        return value if all(map(operator.is_, value, whole)) else whole
     return value
 
 
@@ -13717,7 +13720,8 @@ def _memory_in(value: Any) -> int | None:
 # - `no_answer` tells of a request that failed: each kind of broken connection has a hint of its own (`connection_hint`),
 #   since a certificate that is not trusted is no reason to start ComfyUI.
 # - `forbidden` and `sent_on` tell of a proxy: that it wants a key, shows a page to log in, or leads elsewhere.
-# - `web_page` tells of a page where there should be data, and `too_large` whose limit a file is over.
+# - `web_page` tells of a page where there should be data, `has_many_users` why a server does not list what is saved, and
+#   `too_large` whose limit a file is over.
 #
 # No hint names the server's own address, also not where a hint names another one; the valve that holds it is named.
 # ----------------------------------------------------------------------------------------------------------------------
@@ -13903,6 +13907,16 @@ def web_page(endpoint: Endpoint, answer: Answer) -> UnexpectedAnswer | None:
         f"A web page answers at the address of {endpoint.name}, where ComfyUI sends data.",
         f"The address in {endpoint.setting} belongs to something else, or a proxy shows a page of its own there; a "
         "person has to look.",
+    )
+    error.at(endpoint.place)
+    return error
+
+
+def has_many_users(endpoint: Endpoint) -> UnexpectedAnswer:
+    """The error of a server that keeps saved workflows for each of its own users, and was not told for whom to look."""
+    error = UnexpectedAnswer(
+        f"{endpoint.name} runs with --multi-user, so it has to be told for which of its users to look. Put the header "
+        f'"comfy-user: ID" of one into {endpoint.key_setting}, or paste workflows into the valve "Workflows".'
     )
     error.at(endpoint.place)
     return error
@@ -15525,8 +15539,19 @@ class ComfyUIServer(HttpServer):
         def read_path(item: Any) -> str:
             return str(item["path"]).replace("\\", "/")
 
-        paths = await self.names(path, believe, read_path)
+        try:
+            paths = await self.names(path, believe, read_path)
+        except UnexpectedAnswer:
+            if await self._has_users():
+                raise has_many_users(self.endpoint) from None
+            raise
         return await FILES.run_unless_short([paths], workflows_among, paths or ())
+
+    async def _has_users(self) -> bool:
+        """Whether ComfyUI was started with --multi-user: then it answers 500 where it is not told which user asks."""
+        with contextlib.suppress(ServerError):
+            return "users" in await self.get("/users", PROBE_SECONDS)
+        return False
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
@@ -23651,7 +23676,13 @@ def _nothing_made(job: Job, graph: Graph) -> NothingMade | PictureMissed:
     class_types = {node["class_type"] for node in graph.values()}
     if "SaveImageWebsocket" in class_types:
         return PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
-    return NothingMade("The run ended well, but saved nothing.")
+    savers = [node_title(graph, node_id) for node_id, node in graph.items() if "save" in node["class_type"].lower()]
+    if not savers:
+        return NothingMade("The run ended well, but saved nothing.")
+    return NothingMade(
+        f"The run ended well, but {', '.join(savers[:3])} did not tell of any file.",
+        "What a node saves without telling ComfyUI stays in ComfyUI's output folder; a Save Image node brings it here.",
+    )
 
 
 async def fetch(server: ComfyUIServer, output: Output, timing: Timing, room: Room) -> FileBytes:
@@ -24889,12 +24920,13 @@ async def configured_ollamas(request: Any) -> list[Ollama]:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/permission.py
 #
-# Open WebUI's own permission to make images, for the valve that has it count here as well.
+# Who may use the tool: what administrators are told of its sharing, and Open WebUI's permission to make images.
 #
-# Administrators give it to all users (Admin Panel > Users > Groups > Default permissions > Image Generation), or to
-# groups. Open WebUI's `has_permission` tells whether a user has it; the defaults for all users are handed to it, and
-# stand in its settings under `user.permissions`, before 0.10 at the application. Facts are those of Open WebUI 0.9.6 to
-# 0.12.4; what cannot be found in another release is no permission.
+# A tool that is pasted into Open WebUI is its creator's alone, and other users do not find it. The permission is for the
+# valve that has it count here as well: administrators give it to all users (Admin Panel > Users > Groups > Default
+# permissions > Image Generation), or to groups. Open WebUI's `has_permission` tells whether a user has it; the defaults
+# for all users are handed to it, and stand in its settings under `user.permissions`, before 0.10 at the application.
+# Facts are those of Open WebUI 0.9.6 to 0.12.4; what cannot be found in another release is no permission.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -24903,6 +24935,29 @@ WHERE_GIVEN = (
     f"Only an administrator can give it ({IMAGE_PERMISSION}): Admin Panel > Users > Groups, in the default permissions "
     "or in a group of the user."
 )
+
+
+# Where a tool is shared, in the words of Open WebUI's page. Created there, it is its creator's alone.
+SHARING = "Workspace > Tools > ComfyUI > Access: Public instead of Private, or Add Access for groups and users"
+
+
+async def sharing_told(tool_id: str | None) -> str:
+    """For an administrator: how to share this tool, while nobody else can use it; "" where somebody can, or nobody
+    tells."""
+    if not tool_id:
+        return ""
+    try:
+        from open_webui.models import tools
+
+        async with asyncio.timeout(ANSWER_SECONDS):
+            stored = await tools.Tools.get_tool_by_id(tool_id)
+        is_shared = stored is None or bool(stored.access_grants)
+    except Exception as error:  # whatever another release has in its place
+        log.info("Open WebUI does not tell who may use the tool: %s", type(error).__name__)
+        return ""
+    if is_shared:
+        return ""
+    return f"Only administrators and whoever created this tool can use it. To share it: {SHARING}."
 
 
 async def require_image_permission(request: Any, user: Mapping[str, Any]) -> None:
@@ -26137,6 +26192,9 @@ def storage_refused(error: Exception, left: Sequence[str], stored: int, *, shown
     """The error for files that are not stored: what those that are `left` are called on the ComfyUI server, "" for one
     that is not there, and how many others are stored, and `shown`."""
     reason = getattr(error, "detail", None) or type(error).__name__  # an HTTPException, or the storage's own
+    mend = ""
+    if getattr(error, "status_code", None) == 413:
+        reason, mend = _over_own_limit(str(reason))
     sources = [source for source in left if source]
     hint = "Nothing is left of it on the ComfyUI server."
     if sources:
@@ -26146,7 +26204,19 @@ def storage_refused(error: Exception, left: Sequence[str], stored: int, *, shown
         hint += f" The other file is {where}."
     elif stored:
         hint += f" The other {stored} files are {where}."
+    hint = f"{mend} {hint}".lstrip()
     return StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint)
+
+
+def _over_own_limit(reason: str) -> tuple[str, str]:
+    """Why a file is too large for Open WebUI, which speaks to somebody who uploads one, and what would help."""
+    limit = re.search(r"less than ([\d.]+ ?[A-Za-z]+)", reason)
+    most = f" of {limit[1]}" if limit else ""
+    return (
+        f"it is larger than Open WebUI's limit{most} for a file.",
+        'An administrator can raise it: Admin Panel > Settings > Documents > "Max Upload Size". As WebP or JPEG a '
+        'picture takes less (valve "Format of pictures").',
+    )
 
 
 # Files of this Open WebUI, read for a call.
@@ -29398,6 +29468,7 @@ class Tools:
 
     async def comfyui_status(
         self,
+        __id__: str | None = None,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -29411,7 +29482,8 @@ class Tools:
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             statuses = await settings.fleet.statuses()
             answer, text = status_report(statuses, chat.is_admin, await jobs_told(settings.fleet, statuses))
-            return {**answer, "valves": settings.valve_problems}, text
+            sharing = await sharing_told(__id__) if chat.is_admin else ""
+            return {**answer, "valves": settings.valve_problems, "sharing": sharing}, text
 
         return await _answer(chat, self.valves, work)
 
@@ -29863,9 +29935,11 @@ async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
     await _install_source(webui, path, replace=options.replace)
     await _install_valves(webui, path, options)
     tool = await webui.call("GET", path)
+    grants = tool.get("access_grants") or []
     if options.public:
-        grants = tool.get("access_grants") or []
         await _install_grant(webui, path, grants)
+    elif not grants:
+        print(f"Only administrators and you can use it. --public shares it with all users, as does {SHARING}.")
     specs = tool.get("specs") or []
     methods = sorted(spec["name"] for spec in specs)
     expected = sorted(name for name in vars(Tools) if name[0].islower())

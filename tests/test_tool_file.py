@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("no_collection")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # What a model is told besides the prompt and the docstring's names are Open WebUI's own, and stay hidden.
 RESERVED = {"__user__", "__request__", "__event_emitter__", "__metadata__", "__chat_id__", "__message_id__"}
-RESERVED |= {"__messages__", "__event_call__"}
+RESERVED |= {"__messages__", "__event_call__", "__id__"}
 
 
 def test_the_front_matter_stands_where_open_webui_reads_it() -> None:

@@ -40,6 +40,7 @@ from .server.faults import unanswered
 from .server.pool import close_servers
 from .tasks import ANSWER_SECONDS
 from .threads import FILES
+from .webui.permission import SHARING
 from .webui.servers import read_endpoints
 from .webui.settings import resolve, valve_problems
 from .webui.tools import Tools
@@ -381,9 +382,11 @@ async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
     await _install_source(webui, path, replace=options.replace)
     await _install_valves(webui, path, options)
     tool = await webui.call("GET", path)
+    grants = tool.get("access_grants") or []
     if options.public:
-        grants = tool.get("access_grants") or []
         await _install_grant(webui, path, grants)
+    elif not grants:
+        print(f"Only administrators and you can use it. --public shares it with all users, as does {SHARING}.")
     specs = tool.get("specs") or []
     methods = sorted(spec["name"] for spec in specs)
     expected = sorted(name for name in vars(Tools) if name[0].islower())

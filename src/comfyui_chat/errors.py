@@ -293,7 +293,7 @@ class NodeFailed(RunFailed):
 
 
 class NothingMade(RunFailed):
-    """The run ended well and saved nothing."""
+    """The run ended well, and no node told of a file that it saved."""
 
     code = "nothing_made"
     default_hint = "The workflow needs a node that saves what it makes, such as Save Image."

@@ -9,6 +9,7 @@ message, `without_paths` and `whole_characters` what others say, and `file_stem`
 
 import difflib
 import functools
+import operator
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -223,15 +224,18 @@ HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 def whole_characters(value: Any) -> Any:
     """A text, or all texts in a value of JSON, in whole characters. Models and their programs cut texts in the middle
     of an emoji, which JSON writes as two halves: halves that stand together become one, and lone ones are left out,
-    since neither a tokenizer nor a database takes them."""
+    since neither a tokenizer nor a database takes them. What is whole is given back itself."""
     if isinstance(value, str):
         if value.isascii() or not HALF_CHARACTER.search(value):
             return value
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     if isinstance(value, Mapping):
-        return {whole_characters(key): whole_characters(item) for key, item in value.items()}
+        items = {whole_characters(key): whole_characters(item) for key, item in value.items()}
+        is_whole = all(key in value and value[key] is item for key, item in items.items())
+        return value if is_whole and len(items) == len(value) else items
     if isinstance(value, list):
-        return [whole_characters(item) for item in value]
+        whole = [whole_characters(item) for item in value]
+        return value if all(map(operator.is_, value, whole)) else whole
     return value
 
 

@@ -304,8 +304,9 @@ async def test_out_of_memory_is_its_own_error(comfy: StandIn) -> None:
 
 async def test_a_run_that_saves_nothing_made_no_picture(comfy: StandIn) -> None:
     comfy.misbehave.no_outputs = True
-    with pytest.raises(tool.NothingMade):
+    with pytest.raises(tool.NothingMade, match=r'"Save" \(SaveImage\) did not tell of any file') as raised:
         await make(comfy)
+    assert "output folder" in raised.value.hint
 
 
 async def test_a_server_that_dies_in_the_middle_is_gone(comfy: StandIn, watcher: Watcher) -> None:

@@ -255,6 +255,24 @@ async def test_a_server_that_wants_https_is_told_as_one() -> None:
     assert "https://" in error.hint
 
 
+async def test_a_server_of_many_users_is_told_as_one() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/users":
+            return web.json_response({"storage": "server", "users": {}})
+        if request.headers.get("comfy-user") == "ann_1":
+            return web.json_response([{"path": "fox.json"}])
+        return web.Response(status=500, text="500 Internal Server Error\n\nServer got itself in trouble")
+
+    async with serving("/{path:.*}", answer) as url:
+        for key, names in (("", []), ("comfy-user: ann_1", ["fox"])):
+            async with tool.open_server(tool.Endpoint.parse(url, key)) as server:
+                listing = await tool.Catalogue().entries(server)
+            assert [entry.name for entry in listing.entries if entry.source == "server"] == names
+            told = [problem for problem in listing.problems if "--multi-user" in problem]
+            assert len(told) == (0 if names else 1)
+    await tool.close_servers()
+
+
 TOO_LARGE = {
     "ComfyUI": ("Maximum request body size 104857600 exceeded.", "ComfyUI takes", "--max-upload-size"),
     "nginx": (NGINX.format("413 Request Entity Too Large"), "the proxy before ComfyUI takes", "client_max_body_size"),

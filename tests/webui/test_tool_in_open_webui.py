@@ -172,6 +172,19 @@ async def test_the_installer_creates_updates_and_then_changes_nothing(webui: Ope
     assert (await webui.tool("comfyui", user=await webui.user("bob")))["id"] == "comfyui"
 
 
+async def test_administrators_are_told_how_to_share_a_tool_that_is_theirs_alone(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn
+) -> None:
+    await webui.delete_tool("comfyui")
+    assert any("--public shares it with all users" in line for line in await install(webui, "--endpoint", comfy.url))
+    private = await ask(webui, model, ToolCall("comfyui_status", {}), user=await webui.admin())
+    assert "Access: Public instead of Private" in private.tool_results[0]["sharing"]
+    assert not any("--public" in line for line in await install(webui, "--endpoint", comfy.url, "--public"))
+    for user in (await webui.admin(), await webui.user("bob")):
+        shared = await ask(webui, model, ToolCall("comfyui_status", {}), user=user)
+        assert "sharing" not in shared.tool_results[0]
+
+
 # --- a picture ---
 
 
@@ -477,7 +490,11 @@ async def test_a_file_that_open_webui_does_not_take_is_said_to_be_and_where_it_i
     await webui.request("POST", "/api/v1/retrieval/config/update", json={"FILE_MAX_SIZE": None})
     result = failed(turn)
     assert result["code"] == "storage_refused"
+    assert result["error"] == (
+        "Open WebUI did not store the file: it is larger than Open WebUI's limit of 1 MB for a file."
+    )
     assert ".png" in result["hint"]
+    assert '"Max Upload Size"' in result["hint"]
 
 
 # --- stopping ---

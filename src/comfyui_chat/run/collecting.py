@@ -40,7 +40,7 @@ from ..errors import (
     StorageRefused,
     UnexpectedAnswer,
 )
-from ..graph.nodes import Graph
+from ..graph.nodes import Graph, node_title
 from ..logs import log
 from ..media.delivery import Format, deliver, text_product
 from ..media.file_bytes import FileBytes, Room
@@ -300,7 +300,13 @@ def _nothing_made(job: Job, graph: Graph) -> NothingMade | PictureMissed:
     class_types = {node["class_type"] for node in graph.values()}
     if "SaveImageWebsocket" in class_types:
         return PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
-    return NothingMade("The run ended well, but saved nothing.")
+    savers = [node_title(graph, node_id) for node_id, node in graph.items() if "save" in node["class_type"].lower()]
+    if not savers:
+        return NothingMade("The run ended well, but saved nothing.")
+    return NothingMade(
+        f"The run ended well, but {', '.join(savers[:3])} did not tell of any file.",
+        "What a node saves without telling ComfyUI stays in ComfyUI's output folder; a Save Image node brings it here.",
+    )
 
 
 async def fetch(server: ComfyUIServer, output: Output, timing: Timing, room: Room) -> FileBytes:

@@ -55,7 +55,7 @@ from ..tasks import CLEAN_UP_SECONDS, T, gather
 from ..threads import FILES
 from .connection import Connection
 from .endpoint import ACCOUNT_KEY, Endpoint
-from .faults import no_answer, too_large
+from .faults import has_many_users, no_answer, too_large
 from .http import STALL_SECONDS, HttpServer
 from .incoming import IncomingFile
 from .long_answers import (
@@ -325,8 +325,19 @@ class ComfyUIServer(HttpServer):
         def read_path(item: Any) -> str:
             return str(item["path"]).replace("\\", "/")
 
-        paths = await self.names(path, believe, read_path)
+        try:
+            paths = await self.names(path, believe, read_path)
+        except UnexpectedAnswer:
+            if await self._has_users():
+                raise has_many_users(self.endpoint) from None
+            raise
         return await FILES.run_unless_short([paths], workflows_among, paths or ())
+
+    async def _has_users(self) -> bool:
+        """Whether ComfyUI was started with --multi-user: then it answers 500 where it is not told which user asks."""
+        with contextlib.suppress(ServerError):
+            return "users" in await self.get("/users", PROBE_SECONDS)
+        return False
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not

@@ -3,7 +3,8 @@
 - `no_answer` tells of a request that failed: each kind of broken connection has a hint of its own (`connection_hint`),
   since a certificate that is not trusted is no reason to start ComfyUI.
 - `forbidden` and `sent_on` tell of a proxy: that it wants a key, shows a page to log in, or leads elsewhere.
-- `web_page` tells of a page where there should be data, and `too_large` whose limit a file is over.
+- `web_page` tells of a page where there should be data, `has_many_users` why a server does not list what is saved, and
+  `too_large` whose limit a file is over.
 
 No hint names the server's own address, also not where a hint names another one; the valve that holds it is named.
 """
@@ -199,6 +200,16 @@ def web_page(endpoint: Endpoint, answer: Answer) -> UnexpectedAnswer | None:
         f"A web page answers at the address of {endpoint.name}, where ComfyUI sends data.",
         f"The address in {endpoint.setting} belongs to something else, or a proxy shows a page of its own there; a "
         "person has to look.",
+    )
+    error.at(endpoint.place)
+    return error
+
+
+def has_many_users(endpoint: Endpoint) -> UnexpectedAnswer:
+    """The error of a server that keeps saved workflows for each of its own users, and was not told for whom to look."""
+    error = UnexpectedAnswer(
+        f"{endpoint.name} runs with --multi-user, so it has to be told for which of its users to look. Put the header "
+        f'"comfy-user: ID" of one into {endpoint.key_setting}, or paste workflows into the valve "Workflows".'
     )
     error.at(endpoint.place)
     return error

@@ -1,9 +1,10 @@
-"""Open WebUI's own permission to make images, for the valve that has it count here as well.
+"""Who may use the tool: what administrators are told of its sharing, and Open WebUI's permission to make images.
 
-Administrators give it to all users (Admin Panel > Users > Groups > Default permissions > Image Generation), or to
-groups. Open WebUI's `has_permission` tells whether a user has it; the defaults for all users are handed to it, and
-stand in its settings under `user.permissions`, before 0.10 at the application. Facts are those of Open WebUI 0.9.6 to
-0.12.4; what cannot be found in another release is no permission.
+A tool that is pasted into Open WebUI is its creator's alone, and other users do not find it. The permission is for the
+valve that has it count here as well: administrators give it to all users (Admin Panel > Users > Groups > Default
+permissions > Image Generation), or to groups. Open WebUI's `has_permission` tells whether a user has it; the defaults
+for all users are handed to it, and stand in its settings under `user.permissions`, before 0.10 at the application.
+Facts are those of Open WebUI 0.9.6 to 0.12.4; what cannot be found in another release is no permission.
 """
 
 import asyncio
@@ -19,6 +20,29 @@ WHERE_GIVEN = (
     f"Only an administrator can give it ({IMAGE_PERMISSION}): Admin Panel > Users > Groups, in the default permissions "
     "or in a group of the user."
 )
+
+
+# Where a tool is shared, in the words of Open WebUI's page. Created there, it is its creator's alone.
+SHARING = "Workspace > Tools > ComfyUI > Access: Public instead of Private, or Add Access for groups and users"
+
+
+async def sharing_told(tool_id: str | None) -> str:
+    """For an administrator: how to share this tool, while nobody else can use it; "" where somebody can, or nobody
+    tells."""
+    if not tool_id:
+        return ""
+    try:
+        from open_webui.models import tools
+
+        async with asyncio.timeout(ANSWER_SECONDS):
+            stored = await tools.Tools.get_tool_by_id(tool_id)
+        is_shared = stored is None or bool(stored.access_grants)
+    except Exception as error:  # whatever another release has in its place
+        log.info("Open WebUI does not tell who may use the tool: %s", type(error).__name__)
+        return ""
+    if is_shared:
+        return ""
+    return f"Only administrators and whoever created this tool can use it. To share it: {SHARING}."
 
 
 async def require_image_permission(request: Any, user: Mapping[str, Any]) -> None:

@@ -172,6 +172,9 @@ def storage_refused(error: Exception, left: Sequence[str], stored: int, *, shown
     """The error for files that are not stored: what those that are `left` are called on the ComfyUI server, "" for one
     that is not there, and how many others are stored, and `shown`."""
     reason = getattr(error, "detail", None) or type(error).__name__  # an HTTPException, or the storage's own
+    mend = ""
+    if getattr(error, "status_code", None) == 413:
+        reason, mend = _over_own_limit(str(reason))
     sources = [source for source in left if source]
     hint = "Nothing is left of it on the ComfyUI server."
     if sources:
@@ -181,7 +184,19 @@ def storage_refused(error: Exception, left: Sequence[str], stored: int, *, shown
         hint += f" The other file is {where}."
     elif stored:
         hint += f" The other {stored} files are {where}."
+    hint = f"{mend} {hint}".lstrip()
     return StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint)
+
+
+def _over_own_limit(reason: str) -> tuple[str, str]:
+    """Why a file is too large for Open WebUI, which speaks to somebody who uploads one, and what would help."""
+    limit = re.search(r"less than ([\d.]+ ?[A-Za-z]+)", reason)
+    most = f" of {limit[1]}" if limit else ""
+    return (
+        f"it is larger than Open WebUI's limit{most} for a file.",
+        'An administrator can raise it: Admin Panel > Settings > Documents > "Max Upload Size". As WebP or JPEG a '
+        'picture takes less (valve "Format of pictures").',
+    )
 
 
 # Files of this Open WebUI, read for a call.

@@ -39,7 +39,7 @@ from .chat import Chat
 from .display import Display
 from .given_pictures import given_pictures, unused_note
 from .jobs import check_jobs, jobs_told
-from .permission import require_image_permission
+from .permission import require_image_permission, sharing_told
 from .reports import ToolAnswer, as_answer, keep_and_report, status_report
 from .settings import Settings, settle
 from .valves import UserValves, Valves
@@ -366,6 +366,7 @@ class Tools:
 
     async def comfyui_status(
         self,
+        __id__: str | None = None,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -379,7 +380,8 @@ class Tools:
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             statuses = await settings.fleet.statuses()
             answer, text = status_report(statuses, chat.is_admin, await jobs_told(settings.fleet, statuses))
-            return {**answer, "valves": settings.valve_problems}, text
+            sharing = await sharing_told(__id__) if chat.is_admin else ""
+            return {**answer, "valves": settings.valve_problems, "sharing": sharing}, text
 
         return await _answer(chat, self.valves, work)
 
