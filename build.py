@@ -37,15 +37,15 @@ FLOORS = (
     ),
     (
         "graph",
-        "price_expressions definitions link_types nodes prices remarks prompts fitting group_nodes ui_file old_files "
-        "ui_values ui_links editor reading links input_names facts roles search following tracing discovery workflow "
-        "paths loras pruning mermaid",
+        "price_expressions definitions link_types nodes prices remarks replacements prompts fitting group_nodes "
+        "ui_file old_files ui_values ui_links editor reading links input_names facts roles search following tracing "
+        "discovery workflow paths loras pruning mermaid",
     ),
     ("media", "file_bytes parts kinds pictures overwriting metadata running_times delivery"),
     (
         "server",
         "auth transport allowed endpoint protocol posting long_answers stats faults record incoming connection login "
-        "http templates model_files client cloud pool",
+        "http templates model_files replaced_nodes client cloud pool",
     ),
     (
         "catalogue",

@@ -35,6 +35,7 @@ required_open_webui_version: 0.9.6
 #   graph/nodes              ComfyUI's API format: what a graph looks like, and how to read its nodes.
 #   graph/prices             What a graph costs: the price of its partner nodes, which run on companies' services for …
 #   graph/remarks            What a file of ComfyUI's editor tells beside its graph: where its model files are to be …
+#   graph/replacements       Node classes that a server no longer has, and what takes their place there.
 #   graph/prompts            A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
 #   graph/fitting            A value that somebody asks for, made to fit an input of a node.
 #   graph/group_nodes        Group nodes, which old front ends had in place of subgraphs.
@@ -81,6 +82,7 @@ required_open_webui_version: 0.9.6
 #   server/http              HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its …
 #   server/templates         The workflows that come with a ComfyUI: its gallery of official templates, and the …
 #   server/model_files       What a model file on a server says of itself: its kind, and of a LoRA the words that call …
+#   server/replaced_nodes    Which node classes of the past a server has another one for, as it tells at …
 #   server/client            One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
 #   server/cloud             Everything in which Comfy Cloud differs from a ComfyUI of one's own.
 #   server/pool              The servers of an event loop: opened on demand, shared by all, closed when idle.
@@ -235,6 +237,8 @@ MOST_LIST_BYTES = 16 * MB  # of names
 MOST_DEFINITION_BYTES = 16 * MB  # of one node class; one that lists 20,000 models has 2 MB
 MOST_SHORT_ANSWER_BYTES = 4 * MB  # of an answer to a post; a refusal may list every model
 MOST_STATUS_BYTES = 256 * KB  # of what a server tells of itself
+MOST_REPLACEMENT_BYTES = 4 * MB  # of what a server tells of old node classes; one of 0.33 has two kB
+MOST_REPLACEMENTS = 5000  # of them
 MOST_WORKFLOW_BYTES = 16 * MB  # of a workflow as JSON, from wherever; with pictures inside, some reach 10 MB
 MOST_INDEX_BYTES = 8 * MB  # of a list of templates; one of 506 has 0.6 MB
 MOST_HAND_WRITTEN_CHARACTERS = MB  # of a workflow in which what people write by hand is put right
@@ -4153,6 +4157,137 @@ def package_of(properties: Mapping[str, Any]) -> str:
     if REPOSITORY.fullmatch(repository):
         return f"package {repository} on GitHub"
     return ""
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/replacements.py
+#
+# Node classes that a server no longer has, and what takes their place there.
+#
+# A current ComfyUI tells at /node_replacements what became of classes that were renamed or joined with others. It makes
+# the exchange itself when a prompt arrives; here it is made before, since nobody can say what an unknown node takes:
+#
+#     {"ImageScaleBy": [{"new_node_id": "ResizeImageMaskNode", "old_widget_ids": ["upscale_method", "scale_by"],
+#                        "input_mapping": [{"new_id": "input", "old_id": "image"},
+#                                          {"new_id": "resize_type", "set_value": "scale by multiplier"},
+#                                          {"new_id": "resize_type.multiplier", "old_id": "scale_by"}],
+#                        "output_mapping": null}]}
+#
+# `read_replacements` reads that, `old_definitions` stand in for the definitions of such classes while a file of the
+# editor is converted, and `with_replacements` makes the exchange. Without a mapping inputs and outputs stay as they are.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class InputChange:
+    """An input of the new class: the old one whose value it gets, or a value of its own."""
+
+    new: str
+    old: str = ""
+    value: Any = None
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What takes the place of a class."""
+
+    new: str
+    widgets: tuple[str, ...] = ()  # of the old class, in the order in which files hold their values
+    inputs: tuple[InputChange, ...] | None = None  # None where they keep their names
+    outputs: Mapping[int, int] | None = None  # old number -> new one
+
+
+def read_replacements(text: JsonText) -> dict[str, Replacement]:
+    """What takes the place of each old class, by an answer of `/node_replacements`; of several, the first. Blocks."""
+    found: dict[str, Replacement] = {}
+    for old in text.each_key():
+        items = list_of(text.value())
+        replacement = _replacement(object_of(items[0])) if items else None
+        if replacement and _name(old) and len(found) < MOST_REPLACEMENTS:
+            found[old] = replacement
+    return found
+
+
+def _replacement(raw: Mapping[str, Any]) -> Replacement | None:
+    """One entry of that answer; None for what has no class in it."""
+    new = _name(raw.get("new_node_id"))
+    if not new:
+        return None
+    changes = raw.get("input_mapping")
+    inputs = None if changes is None else tuple(filter(None, map(_input_change, list_of(changes)[:MOST_NODE_INPUTS])))
+    moves = map(object_of, list_of(raw.get("output_mapping")))
+    numbers = [(move.get("old_idx"), move.get("new_idx")) for move in moves]
+    outputs = {old: to for old, to in numbers if type(old) is int and type(to) is int and to >= 0}
+    widgets = [name for name in map(_name, list_of(raw.get("old_widget_ids"))[:MOST_NODE_INPUTS]) if name]
+    if not widgets:
+        widgets = [change.old for change in inputs or () if change.old]
+    return Replacement(new, tuple(widgets), inputs, outputs or None)
+
+
+def _input_change(raw: Any) -> InputChange | None:
+    change = object_of(raw)
+    new, old, value = _name(change.get("new_id")), _name(change.get("old_id")), change.get("set_value")
+    if not new:
+        return None
+    if isinstance(value, (str, int, float)):  # anything else could be taken for a link
+        return InputChange(new, value=value)
+    return InputChange(new, old) if old else None
+
+
+def _name(value: Any) -> str:
+    """The name of a class or an input; "" for what is none."""
+    return value if isinstance(value, str) and len(value) <= MOST_NODE_NAME_CHARACTERS else ""
+
+
+def old_definitions(replacements: Mapping[str, Replacement], definitions: Definitions) -> dict[str, NodeDefinition]:
+    """What stands in for the definitions of old classes while a file of the editor is read: that of the new class where
+    only the name has changed, else one that knows the names of the widgets."""
+    old: dict[str, NodeDefinition] = {}
+    for class_type, replacement in replacements.items():
+        widgets = [Widget(name, page_slots=int(name in SEED_INPUTS)) for name in replacement.widgets]
+        own = NodeDefinition(class_type, {}, class_type, widgets=tuple(widgets))
+        old[class_type] = definitions[replacement.new] if replacement.inputs is None else own
+    return old
+
+
+def with_replacements(graph: Graph, replacements: Mapping[str, Replacement]) -> dict[str, Any]:
+    """The graph with what takes the place of its old classes, links to these included."""
+    result = dict(graph)
+    if not replacements:
+        return result
+    moved: dict[str, Mapping[int, int]] = {}  # old numbers of outputs -> new ones, by node
+    for node_id, node in graph.items():
+        replacement = replacements.get(node["class_type"])
+        if replacement is None:
+            continue
+        inputs = dict(node_inputs(node))
+        if replacement.inputs is not None:
+            inputs = _changed(inputs, replacement.inputs)
+        result[node_id] = {**node, "class_type": replacement.new, "inputs": inputs}
+        if replacement.outputs:
+            moved[node_id] = replacement.outputs
+    if moved:
+        result = {node_id: _links_moved(node, moved) for node_id, node in result.items()}
+    return result
+
+
+def _changed(inputs: Mapping[str, Any], changes: Sequence[InputChange]) -> dict[str, Any]:
+    """The inputs of the new class, out of those of the old one."""
+    changed: dict[str, Any] = {}
+    for change in changes:
+        value = inputs.get(change.old) if change.old else change.value
+        if value is not None:
+            changed[change.new] = value
+    return changed
+
+
+def _links_moved(node: Mapping[str, Any], moved: Mapping[str, Mapping[int, int]]) -> dict[str, Any]:
+    """A node whose links lead to where the outputs of other nodes have moved."""
+    inputs = dict(node_inputs(node))
+    for name, value in inputs.items():
+        if is_link(value) and value[0] in moved:
+            inputs[name] = [value[0], moved[value[0]].get(value[1], value[1])]
+    return {**node, "inputs": inputs}
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -15282,6 +15417,66 @@ def _picture_count(value: Any) -> float:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/replaced_nodes.py
+#
+# Which node classes of the past a server has another one for, as it tells at /node_replacements.
+#
+# Releases since 0.33 have the route; where there is none, or it does not answer as expected, nothing is replaced.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+REPLACEMENT_SECONDS = 600.0  # that the list is believed: it changes when ComfyUI or a package is updated
+
+
+class ReplacementHost(Protocol):
+    """What is needed of the server; `ComfyUIServer` has it."""
+
+    async def call(self, method: str, path: str, *, max_bytes: int) -> Answer:
+        """One HTTP exchange."""
+
+    async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
+        """What `take` makes of the JSON in an answer."""
+
+    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """One answer for all who ask the same at the same time."""
+
+
+@dataclass
+class ReplacedNodes:
+    """What takes the place of old node classes on one server, remembered for `REPLACEMENT_SECONDS`."""
+
+    host: ReplacementHost
+    exist: bool = True  # False for a service that has no such route
+    _known: Mapping[str, Replacement] = field(default_factory=dict)
+    _asked: float | None = field(default=None)  # of `time.monotonic`
+
+    async def all(self) -> Mapping[str, Replacement]:
+        """What takes the place of each old class. Raises `ServerUnreachable` and `ServerGone`."""
+        if self.exist and (self._asked is None or time.monotonic() - self._asked >= REPLACEMENT_SECONDS):
+            await self.host.together("node replacements", self._ask)
+        return self._known
+
+    def forget(self) -> None:
+        """Forget what can be asked for again."""
+        self._known = {}
+        self._asked = None
+
+    async def _ask(self) -> None:
+        path = "/node_replacements"
+        known: Mapping[str, Replacement] = {}
+        try:
+            answer = await self.host.call("GET", path, max_bytes=MOST_REPLACEMENT_BYTES)
+            if answer.status == 200:
+                known = await self.host.understand(path, answer, read_replacements)
+        except (ServerUnreachable, ServerGone):
+            raise
+        except ServerError:
+            pass
+        self._known = known
+        self._asked = time.monotonic()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/client.py
 #
 # One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
@@ -15289,7 +15484,8 @@ def _picture_count(value: Any) -> float:
 # `ComfyUIServer` is what `open_server` gives out. It stands on `HttpServer`, and has, in the order of the class: what the
 # server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_kind`), a prompt's life (`submit`, `queue`,
 # `look_up`, `find`, `recent`, `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket,
-# `templates` the workflows that come with it, `model_files` what its model files say of themselves.
+# `templates` the workflows that come with it, `model_files` what its model files say of themselves, `replaced_nodes` what
+# takes the place of old node classes.
 #
 # What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
 # ask the same at the same time share one request (`together`).
@@ -15333,6 +15529,7 @@ class ComfyUIServer(HttpServer):
         self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
         self.templates = Templates(self)
         self.model_files = ModelFiles(self)
+        self.replaced_nodes = ReplacedNodes(self)
         self.record = Record()
         self.free_at: float | None = None  # when ComfyUI's memory is due to be freed
         self._free_again = 0.0  # how many seconds later that is tried again
@@ -15497,6 +15694,7 @@ class ComfyUIServer(HttpServer):
         self._definition_bytes = {}
         self._asked = {}
         self.templates.forget()
+        self.replaced_nodes.forget()
         self.forget_lists()
 
     def forget_lists(self) -> None:
@@ -15868,6 +16066,7 @@ class ComfyCloud(ComfyUIServer):
         self.connection = CloudConnection(self)
         self.templates = Templates(self, exist=False)
         self.model_files = ModelFiles(self, exist=False)
+        self.replaced_nodes = ReplacedNodes(self, exist=False)
         self._texts: dict[str, bytes] = {}  # class -> {class: its definition} as JSON: parsed, they take much memory
         # Our name of a file -> when it was sent, and its name there.
         self._uploads = BoundedDict[str, tuple[float, str]](REMEMBERED_UPLOADS)
@@ -17890,8 +18089,9 @@ async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool =
         if is_ui_format(raw):
             return await _read_page(server, entry.name, raw, to_describe)
         graph = await FILES.run_unless_short([raw], clean, raw)
-        definitions = await server.define_all(node["class_type"] for node in graph.values())
+        definitions, replacements = await _defined(server, {node["class_type"] for node in graph.values()})
         what = [graph, *definitions.values()]
+        graph = await FILES.run_unless_short(what, with_replacements, graph, replacements)
         return await FILES.run_unless_short(what, Workflow.parse, entry.name, graph, definitions)
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
@@ -17903,25 +18103,41 @@ def bare_reason(entry: Entry, error: ComfyUIError) -> str:
     return error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix("cannot be used. ")
 
 
+async def _defined(server: ComfyUIServer, class_types: Iterable[str]) -> tuple[Definitions, Mapping[str, Replacement]]:
+    """The definitions of those of these classes that the server has, and of those that take the place of others, with
+    what takes it. Raises as the server does."""
+    names = set(class_types)
+    definitions = await server.define_all(names)
+    lacking = names - definitions.keys()
+    if not lacking:
+        return definitions, {}
+    known = await server.replaced_nodes.all()
+    meant = {name: known[name] for name in lacking if name in known}
+    new = await server.define_all(replacement.new for replacement in meant.values())
+    replacements = {name: replacement for name, replacement in meant.items() if replacement.new in new}
+    return {**definitions, **new}, replacements
+
+
 async def _read_page(server: ComfyUIServer, name: str, raw: Graph, to_describe: bool) -> Workflow:
     """`read_entry` for a file of ComfyUI's editor."""
     live = await FILES.run_unless_short([raw], live_nodes, raw)
-    definitions = await server.define_all(class_types(live))
+    definitions, replacements = await _defined(server, class_types(live))
+    known: Definitions = {**definitions, **old_definitions(replacements, definitions)}
     what = [raw, *definitions.values()]
     remarks = await FILES.run_unless_short([raw], read_remarks, raw)
-    missing = await FILES.run_unless_short(what, strange_types, live, definitions)
-    known = definitions
+    missing = await FILES.run_unless_short(what, strange_types, live, known)
     if missing:
         refusal = nodes_missing(missing, remarks.packages)
         if not to_describe:
             raise refusal
-        known = await FILES.run_unless_short(what, with_stand_ins, live, definitions)
+        known = await FILES.run_unless_short(what, with_stand_ins, live, known)
     try:
         graph, dynamic = await FILES.run_unless_short(what, read_ui, live, known)
     except WorkflowRefused:
         if missing:
             raise refusal from None
         raise
+    graph = await FILES.run_unless_short(what, with_replacements, graph, replacements)
     return await FILES.run_unless_short(what, Workflow.parse, name, graph, definitions, dynamic, remarks)
 
 

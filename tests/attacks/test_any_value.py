@@ -76,6 +76,7 @@ OF_SERVERS: dict[str, Callable[[Any], object]] = {
     "definitions": read_as(lambda text: tool.read_definitions(text, {"1", "node"})),
     "names": read_as(lambda text: tool.read_names(text, str)),
     "a model file": read_as(tool.read_model_facts),
+    "old node classes": read_as(tool.read_replacements),
     "a table of tags": lambda value: tool.read_model_facts(
         tool.JsonText(json.dumps({tool.TAGS: json.dumps(value), tool.FOLDERS: json.dumps(value)}))
     ),

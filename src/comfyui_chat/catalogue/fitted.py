@@ -10,7 +10,7 @@ asked for once more before anybody hears that it is missing.
 
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..bounded import BoundedDict
@@ -21,6 +21,7 @@ from ..graph.facts import missing_nodes, model_files
 from ..graph.nodes import Graph, Target, is_ui_format
 from ..graph.reading import check_links, clean
 from ..graph.remarks import read_remarks
+from ..graph.replacements import Replacement, old_definitions, with_replacements
 from ..graph.workflow import Workflow
 from ..names import closest, find_name, names_with_words, quoted, shortened
 from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
@@ -396,8 +397,9 @@ async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool =
         if is_ui_format(raw):
             return await _read_page(server, entry.name, raw, to_describe)
         graph = await FILES.run_unless_short([raw], clean, raw)
-        definitions = await server.define_all(node["class_type"] for node in graph.values())
+        definitions, replacements = await _defined(server, {node["class_type"] for node in graph.values()})
         what = [graph, *definitions.values()]
+        graph = await FILES.run_unless_short(what, with_replacements, graph, replacements)
         return await FILES.run_unless_short(what, Workflow.parse, entry.name, graph, definitions)
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
@@ -409,25 +411,41 @@ def bare_reason(entry: Entry, error: ComfyUIError) -> str:
     return error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix("cannot be used. ")
 
 
+async def _defined(server: ComfyUIServer, class_types: Iterable[str]) -> tuple[Definitions, Mapping[str, Replacement]]:
+    """The definitions of those of these classes that the server has, and of those that take the place of others, with
+    what takes it. Raises as the server does."""
+    names = set(class_types)
+    definitions = await server.define_all(names)
+    lacking = names - definitions.keys()
+    if not lacking:
+        return definitions, {}
+    known = await server.replaced_nodes.all()
+    meant = {name: known[name] for name in lacking if name in known}
+    new = await server.define_all(replacement.new for replacement in meant.values())
+    replacements = {name: replacement for name, replacement in meant.items() if replacement.new in new}
+    return {**definitions, **new}, replacements
+
+
 async def _read_page(server: ComfyUIServer, name: str, raw: Graph, to_describe: bool) -> Workflow:
     """`read_entry` for a file of ComfyUI's editor."""
     live = await FILES.run_unless_short([raw], live_nodes, raw)
-    definitions = await server.define_all(class_types(live))
+    definitions, replacements = await _defined(server, class_types(live))
+    known: Definitions = {**definitions, **old_definitions(replacements, definitions)}
     what = [raw, *definitions.values()]
     remarks = await FILES.run_unless_short([raw], read_remarks, raw)
-    missing = await FILES.run_unless_short(what, strange_types, live, definitions)
-    known = definitions
+    missing = await FILES.run_unless_short(what, strange_types, live, known)
     if missing:
         refusal = nodes_missing(missing, remarks.packages)
         if not to_describe:
             raise refusal
-        known = await FILES.run_unless_short(what, with_stand_ins, live, definitions)
+        known = await FILES.run_unless_short(what, with_stand_ins, live, known)
     try:
         graph, dynamic = await FILES.run_unless_short(what, read_ui, live, known)
     except WorkflowRefused:
         if missing:
             raise refusal from None
         raise
+    graph = await FILES.run_unless_short(what, with_replacements, graph, replacements)
     return await FILES.run_unless_short(what, Workflow.parse, name, graph, definitions, dynamic, remarks)
 
 

@@ -3,7 +3,8 @@
 `ComfyUIServer` is what `open_server` gives out. It stands on `HttpServer`, and has, in the order of the class: what the
 server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_kind`), a prompt's life (`submit`, `queue`,
 `look_up`, `find`, `recent`, `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket,
-`templates` the workflows that come with it, `model_files` what its model files say of themselves.
+`templates` the workflows that come with it, `model_files` what its model files say of themselves, `replaced_nodes` what
+takes the place of old node classes.
 
 What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
 ask the same at the same time share one request (`together`).
@@ -82,6 +83,7 @@ from .protocol import (
     Waiting,
 )
 from .record import Record
+from .replaced_nodes import ReplacedNodes
 from .stats import Stats, parse_stats
 from .templates import Templates
 
@@ -119,6 +121,7 @@ class ComfyUIServer(HttpServer):
         self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
         self.templates = Templates(self)
         self.model_files = ModelFiles(self)
+        self.replaced_nodes = ReplacedNodes(self)
         self.record = Record()
         self.free_at: float | None = None  # when ComfyUI's memory is due to be freed
         self._free_again = 0.0  # how many seconds later that is tried again
@@ -283,6 +286,7 @@ class ComfyUIServer(HttpServer):
         self._definition_bytes = {}
         self._asked = {}
         self.templates.forget()
+        self.replaced_nodes.forget()
         self.forget_lists()
 
     def forget_lists(self) -> None:

@@ -56,6 +56,7 @@ from .long_answers import read_definitions, read_left_out
 from .model_files import ModelFiles
 from .posting import Accepted
 from .protocol import Absent, Answer, Event, Frame, Gap, Prompt, Recent, Waiting, parse_job
+from .replaced_nodes import ReplacedNodes
 from .templates import Templates
 
 CLOUD_DEFINITION_SECONDS = 3600.0  # how long definitions are believed, which come all at once, and uploads relied on
@@ -94,6 +95,7 @@ class ComfyCloud(ComfyUIServer):
         self.connection = CloudConnection(self)
         self.templates = Templates(self, exist=False)
         self.model_files = ModelFiles(self, exist=False)
+        self.replaced_nodes = ReplacedNodes(self, exist=False)
         self._texts: dict[str, bytes] = {}  # class -> {class: its definition} as JSON: parsed, they take much memory
         # Our name of a file -> when it was sent, and its name there.
         self._uploads = BoundedDict[str, tuple[float, str]](REMEMBERED_UPLOADS)

@@ -65,7 +65,7 @@ class Routes:
             ("POST", "/upload/mask", self.upload_mask),
         ]
         if self.comfy.facts.jobs:
-            routes += [("GET", "/global_subgraphs", self.nothing), ("GET", "/node_replacements", self.nothing)]
+            routes += [("GET", "/global_subgraphs", self.nothing), ("GET", "/node_replacements", self.replaced)]
         for method, path, handler in routes:
             app.router.add_route(method, path, handler)
             app.router.add_route(method, f"/api{path}", handler)
@@ -227,6 +227,9 @@ class Routes:
     async def embeddings(self, request: web.Request) -> web.StreamResponse:
         names = self.comfy.models.get("embeddings", [])
         return web.json_response([str(PurePosixPath(name).with_suffix("")) for name in names])
+
+    async def replaced(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(self.comfy.node_replacements)
 
     async def view_metadata(self, request: web.Request) -> web.StreamResponse:
         name = request.rel_url.query.get("filename", "")

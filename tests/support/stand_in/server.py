@@ -99,6 +99,7 @@ class StandIn:
         self.userdata: dict[str, File] = {}
         self.gallery: list[dict[str, Any]] | None = None  # the groups of /templates/index.json; None without one
         self.template_files: dict[str, Any] = {}  # graphs by their names; of examples by package and name
+        self.node_replacements: dict[str, list[dict[str, Any]]] = {}  # what became of old classes, by their names
         self.metadata: dict[str, dict[str, str]] = {}  # what model files say of themselves, by their names
         memory = {f"{prefix}vram_{kind}": MEMORY for prefix in ("", "torch_") for kind in ("total", "free")}
         self.devices: list[dict[str, Any]] = [{"name": "cpu", "type": "cpu", "index": None, **memory}]
