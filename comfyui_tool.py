@@ -17405,6 +17405,7 @@ class FittedWorkflow:
     files: Mapping[str, str] = field(default_factory=dict)  # of a bundled one: each need as a text -> the file for it
     picture: Size | None = None  # of the first picture that it works on
     sizes: Mapping[Target, Size] = field(default_factory=dict)  # of the pictures that it is given
+    models_size: int = 0  # in bytes, of all files of a template's models; 0 where nothing tells
     from_user: bool = False  # attached to the chat or pasted by the user, and not put there by the administrator
 
     @property
@@ -17434,6 +17435,7 @@ class FittedWorkflow:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+ABSENCE_SECONDS = 60.0  # that a package is believed not to be installed: it comes with a restart
 GGUF_FILE = re.compile(r"\.gguf$", re.IGNORECASE)
 # A text encoder that sees pictures has the part for that in a file beside it, in whose name its own stands.
 SEES_PICTURES = re.compile(r"[-_. ]vl[-_. ]", re.IGNORECASE)
@@ -17504,13 +17506,10 @@ SMALL_LOADERS = (
 
 async def small_loaders(server: ComfyUIServer, plain: str) -> list[tuple[SmallLoader, NodeDefinition]]:
     """The nodes that this server has to take the place of a plain loader, with their definitions."""
-    found: list[tuple[SmallLoader, NodeDefinition]] = []
-    for loader in SMALL_LOADERS:
-        if loader.instead_of == plain:
-            definition = await server.define(loader.class_type, doubt=DOUBT_SECONDS)
-            if definition:
-                found.append((loader, definition))
-    return found
+    loaders = [loader for loader in SMALL_LOADERS if loader.instead_of == plain]
+    ask = functools.partial(server.define, doubt=ABSENCE_SECONDS)
+    definitions = await gather(4, [functools.partial(ask, loader.class_type) for loader in loaders])
+    return [(loader, known) for loader, known in zip(loaders, definitions, strict=True) if known]
 
 
 async def small_files(server: ComfyUIServer, entry: Entry) -> list[str]:
@@ -18043,7 +18042,8 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
     `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
     fitted = await fit_workflow(server, await read_entry(server, entry), model)
-    return replace(fitted, from_user=entry.source in USERS_SOURCES)
+    size = (entry.template.bytes or 0) if entry.template else 0
+    return replace(fitted, from_user=entry.source in USERS_SOURCES, models_size=size)
 
 
 async def fit_workflow(server: ComfyUIServer, workflow: Workflow, model: Argument | None) -> FittedWorkflow:
@@ -19595,6 +19595,7 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
         "files": await FILES.run(_file_lines, flow, files),
         "makes": _first([f'{kind} ("{title}")' for title, kind in outputs(flow)]),
         "models": await _model_lines(server, entry, workflow, taken),
+        "size of all models": file_size(entry.template.bytes) if entry.template and entry.template.bytes else "",
         "paid": await FILES.run(_price_line, server.endpoint, entry, workflow),
         "missing nodes": _first([node_with_package(name, workflow.remarks) for name in missing]),
     }
@@ -23341,6 +23342,8 @@ def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
         hint = "They have to be put into ComfyUI's models folder, or others named in `inputs`."
         if any(file.place for file in absent):
             hint += " The links are those of the workflow's author: the user decides whether to follow them."
+        if choice.models_size:
+            hint += f" All model files of this template have {file_size(choice.models_size)}."
         raise ModelNotInstalled(f"{needs} model files that are not installed: {absent_named(absent)}.", hint)
 
 

@@ -77,6 +77,8 @@ OF_SERVERS: dict[str, Callable[[Any], object]] = {
     "names": read_as(lambda text: tool.read_names(text, str)),
     "a model file": read_as(tool.read_model_facts),
     "old node classes": read_as(tool.read_replacements),
+    "remarks in a workflow": tool.read_remarks,
+    "a package": lambda value: tool.package_of(value if isinstance(value, dict) else {"cnr_id": value, "ver": value}),
     "a table of tags": lambda value: tool.read_model_facts(
         tool.JsonText(json.dumps({tool.TAGS: json.dumps(value), tool.FOLDERS: json.dumps(value)}))
     ),

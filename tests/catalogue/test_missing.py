@@ -8,6 +8,7 @@ import pytest
 
 import comfyui_tool as tool
 from tests.support.conversion import template
+from tests.support.gallery import with_gallery
 from tests.support.runs import listed, order, pasted, run_wish, save
 from tests.support.stand_in import StandIn
 
@@ -89,6 +90,16 @@ async def test_a_bundled_workflow_names_the_repository_of_what_it_lacks(quick_co
 def test_a_file_is_told_with_its_size_where_the_workflow_tells_it() -> None:
     ui = page(loads("a.safetensors", url="https://host.example/a.safetensors", size=335_304_388))
     assert missing_from(ui, "sub/A.safetensors") == "335 MB, from https://host.example/a.safetensors"
+
+
+async def test_the_size_of_a_templates_models_is_told_where_some_are_missing(quick_comfy: StandIn) -> None:
+    with_gallery(quick_comfy)
+    with pytest.raises(tool.ModelNotInstalled) as error:
+        await run_wish(quick_comfy, order("tiny_absent", {"prompt": "y"}))
+    assert error.value.hint.endswith("All model files of this template have 20.8 GB.")
+    async with tool.open_server(tool.Endpoint(quick_comfy.url)) as server:
+        entry = await tool.Catalogue().find(server, tool.Argument("tiny_absent", "workflow"))
+        assert (await tool.describe_workflow(server, entry))["size of all models"] == "20.8 GB"
 
 
 def test_a_link_in_a_note_counts_where_it_ends_with_the_file() -> None:

@@ -169,6 +169,14 @@ async def test_a_list_of_workflows_counts_small_files() -> None:
         assert (model, "cannot run" in about) == ('installed as "flux1-dev-Q4_0.gguf"', False)
 
 
+async def test_whether_the_nodes_are_there_is_asked_once_in_a_while() -> None:
+    async with small_server({}, **models_of("checkpoint")) as server:
+        for _ in range(2):
+            await make(server, wish=small_wish(workflow=None))
+        asked = [request.path for request in server.requests if "GGUF" in request.path]
+        assert len(asked) == len(set(asked))
+
+
 # --- LoRAs ---
 
 

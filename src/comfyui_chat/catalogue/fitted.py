@@ -351,7 +351,8 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
     `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
     fitted = await fit_workflow(server, await read_entry(server, entry), model)
-    return replace(fitted, from_user=entry.source in USERS_SOURCES)
+    size = (entry.template.bytes or 0) if entry.template else 0
+    return replace(fitted, from_user=entry.source in USERS_SOURCES, models_size=size)
 
 
 async def fit_workflow(server: ComfyUIServer, workflow: Workflow, model: Argument | None) -> FittedWorkflow:

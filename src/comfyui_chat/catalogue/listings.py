@@ -29,7 +29,7 @@ from ..threads import FILES
 from ..values import is_number
 from .entries import Entry
 from .fitted import bare_reason, fit_entry, fit_workflow, read_entry
-from .missing import file_path, files_in_short, node_with_package, told_notes, told_source
+from .missing import file_path, file_size, files_in_short, node_with_package, told_notes, told_source
 from .secret_inputs import holds_secret
 from .workflow_list import CANNOT_RUN, WorkflowLine, can_run, characters_of
 
@@ -81,6 +81,7 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
         "files": await FILES.run(_file_lines, flow, files),
         "makes": _first([f'{kind} ("{title}")' for title, kind in outputs(flow)]),
         "models": await _model_lines(server, entry, workflow, taken),
+        "size of all models": file_size(entry.template.bytes) if entry.template and entry.template.bytes else "",
         "paid": await FILES.run(_price_line, server.endpoint, entry, workflow),
         "missing nodes": _first([node_with_package(name, workflow.remarks) for name in missing]),
     }

@@ -127,6 +127,7 @@ class FittedWorkflow:
     files: Mapping[str, str] = field(default_factory=dict)  # of a bundled one: each need as a text -> the file for it
     picture: Size | None = None  # of the first picture that it works on
     sizes: Mapping[Target, Size] = field(default_factory=dict)  # of the pictures that it is given
+    models_size: int = 0  # in bytes, of all files of a template's models; 0 where nothing tells
     from_user: bool = False  # attached to the chat or pasted by the user, and not put there by the administrator
 
     @property

@@ -11,6 +11,7 @@ The classes and inputs are those of ComfyUI-GGUF 1.1 and ComfyUI-nunchaku 1.2, w
 files that there are. Values that the plain loader does not have are the new one's defaults.
 """
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ from ..graph.definitions import NodeDefinition
 from ..graph.nodes import node_inputs
 from ..graph.workflow import default_value
 from ..names import base_name
-from ..server.client import DOUBT_SECONDS, ComfyUIServer
+from ..server.client import ComfyUIServer
+from ..tasks import gather
 from .entries import Entry, ModelNeed
 
+ABSENCE_SECONDS = 60.0  # that a package is believed not to be installed: it comes with a restart
 GGUF_FILE = re.compile(r"\.gguf$", re.IGNORECASE)
 # A text encoder that sees pictures has the part for that in a file beside it, in whose name its own stands.
 SEES_PICTURES = re.compile(r"[-_. ]vl[-_. ]", re.IGNORECASE)
@@ -94,13 +97,10 @@ SMALL_LOADERS = (
 
 async def small_loaders(server: ComfyUIServer, plain: str) -> list[tuple[SmallLoader, NodeDefinition]]:
     """The nodes that this server has to take the place of a plain loader, with their definitions."""
-    found: list[tuple[SmallLoader, NodeDefinition]] = []
-    for loader in SMALL_LOADERS:
-        if loader.instead_of == plain:
-            definition = await server.define(loader.class_type, doubt=DOUBT_SECONDS)
-            if definition:
-                found.append((loader, definition))
-    return found
+    loaders = [loader for loader in SMALL_LOADERS if loader.instead_of == plain]
+    ask = functools.partial(server.define, doubt=ABSENCE_SECONDS)
+    definitions = await gather(4, [functools.partial(ask, loader.class_type) for loader in loaders])
+    return [(loader, known) for loader, known in zip(loaders, definitions, strict=True) if known]
 
 
 async def small_files(server: ComfyUIServer, entry: Entry) -> list[str]:

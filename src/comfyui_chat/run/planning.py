@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from ..catalogue.missing import absent_named
+from ..catalogue.missing import absent_named, file_size
 from ..catalogue.naming import several_meant
 from ..catalogue.request import FittedWorkflow, Request
 from ..counts import read_number
@@ -130,6 +130,8 @@ def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
         hint = "They have to be put into ComfyUI's models folder, or others named in `inputs`."
         if any(file.place for file in absent):
             hint += " The links are those of the workflow's author: the user decides whether to follow them."
+        if choice.models_size:
+            hint += f" All model files of this template have {file_size(choice.models_size)}."
         raise ModelNotInstalled(f"{needs} model files that are not installed: {absent_named(absent)}.", hint)
 
 
