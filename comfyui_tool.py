@@ -18222,7 +18222,18 @@ LORAS = "loras"  # the folder
 MOST_LORAS_ASKED = 8  # of a list, and of one call
 LORA_SECONDS = 4.0  # for what all of them say; who is late is told without it
 TRIGGER_LENGTH, TAG_LENGTH, KIND_LENGTH = 120, 30, 40  # characters
-MOST_TAGS_TOLD = 6
+LINE_LENGTH, MOST_CHARACTERS_OF_LORAS = 240, 1400
+MOST_TAGS_TOLD, MOST_TRIGGER_TAGS = 6, 2
+# Tags of so many pictures that they tell nothing of one LoRA.
+EVERYDAY_TAGS = frozenset(
+    {
+        *("1girl", "1boy", "solo", "girl", "boy", "woman", "man", "no humans", "realistic", "photo", "photorealistic"),
+        *("simple background", "white background", "black background", "outdoors", "indoors", "looking at viewer"),
+        *("long hair", "short hair", "black hair", "brown hair", "blonde hair", "blue eyes", "brown eyes", "smile"),
+        *("breasts", "large breasts", "open mouth", "closed mouth", "standing", "upper body", "full body", "portrait"),
+        *("masterpiece", "best quality", "highres", "absurdres", "monochrome", "greyscale", "bangs", "blush"),
+    }
+)
 
 # Families of models, by what their files and LoRAs call them; the first that is found counts.
 FAMILIES = (
@@ -18266,10 +18277,15 @@ async def lora_facts(server: ComfyUIServer, names: Sequence[str]) -> dict[str, M
 
 
 async def told_loras(server: ComfyUIServer, names: Sequence[str]) -> dict[str, str]:
-    """What these LoRAs say of themselves, each in a line."""
-    facts = await lora_facts(server, names)
-    told = {name: _line(facts[name]) for name in facts}
-    return {name: line for name, line in told.items() if line}
+    """What these LoRAs say of themselves, each in a line: as many as there is room for in a list."""
+    told: dict[str, str] = {}
+    left = MOST_CHARACTERS_OF_LORAS
+    for name, facts in (await lora_facts(server, names)).items():
+        line = shortened(_line(facts), LINE_LENGTH)
+        left -= len(name) + len(line)
+        if line and left >= 0:
+            told[name] = line
+    return told
 
 
 def _line(facts: ModelFacts) -> str:
@@ -18318,10 +18334,17 @@ async def lora_notes(
         if family and made_for and made_for != family:
             its_own = f"{shortened(base_name(model))} is a model of {family}"
             notes.append(f'the LoRA "{name}" says that it was made for {made_for}, and {its_own}: it may do nothing')
-        trigger = _words(said.trigger, TRIGGER_LENGTH)
+        trigger = _words(said.trigger, TRIGGER_LENGTH) or ", ".join(_telling_tags(said))
         if trigger and not all(word.strip() in prompt for word in trigger.lower().split(",")):
             notes.append(f'the LoRA "{name}" says that it is called by words that are not in the prompt: "{trigger}"')
     return notes
+
+
+def _telling_tags(facts: ModelFacts) -> list[str]:
+    """Tags of nearly all training pictures that are no everyday words: these call what a LoRA was trained for, where
+    its file has no words for that."""
+    plain = [tag for tag in _plain_tags(facts.always) if tag.lower().replace("_", " ") not in EVERYDAY_TAGS]
+    return plain[:MOST_TRIGGER_TAGS]
 
 
 async def _family_of_model(server: ComfyUIServer, fitted: FittedWorkflow, bound: Workflow, model: str) -> str:

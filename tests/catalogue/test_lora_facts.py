@@ -10,6 +10,7 @@ import pytest
 import comfyui_tool as tool
 from tests.support.runs import listed_models, make, models_of, small_wish
 from tests.support.stand_in import StandIn
+from tests.support.tokens import tokens
 
 FOX = {
     "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
@@ -86,6 +87,14 @@ async def test_words_that_call_a_lora_are_offered_where_the_prompt_lacks_them(st
     assert [note for note in made.notes if "LoRA" in note] == [offered]
     made = await make(studio, wish=small_wish(prompt="SKS fox with red fur", loras=["fox"]))
     assert [note for note in made.notes if "LoRA" in note] == []
+
+
+async def test_tags_of_nearly_all_pictures_stand_in_for_words_that_call_it(studio: StandIn) -> None:
+    table = {"10_fox": {"sks fox": 20, "1girl": 20, "snow": 3}}
+    studio.metadata["fox.safetensors"] = {**FOX, "ss_tag_frequency": json.dumps(table)}
+    made = await make(studio, wish=small_wish(prompt="a fox", loras=["fox"]))
+    offered = 'the LoRA "fox" says that it is called by words that are not in the prompt: "sks fox"'
+    assert [note for note in made.notes if "LoRA" in note] == [offered]
 
 
 async def test_nothing_is_asked_for_a_picture_without_loras(studio: StandIn) -> None:
@@ -182,6 +191,17 @@ def test_of_a_huge_table_only_the_most_frequent_tags_are_kept() -> None:
     table = {"a": {f"tag {number}": number for number in range(200_000)}}
     said = facts(ss_tag_frequency=json.dumps(table))
     assert len(said.tags) == tool.MOST_TAGS_KEPT
+
+
+async def test_loras_that_say_much_leave_room_for_names() -> None:
+    names = [f"style {number:03}.safetensors" for number in range(100)]
+    async with StandIn(step_seconds=0.0, models={"loras": names}) as server:
+        server.metadata = {name: {"modelspec.trigger_phrase": "word " * 100, **FOX} for name in names}
+        found = await listed_models(server, "loras", "style")
+        assert len(found["loras"]) >= 30
+        assert 3 <= len(found[QUOTED]) <= tool.MOST_LORAS_ASKED
+        assert tokens(found) < 900
+        await tool.close_servers()
 
 
 async def test_what_says_more_than_anybody_reads_says_nothing() -> None:
