@@ -24639,10 +24639,10 @@ class RunProgress:
         """Run one of the prompts, for at most `wait` seconds, and fetch what it made.
 
         ComfyUI tells the old files of what it has made before and does not make again. Where somebody has deleted them,
-        it is posted again so that they are saved anew.
+        it is posted again so that they are saved anew, unless that might cost something.
         """
         graph = assigned.prompts.workflows[index].graph
-        may_be_old = True
+        may_be_old = assigned.prompts.prices[index] is None and not assigned.server.endpoint.cloud
         was_cached = False
         while True:
             job, dropped = await self.follow_prompt(assigned, index, graph, wait)
@@ -28423,6 +28423,8 @@ def resolve(
     if has_own_address:
         everybodys = []
         endpoints = [own_endpoint(valves, mine, is_admin, rights, copied)]
+        if copied and copied.cloud:  # whatever the user writes before its address
+            endpoints = [replace(endpoints[0], cloud=True)]
     else:
         everybodys = permitted(administrators_endpoints(valves, own_address), rights)
         endpoints = pinned(everybodys, mine.server)
@@ -28446,7 +28448,7 @@ def resolve(
         unload_ollama=valves.unload_ollama and not has_own_server,
         free_seconds=None if has_own_server else _free_seconds(valves),
         others=tuple(others),
-        purses=_purses(endpoints, valves, mine, is_admin),
+        purses=_purses(endpoints, valves, mine, is_admin, copied),
         secrets=tuple(key for key in (_account_key(valves), _account_key(mine)) if key),
         valve_problems=tuple(valve_problems(valves) if is_admin else ()) + mine.problems,
     )
@@ -28461,14 +28463,18 @@ def _account_key(valves: Valves | UserValves) -> str:
     return key
 
 
-def _purses(endpoints: Sequence[Endpoint], valves: Valves, mine: UserValves, is_admin: bool) -> dict[Endpoint, Purse]:
-    """Whose credits are spent on each server, if anybody's.
+def _purses(
+    endpoints: Sequence[Endpoint], valves: Valves, mine: UserValves, is_admin: bool, copied: Endpoint | None
+) -> dict[Endpoint, Purse]:
+    """Whose credits are spent on each server, if anybody's. `copied` is the administrator's server to which the user's
+    own address leads.
 
-    At Comfy Cloud it is whoever's key the server has. On any other server the user's own key of a Comfy account goes
+    At Comfy Cloud it is whoever's key the server has, and at a proxy of the administrator's before it, which may hold
+    their key, always the administrator's. On any other server the user's own key of a Comfy account goes
     before the administrator's, which is sent to the servers that an administrator has set, and neither to guesses nor
     to a user's own.
     """
-    has_own_server = bool(mine.endpoint.strip())
+    has_own_address = bool(mine.endpoint.strip())
     own = Purse(SpendingRule(mine.paid_runs, mine.number("paid_run_dollars")), is_own=True)
     word: str = valves.paid_runs
     if is_admin and word == NEVER:
@@ -28480,10 +28486,11 @@ def _purses(endpoints: Sequence[Endpoint], valves: Valves, mine: UserValves, is_
     purses: dict[Endpoint, Purse] = {}
     for endpoint in endpoints:
         if endpoint.cloud:
-            purses[endpoint] = own if has_own_server else common
+            is_proxy = copied is not None and urlsplit(endpoint.url).hostname != CLOUD_HOST
+            purses[endpoint] = own if has_own_address and not is_proxy else common
         elif key := _account_key(mine):
             purses[endpoint] = replace(own, key=key)
-        elif (key := _account_key(valves)) and not has_own_server and not endpoint.unset:
+        elif (key := _account_key(valves)) and not has_own_address and not endpoint.unset:
             purses[endpoint] = replace(common, key=key)
     return purses
 

@@ -165,7 +165,8 @@ async def test_the_users_own_key_pays_for_the_users_runs(home: House, paying: St
 
 async def test_the_administrators_key_goes_to_no_server_that_a_user_typed_in(home: House, paying: StandIn) -> None:
     async with StandIn(custom_nodes=PARTNER_NODES) as theirs:
-        about = valves(paying, paid_runs="always", allow_user_endpoints=True, allow_user_workflows=True)
+        allowed = {"allow_user_endpoints": True, "allow_user_workflows": True, "reachable": "any"}
+        about = valves(paying, paid_runs="always", **allowed)
         mine = {"endpoint": theirs.url, "paid_runs": "always", "workflows": json.dumps({"paid": paid_graph()})}
         answer = await spent(home, paying, valves=about, mine=mine)
         await tool.close_servers()

@@ -283,6 +283,16 @@ async def test_what_comes_from_the_cache_costs_nothing(paying: StandIn) -> None:
     assert (made.cost, purses.record.spent) == ("", pytest.approx(0.04))
 
 
+async def test_what_was_made_before_and_deleted_is_not_posted_again_where_that_may_cost_something(
+    paying: StandIn,
+) -> None:
+    first = await run_paid(paying, Purses(tool.ALWAYS))
+    paying.misbehave.view_missing = {first.products[0].source.rpartition("/")[2]}
+    with pytest.raises(tool.ComfyUIError):
+        await run_paid(paying, Purses(tool.ALWAYS))
+    assert len(paying.prompts) == 2
+
+
 async def test_a_run_that_fails_before_its_partner_node_costs_nothing(paying: StandIn) -> None:
     graph = paid_graph(image=["0", 0])
     graph["0"] = {"class_type": "LoadImage", "inputs": {"image": "example.png"}}

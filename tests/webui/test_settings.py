@@ -345,6 +345,17 @@ def test_at_comfy_cloud_whoevers_key_the_server_has_pays() -> None:
     assert (found.is_own, found.rule.word) == (True, "always")
 
 
+@pytest.mark.parametrize("written", ["http://proxy:1", "cloud+http://proxy:1"])
+def test_a_users_way_to_the_administrators_proxy_before_comfy_cloud_spends_the_administrators(written: str) -> None:
+    proxy = tool.Endpoint("http://proxy:1", cloud=True)
+    mine = tool.UserValves(endpoint=written, paid_runs="always")
+    valves = tool.Valves(endpoint="cloud+http://proxy:1", allow_user_endpoints=True, reachable="any")
+    found = tool.resolve(valves, {"id": "u", "valves": mine}, copied=proxy)
+    (endpoint,) = found.endpoints
+    assert endpoint.cloud
+    assert (found.purses[endpoint].is_own, found.purses[endpoint].rule.word) == (False, "never")
+
+
 @pytest.mark.parametrize(
     ("stored", "dollars"),
     [(5, 5), ("5", 5), ("$5", 5), ("5 USD", 5), ("0,50", 0.5), (0, 0), ("", 0), (None, 0), ("five", 0.01), (-3, 0.01)],

@@ -434,10 +434,10 @@ class RunProgress:
         """Run one of the prompts, for at most `wait` seconds, and fetch what it made.
 
         ComfyUI tells the old files of what it has made before and does not make again. Where somebody has deleted them,
-        it is posted again so that they are saved anew.
+        it is posted again so that they are saved anew, unless that might cost something.
         """
         graph = assigned.prompts.workflows[index].graph
-        may_be_old = True
+        may_be_old = assigned.prompts.prices[index] is None and not assigned.server.endpoint.cloud
         was_cached = False
         while True:
             job, dropped = await self.follow_prompt(assigned, index, graph, wait)

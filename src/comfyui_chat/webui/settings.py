@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from PIL import Image
 from pydantic import BaseModel
@@ -31,7 +32,7 @@ from ..run.credits import ASK, NEVER, Purse, SpendingRule
 from ..run.fleet import Fleet, Limits, Timing
 from ..run.owner import Owner
 from ..server.allowed import ALL_ALLOWED, Allowed
-from ..server.endpoint import Endpoint
+from ..server.endpoint import CLOUD_HOST, Endpoint
 from ..server.transport import read_reach
 from ..sizes import says_pixels
 from ..spelling import parsed_json, plain_words
@@ -231,6 +232,8 @@ def resolve(
     if has_own_address:
         everybodys = []
         endpoints = [own_endpoint(valves, mine, is_admin, rights, copied)]
+        if copied and copied.cloud:  # whatever the user writes before its address
+            endpoints = [replace(endpoints[0], cloud=True)]
     else:
         everybodys = permitted(administrators_endpoints(valves, own_address), rights)
         endpoints = pinned(everybodys, mine.server)
@@ -254,7 +257,7 @@ def resolve(
         unload_ollama=valves.unload_ollama and not has_own_server,
         free_seconds=None if has_own_server else _free_seconds(valves),
         others=tuple(others),
-        purses=_purses(endpoints, valves, mine, is_admin),
+        purses=_purses(endpoints, valves, mine, is_admin, copied),
         secrets=tuple(key for key in (_account_key(valves), _account_key(mine)) if key),
         valve_problems=tuple(valve_problems(valves) if is_admin else ()) + mine.problems,
     )
@@ -269,14 +272,18 @@ def _account_key(valves: Valves | UserValves) -> str:
     return key
 
 
-def _purses(endpoints: Sequence[Endpoint], valves: Valves, mine: UserValves, is_admin: bool) -> dict[Endpoint, Purse]:
-    """Whose credits are spent on each server, if anybody's.
+def _purses(
+    endpoints: Sequence[Endpoint], valves: Valves, mine: UserValves, is_admin: bool, copied: Endpoint | None
+) -> dict[Endpoint, Purse]:
+    """Whose credits are spent on each server, if anybody's. `copied` is the administrator's server to which the user's
+    own address leads.
 
-    At Comfy Cloud it is whoever's key the server has. On any other server the user's own key of a Comfy account goes
+    At Comfy Cloud it is whoever's key the server has, and at a proxy of the administrator's before it, which may hold
+    their key, always the administrator's. On any other server the user's own key of a Comfy account goes
     before the administrator's, which is sent to the servers that an administrator has set, and neither to guesses nor
     to a user's own.
     """
-    has_own_server = bool(mine.endpoint.strip())
+    has_own_address = bool(mine.endpoint.strip())
     own = Purse(SpendingRule(mine.paid_runs, mine.number("paid_run_dollars")), is_own=True)
     word: str = valves.paid_runs
     if is_admin and word == NEVER:
@@ -288,10 +295,11 @@ def _purses(endpoints: Sequence[Endpoint], valves: Valves, mine: UserValves, is_
     purses: dict[Endpoint, Purse] = {}
     for endpoint in endpoints:
         if endpoint.cloud:
-            purses[endpoint] = own if has_own_server else common
+            is_proxy = copied is not None and urlsplit(endpoint.url).hostname != CLOUD_HOST
+            purses[endpoint] = own if has_own_address and not is_proxy else common
         elif key := _account_key(mine):
             purses[endpoint] = replace(own, key=key)
-        elif (key := _account_key(valves)) and not has_own_server and not endpoint.unset:
+        elif (key := _account_key(valves)) and not has_own_address and not endpoint.unset:
             purses[endpoint] = replace(common, key=key)
     return purses
 
