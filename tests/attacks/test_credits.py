@@ -1,5 +1,6 @@
 """Credits: what users, models, pages and servers try in order to spend somebody's, or to see the key that pays."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -95,6 +96,38 @@ async def test_a_page_that_fails_and_a_call_without_a_page_are_a_no(home: House,
     for page in (failing, None):
         answer = await spent(home, paying, ADMINISTRATOR, valves=valves(paying), __event_call__=page)
         assert (answer["code"], paying.prompts) == ("credits_refused", [])
+
+
+async def test_after_a_no_a_model_that_tries_again_does_not_have_the_user_asked_again(
+    home: House, paying: StandIn
+) -> None:
+    questions: list[Any] = []
+
+    async def no_and_then_yes(dialog: Any) -> bool:
+        questions.append(dialog)
+        return len(questions) > 1
+
+    calls = [spent(home, paying, valves=valves(paying, paid_runs="ask"), __event_call__=no_and_then_yes) for _ in "abc"]
+    answers = [await calls[0], *await asyncio.gather(*calls[1:])]
+    assert [answer["code"] for answer in answers] == ["credits_refused"] * 3
+    assert (len(questions), paying.prompts) == (1, [])
+
+
+async def test_questions_at_the_same_moment_wait_for_one_another(home: House, paying: StandIn) -> None:
+    open_now = most = 0
+
+    async def yes(_dialog: Any) -> bool:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        await asyncio.sleep(1)
+        open_now -= 1
+        return True
+
+    calls = [spent(home, paying, valves=valves(paying, paid_runs="ask"), __event_call__=yes) for _ in "ab"]
+    answers = await asyncio.gather(*calls)
+    assert [answer["status"] for answer in answers] == ["done", "done"]
+    assert most == 1
 
 
 async def test_without_a_record_a_limited_amount_is_not_spent(home: House, paying: StandIn) -> None:
