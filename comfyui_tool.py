@@ -2849,7 +2849,7 @@ class _Parser:
         """What can stand where a value begins."""
         kind, word = self._take()
         if kind == "number":
-            return _always(float(word))
+            return _always(_finite_only(float(word)))
         if kind == "text":
             return _always(word)
         if kind == "name":
@@ -19652,7 +19652,8 @@ def _price_line(endpoint: Endpoint, entry: Entry, workflow: Workflow) -> str:
         return "amount unknown, as of all that runs on Comfy Cloud"
     if price is None:
         return PAID_NOTE if entry.template and entry.template.is_paid else ""
-    return f"{price.words} a run, for {', '.join(price.partners[:MOST_PARTNERS_TOLD])}"
+    words = price.words if price.most is None else f"{price.words} a run"
+    return f"{words}, for {', '.join(price.partners[:MOST_PARTNERS_TOLD])}"
 
 
 def _first(lines: Sequence[str]) -> list[str]:

@@ -58,6 +58,7 @@ def test_what_is_not_there_is_false_and_stays_away_from_sums() -> None:
         '"a" + 1',
         "1 / 0",
         "1e308 * 1e308",
+        "1e999",
         "$match(widgets.text, /x/)",
         "$eval('1')",
         "widgets.__class__()",

@@ -402,8 +402,16 @@ async def test_a_list_tells_what_costs_something_and_tells_it_last(paying: Stand
     assert told["tasks"]["text_to_image"][-1] == "paid"
 
 
-async def test_a_description_tells_the_price_and_for_what(paying: StandIn) -> None:
+@pytest.mark.parametrize(
+    ("node", "told"),
+    [
+        ("PartnerImage", '$0.04 a run, for "Paint" (PartnerImage)'),
+        ("PartnerPerSecond", 'amount unknown ($0.05/second), for "Paint" (PartnerPerSecond)'),
+    ],
+)
+async def test_a_description_tells_the_price_and_for_what(paying: StandIn, node: str, told: str) -> None:
     async with tool.open_server(endpoint(paying)) as server:
-        entry = await tool.find_meant(server, PAID, tool.Argument("paid", "workflow"))
+        catalogue = pasted(paid=paid_graph(node))
+        entry = await tool.find_meant(server, catalogue, tool.Argument("paid", "workflow"))
         described = await tool.describe_workflow(server, entry)
-    assert described["paid"] == '$0.04 a run, for "Paint" (PartnerImage)'
+    assert described["paid"] == told

@@ -199,7 +199,7 @@ class _Parser:
         """What can stand where a value begins."""
         kind, word = self._take()
         if kind == "number":
-            return _always(float(word))
+            return _always(_finite_only(float(word)))
         if kind == "text":
             return _always(word)
         if kind == "name":
