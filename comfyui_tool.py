@@ -15163,8 +15163,13 @@ class Templates:
     async def _ask(self) -> None:
         self.forget()
         try:
-            official, index_bytes = await self._list(INDEX, read_index)
-            examples, example_bytes = await self._list(EXAMPLES, read_examples)
+            (official, index_bytes), (examples, example_bytes) = await gather(
+                2,
+                [
+                    functools.partial(self._list, INDEX, read_index),
+                    functools.partial(self._list, EXAMPLES, read_examples),
+                ],
+            )
         except ServerError as fault:
             self._fault = fault
         else:
@@ -21489,11 +21494,13 @@ def _of_sign(part: ast.UnaryOp, operand: Range) -> Range:
         return Range(-operand.high, -operand.low)
     if isinstance(part.op, ast.UAdd):
         return operand
+    if isinstance(part.op, ast.Invert):
+        return Range(-operand.high - 1, -operand.low - 1)
     return YES_OR_NO if isinstance(part.op, ast.Not) else ANY_NUMBER
 
 
 def _of_operation(sign: ast.operator, left: Range, right: Range) -> Range:
-    """The range of two numbers put together by +, -, *, /, //, % or **."""
+    """The range of two numbers put together by +, -, *, /, //, %, ** or bit by bit."""
     if isinstance(sign, ast.Add):
         return Range(left.low + right.low, left.high + right.high)
     if isinstance(sign, ast.Sub):
@@ -21511,6 +21518,22 @@ def _of_operation(sign: ast.operator, left: Range, right: Range) -> Range:
         return Range(0, right.high)
     if isinstance(sign, ast.Pow) and left.low >= 0 and right.low >= 0 and right.high <= HIGHEST_POWER:
         return _of_corners(operator.pow, left, right)
+    return _of_bits(sign, left, right)
+
+
+def _of_bits(sign: ast.operator, left: Range, right: Range) -> Range:
+    """The range of two whole numbers put together by &, |, ^, << or >>. "a & ~1" is how people make a number even."""
+    natural = [one for one in (left, right) if one.low >= 0]
+    if isinstance(sign, ast.BitAnd) and natural:
+        return Range(0, min(one.high for one in natural))
+    if len(natural) < 2:
+        return ANY_NUMBER
+    if isinstance(sign, (ast.BitOr, ast.BitXor)):
+        return Range(0, left.high + right.high)
+    if isinstance(sign, ast.RShift):
+        return Range(0, left.high)
+    if isinstance(sign, ast.LShift) and right.high <= HIGHEST_POWER:
+        return Range(left.low, left.high * 2**right.high)
     return ANY_NUMBER
 
 

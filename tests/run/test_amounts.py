@@ -271,6 +271,29 @@ def test_a_formula_comes_to_a_number_in_its_range(formula: str, low: int, more: 
                 assert found.low - slack <= value <= found.high + slack
 
 
+BITS = strategies.recursive(
+    strategies.sampled_from(["a", "b", "1", "7"]),
+    lambda parts: strategies.one_of(
+        strategies.tuples(parts, strategies.sampled_from(["&", "|", "^", ">>", "+", "-"]), parts).map(
+            "({0[0]} {0[1]} {0[2]})".format
+        ),
+        parts.map("~{0}".format),
+    ),
+    max_leaves=6,
+)
+
+
+@hypothesis.given(BITS, SIDES, SIDES, SIDES, SIDES)
+def test_so_does_one_that_works_bit_by_bit(formula: str, low: int, more: int, other: int, least: int) -> None:
+    test_a_formula_comes_to_a_number_in_its_range.hypothesis.inner_test(formula, low, more, other, least)
+
+
+def test_a_number_that_is_made_even_keeps_its_bound() -> None:
+    assert tool.range_of("a & ~1", {"a": tool.Range(0, 2049)}) == tool.Range(0, 2049)
+    assert tool.range_of("a >> 1 << 1", {"a": tool.Range(0, 2048)}) == tool.Range(0, 4096)
+    assert tool.range_of("a << 70", {"a": tool.Range(0, 1)}) == tool.ANY_NUMBER
+
+
 @pytest.mark.parametrize(
     "formula", ["", "a +", "(" * 400, "9**9**9", "1e308 * 1e308", "x", "a.b", "__import__('os')", "a" * 501, "10**70"]
 )

@@ -11,7 +11,6 @@ not fit this release, and the front end would be refused as well.
 
 import asyncio
 import contextlib
-import math
 import sys
 import time
 import uuid
@@ -27,9 +26,7 @@ from tests.support.pictures import png
 from tests.support.runs import settings
 from tests.support.watching import Watcher
 
-PASSES, LIMITED, UNFIT = "passes", "over a limit", "refused as saved, too"
-OURS, NOT_JUDGED = "our fault", "cannot be judged"
-NO_LIMITS = tool.Limits(steps=10**15, megapixels=math.inf, upscaled_megapixels=math.inf, video_seconds=math.inf)
+PASSES, UNFIT, OURS, NOT_JUDGED = "passes", "refused as saved, too", "our fault", "cannot be judged"
 SECONDS = 2
 
 
@@ -93,25 +90,19 @@ async def tried(server: tool.ComfyUIServer, template: tool.Template) -> Verdict:
             template.name, NOT_JUDGED, f"It needs nodes that this ComfyUI does not have: {', '.join(missing)}."
         )
     request = settings().order(template.name, given_values(saved), given_files(saved))
-    exceeded = reason = ""
     try:
-        try:
-            graph = await bound(server, request, tool.Limits())
-        except tool.LimitExceeded as error:
-            exceeded = error.message
-            graph = await bound(server, request, NO_LIMITS)
-        reason = await posted(server, graph)
+        reason = await posted(server, await bound(server, request))
     except tool.ComfyUIError as refused:
         reason = f"{refused.message} {refused.hint}".strip()
     if not reason:
-        return Verdict(template.name, LIMITED if exceeded else PASSES, exceeded)
+        return Verdict(template.name, PASSES)
     as_saved = await posted(server, saved.graph)
     return Verdict(template.name, UNFIT if as_saved else OURS, as_saved or reason)
 
 
-async def bound(server: tool.ComfyUIServer, request: tool.Request, limits: tool.Limits) -> tool.Graph:
+async def bound(server: tool.ComfyUIServer, request: tool.Request) -> tool.Graph:
     """The first graph that is posted for a request, with its files sent."""
-    fleet = tool.Fleet((server.endpoint,), limits, tool.Owner(), tool.Timing())
+    fleet = tool.Fleet((server.endpoint,), tool.Limits(), tool.Owner(), tool.Timing())
     options = tool.RunOptions(tool.Catalogue(), False, tool.Format(), tool.Memory())
     _, prompts = await tool.RunProgress(request, fleet, Watcher(), options).bind(server, request)
     return prompts.workflows[0].graph
@@ -160,7 +151,7 @@ def table(version: str, verdicts: Sequence[Verdict], paid: set[str], seconds: fl
         f"## ComfyUI {version}",
         "",
         f"{len(verdicts)} templates, {len(paid)} of them paid, tried in {seconds:.0f} s: {counts[PASSES]} pass, "
-        f"{counts[LIMITED]} pass without the default limits, {counts[UNFIT]} are refused as they were saved, too, "
+        f"{counts[UNFIT]} are refused as they were saved, too, "
         f"{counts[OURS]} fail through our fault, {counts[NOT_JUDGED]} cannot be judged, for want of nodes. "
         f"As the front end are {right} of {judged} ({100 * right / max(judged, 1):.1f} %).",
         "",

@@ -11,6 +11,7 @@ neither route, or one: what is not there (404) is an empty list. All of it is wr
 what does not have the shape of a name is left out.
 """
 
+import functools
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from ..graph.nodes import Graph
 from ..graph.reading import read_workflow_file
 from ..json_pieces import JsonText
 from ..names import shortened
-from ..tasks import T
+from ..tasks import T, gather
 from ..threads import FILES
 from ..values import list_of, object_of, text_of
 from .protocol import Answer
@@ -98,8 +99,13 @@ class Templates:
     async def _ask(self) -> None:
         self.forget()
         try:
-            official, index_bytes = await self._list(INDEX, read_index)
-            examples, example_bytes = await self._list(EXAMPLES, read_examples)
+            (official, index_bytes), (examples, example_bytes) = await gather(
+                2,
+                [
+                    functools.partial(self._list, INDEX, read_index),
+                    functools.partial(self._list, EXAMPLES, read_examples),
+                ],
+            )
         except ServerError as fault:
             self._fault = fault
         else:
