@@ -16627,6 +16627,7 @@ _TASK_NAMES = {
         "imagevideo photovideo"
     ),
     "text_to_audio": "text2audio texttoaudio t2a texttomusic text2music musicgeneration",
+    "video_to_video": "videotovideo video2video vid2vid v2v videoediting editvideo",
     "image_to_3d": "imageto3d image23d imagetomodel 3d 3dmodel model3d 3dmesh mesh 3dobject",
 }
 TASK_NAMES = {word: task for task, words in _TASK_NAMES.items() for word in words.split()}
@@ -17635,6 +17636,17 @@ def _of_that_version(name: str, files: Sequence[str]) -> Sequence[str]:
     version = "".join(word for word in name_words(name) if word.isdigit())
     found = [file for file in files if version and version in plain_name(file)]
     return found if len(found) == 1 else files
+
+
+async def names_model(server: ComfyUIServer, entries: Sequence[Entry], name: str) -> bool:
+    """Whether a name is that of an installed file that one of these workflows may load, or of a family of models that
+    the manifest knows."""
+    if any(_is_named(family, name, exactly=True) for entry in entries for family in entry.families):
+        return True
+    for entry in entries:
+        if await FILES.run(find_name, name, await files_of_loader(server, entry)):
+            return True
+    return False
 
 
 async def entry_meant(server: ComfyUIServer, entries: Sequence[Entry], model: Argument) -> Entry | None:
@@ -18763,19 +18775,48 @@ def _free(entries: Iterable[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.template and not entry.template.is_paid]
 
 
-def with_all_words(entries: Iterable[Entry], wanted: str) -> list[Entry]:
-    """Those of these templates in whose name all words of a name are, or where there are none, in their titles, or in
-    their tags and models as well. Blocks."""
+def in_name(entries: Iterable[Entry], wanted: str) -> list[Entry]:
+    """Those of these templates in whose names, or else in whose titles, all words of a name are. Blocks."""
     templates = [(entry, entry.template) for entry in entries if entry.template]
-    for texts in (
-        {entry.name: entry for entry, _ in templates},
-        {f"{entry.name} {template.title}": entry for entry, template in templates},
-        {f"{entry.name} {template.title} {entry.tags}": entry for entry, template in templates},
-    ):
-        worded = names_with_words(wanted, texts)
-        if worded:
-            return [texts[text] for text in worded]
+    names = {entry.name: entry for entry, _ in templates}
+    named = [names[name] for name in names_with_words(wanted, names)]
+    return named or _with_all_words(
+        wanted, [(entry, f"{entry.name} {template.title}") for entry, template in templates]
+    )
+
+
+def in_tags(entries: Iterable[Entry], wanted: str) -> list[Entry]:
+    """The same, with tags and models. Blocks."""
+    templates = [(entry, entry.template) for entry in entries if entry.template]
+    texts = [(entry, f"{entry.name} {template.title} {entry.tags}") for entry, template in templates]
+    return _with_all_words(wanted, texts)
+
+
+def _with_all_words(wanted: str, texts: Iterable[tuple[Entry, str]]) -> list[Entry]:
+    """The templates in whose texts all words of a name are, each as it is written there."""
+    words = search_words(wanted)
+    return [entry for entry, text in texts if words and all(has_word(text.lower(), word) for word in words)]
+
+
+def templates_meant(
+    entries: Sequence[Entry], wanted: str, given: Collection[str], offered: Collection[str]
+) -> list[Entry]:
+    """Those of these templates that somebody may mean by a name who gives files of these kinds, and might give those
+    `offered`: free ones before others, those that take what is given before others, and by their names before their
+    tags. Blocks."""
+    free = _free(entries)
+    taking = [entry for entry in free if entry.template and _takes(entry.template, given, offered)]
+    for among in (taking, free, entries):
+        for find in (in_name, in_tags):
+            found = find(among, wanted)
+            if found:
+                return found
     return []
+
+
+def _takes(template: Template, given: Collection[str], offered: Collection[str]) -> bool:
+    """Whether a template takes files of these kinds, and no others than might be given."""
+    return set(given) <= set(template.takes) <= {*given, *offered}
 
 
 async def running(server: ComfyUIServer, entries: Iterable[Entry]) -> list[Entry]:
@@ -18893,25 +18934,40 @@ async def _choose_by_meaning(
     if len(worded) == 1:
         fitted = await _choose_named(server, request, workflow, entries[worded[0]])
         return fitted.noting(taken_for(workflow, f'"{worded[0]}"'))
-    if request.model is None and not worded:
-        with contextlib.suppress(ModelNotInstalled):
-            return await _choose_for(server, replace(request, workflow=None, model=workflow))
     if worded:
         raise several_meant(workflow.name, name, worded)
-    template = await _template_meant(server, listing, workflow)
+    if request.model is None and await _means_model_first(server, request, listing, name):
+        with contextlib.suppress(ModelNotInstalled):
+            return await _choose_for(server, replace(request, workflow=None, model=workflow))
+    given = {file.kind for file in request.files if file}
+    template = await _template_meant(server, listing, workflow, given, request.offers.keys())
     if template is None:
         raise unknown
     fitted = await _choose_named(server, request, workflow, template)
     return fitted.noting(taken_for(workflow, f'the template "{template.name}"'))
 
 
-async def _template_meant(server: ComfyUIServer, listing: Listing, wanted: Argument) -> Entry | None:
-    """The one template that has all words of a name; of several the one that can run here, and costs nothing. None for
-    nothing; raises `BadArgument` where it could be several."""
-    meant = await FILES.run(with_all_words, listing.entries, str(wanted.value))
+async def _means_model_first(server: ComfyUIServer, request: Request, listing: Listing, name: str) -> bool:
+    """Whether a name of a workflow that none has is rather that of a model than of a template: where no template is
+    called so, or a file or a family of models is."""
+    if not await FILES.run(in_name, listing.entries, name):
+        return True
+    entries = [entry for task in request.tasks for entry in _entries_for(server, task)]
+    return await names_model(server, entries, name)
+
+
+async def _template_meant(
+    server: ComfyUIServer,
+    listing: Listing,
+    wanted: Argument,
+    given: Collection[str] = (),
+    offered: Collection[str] = ("image", "video", "audio"),
+) -> Entry | None:
+    """The one template that has all words of a name and takes the files that are `given`, or might be; of several the
+    one that can run here, and costs nothing. None for nothing; raises `BadArgument` where it could be several."""
+    meant = await FILES.run(templates_meant, listing.entries, str(wanted.value), given, offered)
     if len(meant) > 1:
-        free = [entry for entry in meant if entry.template and not entry.template.is_paid]
-        meant = await running(server, free) or free or meant
+        meant = await running(server, meant) or meant
     if len(meant) > 1:
         raise several_meant(wanted.name, str(wanted.value), [entry.name for entry in meant])
     return meant[0] if meant else None

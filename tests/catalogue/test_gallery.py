@@ -288,6 +288,45 @@ async def test_words_of_a_title_mean_the_one_template_that_can_run(studio: Stand
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "files", "chosen_name"),
+    [
+        ("lip", ["image"], "lip_from_picture"),
+        ("lip", ["video"], "lip_from_film"),
+        ("lip sync", [], "lip_from_words"),
+        ("service", ["image"], "api_lip_service"),
+    ],
+)
+async def test_of_templates_for_one_word_that_is_taken_which_takes_what_is_given_and_costs_nothing(
+    studio: StandIn, name: str, files: list[str], chosen_name: str
+) -> None:
+    tags, models = ["Lip Sync"], ["Tiny"]
+    studio.gallery = [
+        group(
+            "Video",
+            template(
+                "api_lip_service", "Lip Service", ["API"], ["Service"], size=0, io=taking("image"), openSource=False
+            ),
+            template("lip_from_words", "From words", tags, models),
+            template("lip_from_film", "From a film", tags, models, io=taking("video")),
+            template("lip_from_picture", "From a picture", tags, models, io=taking("image")),
+        )
+    ]
+    graph = small_graph(studio, ckpt_name="tiny.safetensors")
+    studio.template_files = {each["name"]: graph for each in studio.gallery[0]["templates"]}
+    given = [tool.InputFile(b"x", "mp4", kind="video") if kind == "video" else still() for kind in files]
+    assert (await chosen(studio, order(name, None, *given))).workflow.name == chosen_name
+
+
+async def test_a_family_of_models_is_meant_before_a_template_that_is_called_like_it(studio: StandIn) -> None:
+    assert studio.gallery is not None
+    studio.models["checkpoints"].append("sd_xl_base_1.0.safetensors")
+    studio.gallery.append(group("More", template("sdxl_simple", "SDXL: Simple", ["Text to Image"], ["SDXL"])))
+    fitted = await chosen(studio, order("Stable Diffusion XL"))
+    studio.models["checkpoints"].remove("sd_xl_base_1.0.safetensors")
+    assert (fitted.workflow.name, fitted.model) == ("checkpoint", "sd_xl_base_1.0.safetensors")
+
+
 async def test_words_of_several_templates_are_a_question(studio: StandIn) -> None:
     with pytest.raises(tool.BadArgument, match='"tiny_portrait", "tiny_sketch"'):
         await chosen(studio, replace(order("tiny text to image"), model=tool.Argument("x", "model")))

@@ -16,7 +16,7 @@ import functools
 import itertools
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from ..errors import BadArgument, ModelNotInstalled, UnknownWorkflow, WorkflowRefused
@@ -28,8 +28,8 @@ from ..threads import FILES
 from ..values import Argument
 from .entries import Catalogue, Entry, Listing, bundled_for
 from .fitted import MISSING_FILES_HINT, fit_entry, fit_saved, model_missing
-from .gallery import first_fitting, running, why_none_runs, with_all_words
-from .naming import entry_meant, files_of_loader, meant_by, several_meant, taken_for
+from .gallery import first_fitting, in_name, running, templates_meant, why_none_runs
+from .naming import entry_meant, files_of_loader, meant_by, names_model, several_meant, taken_for
 from .request import CHANGING, TEXT_TO_IMAGE, FittedWorkflow, Request
 from .small_files import small_files
 from .task_words import WITH_PICTURES, done_elsewhere, means, task_named
@@ -95,25 +95,40 @@ async def _choose_by_meaning(
     if len(worded) == 1:
         fitted = await _choose_named(server, request, workflow, entries[worded[0]])
         return fitted.noting(taken_for(workflow, f'"{worded[0]}"'))
-    if request.model is None and not worded:
-        with contextlib.suppress(ModelNotInstalled):
-            return await _choose_for(server, replace(request, workflow=None, model=workflow))
     if worded:
         raise several_meant(workflow.name, name, worded)
-    template = await _template_meant(server, listing, workflow)
+    if request.model is None and await _means_model_first(server, request, listing, name):
+        with contextlib.suppress(ModelNotInstalled):
+            return await _choose_for(server, replace(request, workflow=None, model=workflow))
+    given = {file.kind for file in request.files if file}
+    template = await _template_meant(server, listing, workflow, given, request.offers.keys())
     if template is None:
         raise unknown
     fitted = await _choose_named(server, request, workflow, template)
     return fitted.noting(taken_for(workflow, f'the template "{template.name}"'))
 
 
-async def _template_meant(server: ComfyUIServer, listing: Listing, wanted: Argument) -> Entry | None:
-    """The one template that has all words of a name; of several the one that can run here, and costs nothing. None for
-    nothing; raises `BadArgument` where it could be several."""
-    meant = await FILES.run(with_all_words, listing.entries, str(wanted.value))
+async def _means_model_first(server: ComfyUIServer, request: Request, listing: Listing, name: str) -> bool:
+    """Whether a name of a workflow that none has is rather that of a model than of a template: where no template is
+    called so, or a file or a family of models is."""
+    if not await FILES.run(in_name, listing.entries, name):
+        return True
+    entries = [entry for task in request.tasks for entry in _entries_for(server, task)]
+    return await names_model(server, entries, name)
+
+
+async def _template_meant(
+    server: ComfyUIServer,
+    listing: Listing,
+    wanted: Argument,
+    given: Collection[str] = (),
+    offered: Collection[str] = ("image", "video", "audio"),
+) -> Entry | None:
+    """The one template that has all words of a name and takes the files that are `given`, or might be; of several the
+    one that can run here, and costs nothing. None for nothing; raises `BadArgument` where it could be several."""
+    meant = await FILES.run(templates_meant, listing.entries, str(wanted.value), given, offered)
     if len(meant) > 1:
-        free = [entry for entry in meant if entry.template and not entry.template.is_paid]
-        meant = await running(server, free) or free or meant
+        meant = await running(server, meant) or meant
     if len(meant) > 1:
         raise several_meant(wanted.name, str(wanted.value), [entry.name for entry in meant])
     return meant[0] if meant else None

@@ -12,7 +12,7 @@ money is chosen by nobody but who names it.
 import functools
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -23,6 +23,7 @@ from ..graph.definitions import Definitions
 from ..graph.facts import guess_task, model_files
 from ..names import MODEL_FILE, find_name, first_names, name_words, names_with_words, quoted
 from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
+from ..server.templates import Template
 from ..tasks import gather
 from ..threads import FILES
 from .entries import Entry
@@ -30,6 +31,7 @@ from .fitted import bare_reason, fit_saved
 from .missing import file_path, nodes_missing, paths_in_short
 from .model_list import installed_files
 from .request import FittedWorkflow
+from .task_words import has_word, search_words
 
 MOST_TEMPLATES_READ = 24  # in one call
 MOST_LABELS_COMPARED = 500  # names that people call models, with the names of files; the gallery of 506 has 217
@@ -220,19 +222,48 @@ def _free(entries: Iterable[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.template and not entry.template.is_paid]
 
 
-def with_all_words(entries: Iterable[Entry], wanted: str) -> list[Entry]:
-    """Those of these templates in whose name all words of a name are, or where there are none, in their titles, or in
-    their tags and models as well. Blocks."""
+def in_name(entries: Iterable[Entry], wanted: str) -> list[Entry]:
+    """Those of these templates in whose names, or else in whose titles, all words of a name are. Blocks."""
     templates = [(entry, entry.template) for entry in entries if entry.template]
-    for texts in (
-        {entry.name: entry for entry, _ in templates},
-        {f"{entry.name} {template.title}": entry for entry, template in templates},
-        {f"{entry.name} {template.title} {entry.tags}": entry for entry, template in templates},
-    ):
-        worded = names_with_words(wanted, texts)
-        if worded:
-            return [texts[text] for text in worded]
+    names = {entry.name: entry for entry, _ in templates}
+    named = [names[name] for name in names_with_words(wanted, names)]
+    return named or _with_all_words(
+        wanted, [(entry, f"{entry.name} {template.title}") for entry, template in templates]
+    )
+
+
+def in_tags(entries: Iterable[Entry], wanted: str) -> list[Entry]:
+    """The same, with tags and models. Blocks."""
+    templates = [(entry, entry.template) for entry in entries if entry.template]
+    texts = [(entry, f"{entry.name} {template.title} {entry.tags}") for entry, template in templates]
+    return _with_all_words(wanted, texts)
+
+
+def _with_all_words(wanted: str, texts: Iterable[tuple[Entry, str]]) -> list[Entry]:
+    """The templates in whose texts all words of a name are, each as it is written there."""
+    words = search_words(wanted)
+    return [entry for entry, text in texts if words and all(has_word(text.lower(), word) for word in words)]
+
+
+def templates_meant(
+    entries: Sequence[Entry], wanted: str, given: Collection[str], offered: Collection[str]
+) -> list[Entry]:
+    """Those of these templates that somebody may mean by a name who gives files of these kinds, and might give those
+    `offered`: free ones before others, those that take what is given before others, and by their names before their
+    tags. Blocks."""
+    free = _free(entries)
+    taking = [entry for entry in free if entry.template and _takes(entry.template, given, offered)]
+    for among in (taking, free, entries):
+        for find in (in_name, in_tags):
+            found = find(among, wanted)
+            if found:
+                return found
     return []
+
+
+def _takes(template: Template, given: Collection[str], offered: Collection[str]) -> bool:
+    """Whether a template takes files of these kinds, and no others than might be given."""
+    return set(given) <= set(template.takes) <= {*given, *offered}
 
 
 async def running(server: ComfyUIServer, entries: Iterable[Entry]) -> list[Entry]:

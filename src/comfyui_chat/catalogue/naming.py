@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ..bounds import MOST_COMPARED_CHARACTERS
 from ..errors import BadArgument
-from ..names import base_name, first_names, name_words, names_with_words, plain_name, quoted, shortened
+from ..names import base_name, find_name, first_names, name_words, names_with_words, plain_name, quoted, shortened
 from ..server.client import ComfyUIServer
 from ..threads import FILES
 from ..values import Argument
@@ -68,6 +68,17 @@ def _of_that_version(name: str, files: Sequence[str]) -> Sequence[str]:
     version = "".join(word for word in name_words(name) if word.isdigit())
     found = [file for file in files if version and version in plain_name(file)]
     return found if len(found) == 1 else files
+
+
+async def names_model(server: ComfyUIServer, entries: Sequence[Entry], name: str) -> bool:
+    """Whether a name is that of an installed file that one of these workflows may load, or of a family of models that
+    the manifest knows."""
+    if any(_is_named(family, name, exactly=True) for entry in entries for family in entry.families):
+        return True
+    for entry in entries:
+        if await FILES.run(find_name, name, await files_of_loader(server, entry)):
+            return True
+    return False
 
 
 async def entry_meant(server: ComfyUIServer, entries: Sequence[Entry], model: Argument) -> Entry | None:

@@ -149,6 +149,7 @@ _TASK_NAMES = {
         "imagevideo photovideo"
     ),
     "text_to_audio": "text2audio texttoaudio t2a texttomusic text2music musicgeneration",
+    "video_to_video": "videotovideo video2video vid2vid v2v videoediting editvideo",
     "image_to_3d": "imageto3d image23d imagetomodel 3d 3dmodel model3d 3dmesh mesh 3dobject",
 }
 TASK_NAMES = {word: task for task, words in _TASK_NAMES.items() for word in words.split()}
