@@ -100,12 +100,20 @@ async def tried(server: tool.ComfyUIServer, template: tool.Template) -> Verdict:
     return Verdict(template.name, UNFIT if as_saved else OURS, as_saved or reason)
 
 
+class Trial(tool.RunProgress):
+    """A call that nobody pays for: what it binds is taken back before it runs."""
+
+    async def settle_cost(self, *_about: Any) -> str:
+        """Without a key."""
+        return ""
+
+
 async def bound(server: tool.ComfyUIServer, request: tool.Request) -> tool.Graph:
     """The first graph that is posted for a request, with its files sent."""
     fleet = tool.Fleet((server.endpoint,), tool.Limits(), tool.Owner(), tool.Timing())
     options = tool.RunOptions(tool.Catalogue(), False, tool.Format(), tool.Memory())
-    _, prompts = await tool.RunProgress(request, fleet, Watcher(), options).bind(server, request)
-    return prompts.workflows[0].graph
+    assigned = await Trial(request, fleet, Watcher(), options).bind(server, request, lambda: None)
+    return assigned.prompts.workflows[0].graph
 
 
 async def make_files(server: tool.ComfyUIServer, templates: Sequence[tool.Template], folder: Path) -> None:
