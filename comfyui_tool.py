@@ -9017,7 +9017,8 @@ def default_value(spec: InputSpec) -> Any:
 #
 # Nodes write where their path says, and some of them do not check it: with `../../..` in its folder a dataset saver of
 # ComfyUI 0.33.0 leaves ComfyUI's own folders, and ComfyUI 0.3.64 reads absolute paths. What an administrator saved in a
-# workflow stays as it is. What a caller sets is kept inside: `check_paths` refuses a value that leads elsewhere.
+# workflow stays as it is. What a caller sets is kept inside: `check_paths` refuses a value that leads elsewhere. In a
+# workflow that a caller brings all values are the caller's, and `check_own` looks at each of them.
 #
 # An input is a path by its name (`filename_prefix`, `output_dir`), by the value that it was saved with
 # (`video/ComfyUI`), or by its use: a text that links lead to such an input, also through nodes that join texts. A
@@ -9036,6 +9037,8 @@ SAVED_PATH = re.compile(r"(?:[A-Za-z]:)?[^\s/\\:]*[/\\][^\s:]*")
 DRIVE = re.compile(r"[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]{0,30}:/|file:", re.IGNORECASE)  # and what begins an address
 FOLDER_TAG = re.compile(r"\[(?:output|input|temp)\]$", re.IGNORECASE)  # how ComfyUI names one of its own folders
 PATH_PIECE = re.compile(r"[/\\:]|^\.|\.$")  # what could lead elsewhere where texts are joined
+# In the names of classes whose one text goes on as it is; others may join texts, or cut them.
+PASSES_ON = re.compile(r"primitive|constant|literal", re.IGNORECASE)
 
 # Choices of nodes that load something, where they list what people have put into ComfyUI's folders: the names of such
 # inputs, and how files of people end. Models are chosen by inputs of other names, such as `ckpt_name`.
@@ -9062,6 +9065,73 @@ def check_paths(workflow: Workflow, values: Mapping[str, Any], said: Mapping[str
                     "keeps such files in.",
                     'Give a name without "..", without a drive, and not beginning with a slash, such as "video/fox".',
                 )
+
+
+def check_own(workflow: Workflow, given: Collection[Target]) -> None:
+    """Raise `BadArgument` where a workflow that a caller brings leads out of ComfyUI's folders, or names a file that
+    somebody put there, in a node that runs. `given` are the widgets that hold files of the call."""
+    flow = workflow.flow
+    files = {item.target.widget for item in file_inputs(flow)}
+    words = {target.widget for name in TEXTS for target in workflow.parameters.get(name, ())}
+    paths = _Paths(flow)
+    for node_id in flow.needed():
+        for name, value in flow.inputs(node_id).items():
+            target = Target(node_id, name)
+            if target in given or is_link(value):
+                continue
+            for text in filter(None, _texts_in(value)):
+                where = f'"{shortened(name, 60)}" of {node_title(workflow.graph, node_id)} in your workflow'
+                if paths.leads_out(target, text, is_words=target in words):
+                    raise BadArgument(
+                        f'{where} is "{shortened(text, 60)}", which leads out of the folder that ComfyUI keeps such '
+                        "files in, or could do so.",
+                        'Write a name without "..", without a drive or an address, and not beginning with a slash.',
+                    )
+                if target in files or _names_users_file(workflow, target, text):
+                    raise BadArgument(
+                        f'{where} is "{shortened(text, 60)}", a file on the server, which may be somebody else\'s.',
+                        "Give files of the chat in `images`, or leave that node out.",
+                    )
+
+
+class _Paths:
+    """Where texts of a graph become paths."""
+
+    def __init__(self, flow: Wiring) -> None:
+        self._flow = flow
+        links = [link for node_id in flow.nodes for link in flow.into[node_id]]
+        ends = [link.source for link in links if is_path_input(link.input)]
+        self._nodes = flow.before(ends, ("STRING", ""))  # whose texts become a path, or a part of one
+
+    def leads_out(self, target: Target, text: str, *, is_words: bool) -> bool:
+        """Whether a text leads elsewhere as it is, or could do so when other nodes have worked on it. A person's words
+        count only where they become a path."""
+        if is_path_input(target.input):
+            return leads_elsewhere(text)
+        if target.node_id in self._nodes:
+            passes_on = PASSES_ON.search(self._flow.class_type(target.node_id))
+            return leads_elsewhere(text) or (not passes_on and bool(PATH_PIECE.search(text.strip()) or ".." in text))
+        return not is_words and "\n" not in text and leads_elsewhere(text)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """All texts in the value of an input."""
+    waiting = [value]
+    for item in waiting:
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, Mapping):
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+
+
+def _names_users_file(workflow: Workflow, target: Target, text: str) -> bool:
+    """Whether a value of a node that loads something names what people have put on the server."""
+    class_type = workflow.graph[target.node_id]["class_type"]
+    if "load" not in class_type.lower():
+        return False
+    return bool(USERS_FILE.search(text.strip())) or lists_users_files(workflow, target)
 
 
 def _leads_out(workflow: Workflow, target: Target, value: str, *, is_words: bool) -> bool:
@@ -16828,7 +16898,7 @@ class Entry:
     @property
     def brought(self) -> bool:
         """Whether the caller brings it: whether that is allowed is another question."""
-        return self.source in ("user", ATTACHED)
+        return self.source in USERS_SOURCES
 
     @property
     def bundled(self) -> bool:
@@ -17414,6 +17484,8 @@ class FittedWorkflow:
     picture: Size | None = None  # of the first picture that it works on
     sizes: Mapping[Target, Size] = field(default_factory=dict)  # of the pictures that it is given
     models_size: int = 0  # in bytes, of all files of a template's models; 0 where nothing tells
+    given: frozenset[Target] = frozenset()  # the widgets that hold files of the call
+    guarded: bool = False  # brought by a caller whose workflows may name no files and paths of their own on the server
     from_user: bool = False  # attached to the chat or pasted by the user, and not put there by the administrator
 
     @property
@@ -20615,6 +20687,8 @@ class Limits:
     wait_seconds: float = 3600.0  # then the call ends, and the job goes on
     jobs: int = 0  # of one user at once, on all servers together; 0 for any number
     queue: int = 0  # prompts; a queue of so many is not joined; 0 for any number
+    guards_own: bool = False  # whether workflows that the caller brings may name no files and paths on the server
+    own_nodes: tuple[str, ...] = ("*",)  # patterns of the classes of nodes that these may have
 
     @property
     def need_queues(self) -> bool:
@@ -22005,6 +22079,19 @@ NUMBER_OF_PICTURES = "the number of pictures"
 TOLD_BY = {LARGEST: {PIXELS, "megapixels", "scale_by in megapixels"}, NUMBER_OF_PICTURES: {"batch_size", "amount"}}
 
 
+def check_own_nodes(workflow: Workflow, patterns: Iterable[str]) -> None:
+    """Raise `NotPermitted` for nodes that a workflow which the caller brings may not have, by patterns of their
+    classes."""
+    allowed = Allowed(workflows=tuple(patterns))
+    classes = dict.fromkeys(str(node["class_type"]) for node in workflow.graph.values())
+    others = [shortened(name, 60) for name in classes if not allowed.workflow(name)]
+    if others:
+        raise NotPermitted(
+            f"The administrator does not allow these nodes in users' own workflows: {quoted(others[:10])}.",
+            "Name a workflow that list_workflows lists, or tell the user to ask an administrator.",
+        )
+
+
 @dataclass(frozen=True)
 class Amount:
     """What a graph comes to at one place, and what is allowed there."""
@@ -23112,7 +23199,8 @@ async def place_files(
     choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
     notes += left_out
     uploads = {names[target]: file for target, file in placed.items() if target not in as_text}
-    choice = replace(choice, notes=(*choice.notes, *dict.fromkeys(notes)))
+    given = frozenset(target.widget for target in names)
+    choice = replace(choice, given=given, notes=(*choice.notes, *dict.fromkeys(notes)))
     return choice, list(uploads.values())
 
 
@@ -23322,7 +23410,7 @@ async def _absent(
     """The workflow with the definitions that were asked for anew, and its inputs whose author's file the server does
     not have by them."""
     workflow = choice.workflow
-    if not choice.saved:  # the file that a bundled workflow names is nobody's
+    if not choice.saved or choice.guarded:  # what a bundled workflow names is nobody's, what a caller's does anybody's
         return workflow, list(unfilled)
     absent: list[FileInput] = []
     for item in unfilled:
@@ -23410,6 +23498,8 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
         left_empty = bound.left_empty
         filled = bound.filled()
         ready.append(filled.with_graph(whole_characters(as_sent(filled.graph, texts, rng, now))))
+        if choice.guarded:
+            check_own(ready[-1], choice.given)
     first = ready[0]
     makes = {kind for _, kind in outputs(first.flow)}
     exceeded = binding.exceeded
@@ -24667,6 +24757,9 @@ class RunProgress:
         fitted = await choose(server, request, self.options.catalogue)
         if any((server.endpoint, file) in self.unusable for file in fitted.chosen.values()):
             raise ModelNotInstalled("There is no other model that would do.")
+        if fitted.from_user and self.fleet.limits.guards_own:
+            check_own_nodes(fitted.workflow, self.fleet.limits.own_nodes)
+            fitted = replace(fitted, guarded=True)
         fitted = await freshen(server, fitted, request)
         fitted, files = await place_files(server, fitted, request)
         if fitted.saved:
@@ -27503,8 +27596,13 @@ class Valves(Tolerant):
     allow_user_workflows: bool = Field(
         default=False,
         title="Users may bring their own workflows",
-        description="Pasted into their valve, or inside a picture in the chat. They may use every node of the server. "
-        "Administrators always may.",
+        description="Pasted into their valve, or inside a picture in the chat. Administrators always may.",
+    )
+    own_nodes: str = Field(
+        default="",
+        title="Nodes of users' own workflows",
+        description="Names of their classes, `*` for any letters: `KSampler*, CLIPTextEncode, VAE*, Save*Image`. Leave "
+        "empty for every node of the server. Administrators may use all.",
     )
     rights: str = Field(
         default="",
@@ -28514,7 +28612,7 @@ def resolve(
     own_workflows = is_admin or (valves.allow_user_workflows if rights.own_workflows is None else rights.own_workflows)
     return Settings(
         endpoints=tuple(endpoints),
-        limits=_limits(valves),
+        limits=_limits(valves, is_admin),
         previews=valves.previews and mine.previews,
         preferences={
             **_preferences(valves, 2, "The administrator's valve", rights.allowed),
@@ -28612,7 +28710,7 @@ def _preferences(
     return preferences
 
 
-def _limits(valves: Valves) -> Limits:
+def _limits(valves: Valves, is_admin: bool) -> Limits:
     """What the administrator allows, in the ranges that the descriptions of the valves name."""
     return Limits(
         count=int(valves.number("max_count")),
@@ -28623,6 +28721,8 @@ def _limits(valves: Valves) -> Limits:
         wait_seconds=60 * valves.number("max_wait_minutes"),
         jobs=int(valves.number("max_jobs")),
         queue=int(valves.number("max_queue")),
+        guards_own=not is_admin,
+        own_nodes=tuple(name for name in re.split(r"\s*[,;\n]\s*", valves.own_nodes.strip()) if name) or ("*",),
     )
 
 

@@ -137,7 +137,7 @@ class Entry:
     @property
     def brought(self) -> bool:
         """Whether the caller brings it: whether that is allowed is another question."""
-        return self.source in ("user", ATTACHED)
+        return self.source in USERS_SOURCES
 
     @property
     def bundled(self) -> bool:

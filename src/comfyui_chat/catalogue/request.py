@@ -128,6 +128,8 @@ class FittedWorkflow:
     picture: Size | None = None  # of the first picture that it works on
     sizes: Mapping[Target, Size] = field(default_factory=dict)  # of the pictures that it is given
     models_size: int = 0  # in bytes, of all files of a template's models; 0 where nothing tells
+    given: frozenset[Target] = frozenset()  # the widgets that hold files of the call
+    guarded: bool = False  # brought by a caller whose workflows may name no files and paths of their own on the server
     from_user: bool = False  # attached to the chat or pasted by the user, and not put there by the administrator
 
     @property

@@ -64,6 +64,8 @@ class Limits:
     wait_seconds: float = 3600.0  # then the call ends, and the job goes on
     jobs: int = 0  # of one user at once, on all servers together; 0 for any number
     queue: int = 0  # prompts; a queue of so many is not joined; 0 for any number
+    guards_own: bool = False  # whether workflows that the caller brings may name no files and paths on the server
+    own_nodes: tuple[str, ...] = ("*",)  # patterns of the classes of nodes that these may have
 
     @property
     def need_queues(self) -> bool:

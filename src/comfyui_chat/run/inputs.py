@@ -99,7 +99,8 @@ async def place_files(
     choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
     notes += left_out
     uploads = {names[target]: file for target, file in placed.items() if target not in as_text}
-    choice = replace(choice, notes=(*choice.notes, *dict.fromkeys(notes)))
+    given = frozenset(target.widget for target in names)
+    choice = replace(choice, given=given, notes=(*choice.notes, *dict.fromkeys(notes)))
     return choice, list(uploads.values())
 
 
@@ -309,7 +310,7 @@ async def _absent(
     """The workflow with the definitions that were asked for anew, and its inputs whose author's file the server does
     not have by them."""
     workflow = choice.workflow
-    if not choice.saved:  # the file that a bundled workflow names is nobody's
+    if not choice.saved or choice.guarded:  # what a bundled workflow names is nobody's, what a caller's does anybody's
         return workflow, list(unfilled)
     absent: list[FileInput] = []
     for item in unfilled:

@@ -20,13 +20,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import LimitExceeded
+from ..errors import LimitExceeded, NotPermitted
 from ..graph.definitions import last_part
 from ..graph.facts import FILMS, made_by
 from ..graph.input_names import PARAMETERS
 from ..graph.nodes import Graph, Target, is_link, node_inputs, node_title
 from ..graph.search import Flow
 from ..graph.workflow import Workflow
+from ..names import quoted, shortened
+from ..server.allowed import Allowed
 from ..sizes import Size
 from ..values import as_number
 from .amounts import Amounts
@@ -53,6 +55,19 @@ LARGEST = "megapixels of a picture"
 NUMBER_OF_PICTURES = "the number of pictures"
 # What is not told beside a number in a node that comes to the same.
 TOLD_BY = {LARGEST: {PIXELS, "megapixels", "scale_by in megapixels"}, NUMBER_OF_PICTURES: {"batch_size", "amount"}}
+
+
+def check_own_nodes(workflow: Workflow, patterns: Iterable[str]) -> None:
+    """Raise `NotPermitted` for nodes that a workflow which the caller brings may not have, by patterns of their
+    classes."""
+    allowed = Allowed(workflows=tuple(patterns))
+    classes = dict.fromkeys(str(node["class_type"]) for node in workflow.graph.values())
+    others = [shortened(name, 60) for name in classes if not allowed.workflow(name)]
+    if others:
+        raise NotPermitted(
+            f"The administrator does not allow these nodes in users' own workflows: {quoted(others[:10])}.",
+            "Name a workflow that list_workflows lists, or tell the user to ask an administrator.",
+        )
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ from .fleet import Fleet
 from .follow import ProgressListener, follow
 from .inputs import freshen, place_files
 from .job import Job, missed_pictures
+from .limits import check_own_nodes
 from .owner import JOBS
 from .planning import MAX_SEED, BoundPrompts, prepare
 
@@ -380,6 +381,9 @@ class RunProgress:
         fitted = await choose(server, request, self.options.catalogue)
         if any((server.endpoint, file) in self.unusable for file in fitted.chosen.values()):
             raise ModelNotInstalled("There is no other model that would do.")
+        if fitted.from_user and self.fleet.limits.guards_own:
+            check_own_nodes(fitted.workflow, self.fleet.limits.own_nodes)
+            fitted = replace(fitted, guarded=True)
         fitted = await freshen(server, fitted, request)
         fitted, files = await place_files(server, fitted, request)
         if fitted.saved:

@@ -32,7 +32,7 @@ from ..graph.fitting import fit_number, fit_value
 from ..graph.input_names import PRESETS
 from ..graph.loras import LORA_LOADERS, Lora, read_loras, with_loras
 from ..graph.nodes import Target
-from ..graph.paths import check_paths, lists_users_files
+from ..graph.paths import check_own, check_paths, lists_users_files
 from ..graph.prices import Price, price_of
 from ..graph.prompts import as_sent
 from ..graph.workflow import Workflow
@@ -93,6 +93,8 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
         left_empty = bound.left_empty
         filled = bound.filled()
         ready.append(filled.with_graph(whole_characters(as_sent(filled.graph, texts, rng, now))))
+        if choice.guarded:
+            check_own(ready[-1], choice.given)
     first = ready[0]
     makes = {kind for _, kind in outputs(first.flow)}
     exceeded = binding.exceeded

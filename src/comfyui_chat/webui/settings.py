@@ -241,7 +241,7 @@ def resolve(
     own_workflows = is_admin or (valves.allow_user_workflows if rights.own_workflows is None else rights.own_workflows)
     return Settings(
         endpoints=tuple(endpoints),
-        limits=_limits(valves),
+        limits=_limits(valves, is_admin),
         previews=valves.previews and mine.previews,
         preferences={
             **_preferences(valves, 2, "The administrator's valve", rights.allowed),
@@ -339,7 +339,7 @@ def _preferences(
     return preferences
 
 
-def _limits(valves: Valves) -> Limits:
+def _limits(valves: Valves, is_admin: bool) -> Limits:
     """What the administrator allows, in the ranges that the descriptions of the valves name."""
     return Limits(
         count=int(valves.number("max_count")),
@@ -350,6 +350,8 @@ def _limits(valves: Valves) -> Limits:
         wait_seconds=60 * valves.number("max_wait_minutes"),
         jobs=int(valves.number("max_jobs")),
         queue=int(valves.number("max_queue")),
+        guards_own=not is_admin,
+        own_nodes=tuple(name for name in re.split(r"\s*[,;\n]\s*", valves.own_nodes.strip()) if name) or ("*",),
     )
 
 

@@ -259,8 +259,13 @@ class Valves(Tolerant):
     allow_user_workflows: bool = Field(
         default=False,
         title="Users may bring their own workflows",
-        description="Pasted into their valve, or inside a picture in the chat. They may use every node of the server. "
-        "Administrators always may.",
+        description="Pasted into their valve, or inside a picture in the chat. Administrators always may.",
+    )
+    own_nodes: str = Field(
+        default="",
+        title="Nodes of users' own workflows",
+        description="Names of their classes, `*` for any letters: `KSampler*, CLIPTextEncode, VAE*, Save*Image`. Leave "
+        "empty for every node of the server. Administrators may use all.",
     )
     rights: str = Field(
         default="",
