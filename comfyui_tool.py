@@ -4062,6 +4062,7 @@ REPOSITORY = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)  # on GitHub
 CORE_VERSION = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}", re.ASCII)
 FOLDER = re.compile(r"[\w.-]{1,60}(/[\w.-]{1,60})?", re.ASCII)
 LINK_IN_NOTE = re.compile(r"https://[\w.~%/+,=&?@:-]+", re.ASCII)
+PART_OF_COMFYUI = "part of ComfyUI"
 CORE = "comfy-core"  # the package of ComfyUI's own nodes
 
 
@@ -4152,7 +4153,7 @@ def package_of(properties: Mapping[str, Any]) -> str:
     package = text_of(properties.get("cnr_id"))
     version = text_of(properties.get("ver"))
     if package == CORE:
-        return f"part of ComfyUI {version}" if CORE_VERSION.fullmatch(version) else "part of ComfyUI"
+        return f"{PART_OF_COMFYUI} {version}" if CORE_VERSION.fullmatch(version) else PART_OF_COMFYUI
     if PACKAGE.fullmatch(package):
         return f"package {package}"
     repository = text_of(properties.get("aux_id"))
@@ -6966,6 +6967,9 @@ MODEL_FOLDERS: Mapping[str, str] = {
     "LoadMoGeModel.model_name": "geometry_estimation",
     "LoadWanVideoT5TextEncoder.model_name": "text_encoders",
     "ModelPatchLoader.name": "model_patches",
+    "NunchakuFluxDiTLoader.model_path": "diffusion_models",
+    "NunchakuQwenImageDiTLoader.model_name": "diffusion_models",
+    "NunchakuZImageDiTLoader.model_name": "diffusion_models",
     "OpticalFlowLoader.model_name": "optical_flow",
     "SAMLoader.model_name": "sams",
     "UltralyticsDetectorProvider.model_name": "ultralytics",
@@ -17345,7 +17349,10 @@ def nodes_missing(names: Sequence[str], packages: Mapping[str, str]) -> NodeNotI
         group = _first_of(members, MOST_NODES_NAMED, ", ")
         said.append(f"{group} ({package})" if package else group)
     listed = _first_of(said, MOST_PACKAGES_NAMED, "; ")
-    return NodeNotInstalled(f"It needs nodes that this ComfyUI does not have: {listed}.")
+    hint = ""
+    if all(package.startswith(PART_OF_COMFYUI) for package in by_package):
+        hint = "A newer ComfyUI has them: it has to be updated. Or name another workflow."
+    return NodeNotInstalled(f"It needs nodes that this ComfyUI does not have: {listed}.", hint)
 
 
 def without_links(text: str) -> str:
@@ -18158,8 +18165,8 @@ def _check_nodes(workflow: Workflow) -> None:
     """Raise `NodeNotInstalled` or `WorkflowRefused` for what the server would refuse. Blocks."""
     missing = missing_nodes(workflow.graph, workflow.definitions)
     if missing:
-        reason = nodes_missing(missing, workflow.remarks.packages).message
-        raise NodeNotInstalled(f'The workflow "{workflow.name}" cannot be used. {reason}')
+        reason = nodes_missing(missing, workflow.remarks.packages)
+        raise NodeNotInstalled(f'The workflow "{workflow.name}" cannot be used. {reason.message}', reason.hint)
     check_links(workflow.graph, workflow.definitions)
 
 

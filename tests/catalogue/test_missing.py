@@ -214,6 +214,10 @@ async def test_missing_nodes_are_grouped_by_their_packages(comfy: StandIn) -> No
     with pytest.raises(tool.NodeNotInstalled) as error:
         await run_wish(comfy, order("x"), pasted(x=page(*core, STRANGE)))
     assert '"New0", "New1", "New2", "New3", "New4" and 2 more (part of ComfyUI 9.1.0); "Strange' in error.value.message
+    assert "updated" not in error.value.hint
+    with pytest.raises(tool.NodeNotInstalled) as error:
+        await run_wish(comfy, order("x"), pasted(x=page(*core)))
+    assert error.value.hint.startswith("A newer ComfyUI has them")
 
 
 # --- what the author says ---

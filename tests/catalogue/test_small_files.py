@@ -177,6 +177,12 @@ async def test_whether_the_nodes_are_there_is_asked_once_in_a_while() -> None:
         assert len(asked) == len(set(asked))
 
 
+@pytest.mark.parametrize("loader", tool.SMALL_LOADERS, ids=lambda loader: loader.class_type)
+def test_the_folder_of_a_small_file_is_known(loader: tool.SmallLoader) -> None:
+    folder = "diffusion_models" if loader.instead_of == "UNETLoader" else "text_encoders"
+    assert {tool.model_folder(loader.class_type, name) for name in loader.inputs.values()} == {folder}
+
+
 # --- LoRAs ---
 
 

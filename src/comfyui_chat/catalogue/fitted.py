@@ -376,8 +376,8 @@ def _check_nodes(workflow: Workflow) -> None:
     """Raise `NodeNotInstalled` or `WorkflowRefused` for what the server would refuse. Blocks."""
     missing = missing_nodes(workflow.graph, workflow.definitions)
     if missing:
-        reason = nodes_missing(missing, workflow.remarks.packages).message
-        raise NodeNotInstalled(f'The workflow "{workflow.name}" cannot be used. {reason}')
+        reason = nodes_missing(missing, workflow.remarks.packages)
+        raise NodeNotInstalled(f'The workflow "{workflow.name}" cannot be used. {reason.message}', reason.hint)
     check_links(workflow.graph, workflow.definitions)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ..bounds import MOST_LINK_CHARACTERS, MOST_NOTE_CHARACTERS
 from ..errors import NodeNotInstalled
 from ..graph.facts import ModelFile
-from ..graph.remarks import FileSource, Remarks
+from ..graph.remarks import PART_OF_COMFYUI, FileSource, Remarks
 from ..names import quoted, shortened
 from .secret_inputs import holds_secret
 
@@ -123,7 +123,10 @@ def nodes_missing(names: Sequence[str], packages: Mapping[str, str]) -> NodeNotI
         group = _first_of(members, MOST_NODES_NAMED, ", ")
         said.append(f"{group} ({package})" if package else group)
     listed = _first_of(said, MOST_PACKAGES_NAMED, "; ")
-    return NodeNotInstalled(f"It needs nodes that this ComfyUI does not have: {listed}.")
+    hint = ""
+    if all(package.startswith(PART_OF_COMFYUI) for package in by_package):
+        hint = "A newer ComfyUI has them: it has to be updated. Or name another workflow."
+    return NodeNotInstalled(f"It needs nodes that this ComfyUI does not have: {listed}.", hint)
 
 
 def without_links(text: str) -> str:

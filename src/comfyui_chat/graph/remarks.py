@@ -27,6 +27,7 @@ REPOSITORY = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)  # on GitHub
 CORE_VERSION = re.compile(r"\d{1,4}(\.\d{1,4}){1,3}", re.ASCII)
 FOLDER = re.compile(r"[\w.-]{1,60}(/[\w.-]{1,60})?", re.ASCII)
 LINK_IN_NOTE = re.compile(r"https://[\w.~%/+,=&?@:-]+", re.ASCII)
+PART_OF_COMFYUI = "part of ComfyUI"
 CORE = "comfy-core"  # the package of ComfyUI's own nodes
 
 
@@ -117,7 +118,7 @@ def package_of(properties: Mapping[str, Any]) -> str:
     package = text_of(properties.get("cnr_id"))
     version = text_of(properties.get("ver"))
     if package == CORE:
-        return f"part of ComfyUI {version}" if CORE_VERSION.fullmatch(version) else "part of ComfyUI"
+        return f"{PART_OF_COMFYUI} {version}" if CORE_VERSION.fullmatch(version) else PART_OF_COMFYUI
     if PACKAGE.fullmatch(package):
         return f"package {package}"
     repository = text_of(properties.get("aux_id"))
