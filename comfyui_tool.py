@@ -18689,6 +18689,7 @@ class Needs:
     refusal: str = ""  # why it cannot be used at all
     task: str = ""
     model: str = ""
+    price: str = ""  # of a run, in words; "" where it costs nothing
     class_types: frozenset[str] = frozenset()
     files: tuple[ModelPlace, ...] = ()
 
@@ -18734,7 +18735,9 @@ def _needs_of(fitted: FittedWorkflow) -> Needs:
             class_type = graph[file.target.node_id]["class_type"]
             places[ModelPlace(class_type, file.target.input, file.file, path)] = None
     classes = frozenset(node["class_type"] for node in graph.values())
-    return Needs(time.monotonic(), "", guess_task(workflow.flow), fitted.model, classes, tuple(places))
+    price = price_of(graph, workflow.definitions)
+    told_price = price.words if price else ""
+    return Needs(time.monotonic(), "", guess_task(workflow.flow), fitted.model, told_price, classes, tuple(places))
 
 
 async def read_templates(server: ComfyUIServer, entries: Sequence[Entry]) -> None:
@@ -18905,7 +18908,7 @@ async def running(server: ComfyUIServer, entries: Iterable[Entry]) -> list[Entry
     await read_templates(server, first)
     known = read_before(server)
     lacks = await lacking(server, {entry.name: known[entry.name] for entry in first if entry.name in known})
-    return [entry for entry in first if lacks.get(entry.name) == ""]
+    return [entry for entry in first if lacks.get(entry.name) == "" and not known[entry.name].price]
 
 
 async def why_none_runs(server: ComfyUIServer, entries: Sequence[Entry]) -> str:
@@ -19165,13 +19168,15 @@ async def _choose_for_task(
                 f"no model is installed for the task {task}, and a workflow for {fitted.task} was taken"
             )
     own = await _saved_for_task(server, request, catalogue, task)
-    if own is not None:
+    if own is not None and await _is_free(own):
         return own
     listing = await catalogue.entries(server)
     templates = [entry for entry in listing.entries if entry.template and entry.task == task]
     fitting = await _template_for_task(server, request, templates, task)
     if fitting is not None:
         return fitting.noting(f'the template "{fitting.workflow.name}" of the ComfyUI server was taken')
+    if own is not None:
+        return own
     if refused is not None:
         raise refused
     if not templates:
@@ -19186,7 +19191,9 @@ async def _template_for_task(
     """The first of these templates that does the task with what is given, runs here and costs nothing."""
 
     async def suits(fitted: FittedWorkflow) -> bool:
-        return _has_room(fitted, request) and await FILES.run(guess_task, fitted.workflow.flow) == task
+        if not _has_room(fitted, request) or not await _is_free(fitted):
+            return False
+        return await FILES.run_unless_short([fitted.workflow], guess_task, fitted.workflow.flow) == task
 
     return await first_fitting(server, templates, suits)
 
@@ -19207,11 +19214,16 @@ async def _saved_for_task(
         does = entry.task or await FILES.run_unless_short([fitted.workflow], guess_task, fitted.workflow.flow)
         if does != task or fitted.absent or not _has_room(fitted, request):
             continue
-        workflow = fitted.workflow
-        if await FILES.run_unless_short([workflow], price_of, workflow.graph, workflow.definitions) is None:
+        if await _is_free(fitted):
             return fitted
         paid = paid or fitted
     return paid
+
+
+async def _is_free(fitted: FittedWorkflow) -> bool:
+    """Whether a workflow costs nothing."""
+    workflow = fitted.workflow
+    return await FILES.run_unless_short([workflow], price_of, workflow.graph, workflow.definitions) is None
 
 
 def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
@@ -19423,6 +19435,8 @@ async def _template_lines(server: ComfyUIServer, entries: Sequence[Entry], searc
         if entry.name in known:
             line["task"] = known[entry.name].task or line["task"]
             line["about"] = line["about"] or _in_words(line["task"], known[entry.name].model)
+            if known[entry.name].price:
+                line[PAID] = known[entry.name].price
             if lacks[name]:
                 line[CANNOT_RUN] = shortened(lacks[name], 160)
         elif PAID in line:

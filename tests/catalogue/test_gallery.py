@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
-from tests.support.gallery import MESH_OF_PICTURE, files_read, group, mesh_graph, taking, template, with_gallery
+from tests.support.gallery import NODES, files_read, group, mesh_graph, taking, template, with_gallery
 from tests.support.pictures import still
 from tests.support.runs import listed, order, pasted, run_wish, save, settings, small_graph
 from tests.support.stand_in import StandIn
@@ -22,7 +22,7 @@ MODELS = {"checkpoints": ["tiny.safetensors", "tiny2.safetensors", "hunyuan3d-v2
 @pytest.fixture
 async def studio() -> AsyncIterator[StandIn]:
     """A server with a gallery."""
-    async with StandIn(step_seconds=0.0, models=MODELS, custom_nodes={"MeshOfPicture": MESH_OF_PICTURE}) as comfy:
+    async with StandIn(step_seconds=0.0, models=MODELS, custom_nodes=NODES) as comfy:
         yield with_gallery(comfy)
         await tool.close_servers()
 
@@ -229,7 +229,7 @@ async def test_a_template_is_described_from_its_file(studio: StandIn) -> None:
 
 
 async def test_a_description_says_that_a_template_costs_money(studio: StandIn) -> None:
-    assert "credits" in (await described(studio, "api_mesh_image_to_model"))["paid"]
+    assert (await described(studio, "api_mesh_image_to_model"))["paid"] == 'amount unknown a run, for "PaidMesh"'
 
 
 @pytest.mark.parametrize("name", ["image_to_3d", "a 3D model", "mesh"])
@@ -273,6 +273,27 @@ async def test_what_costs_money_is_chosen_by_nobody_but_who_names_it(studio: Sta
     assert '"api_mesh_image_to_model"' in error.value.hint
     fitted = await chosen(studio, order("api_mesh_image_to_model", None, still()))
     assert fitted.workflow.name == "api_mesh_image_to_model"
+
+
+async def test_a_template_that_costs_money_and_does_not_say_so_is_not_chosen_for_a_task(studio: StandIn) -> None:
+    assert studio.gallery is not None
+    sly = template("3d_sly", "Sly: Image to Model", ["Image to 3D"], ["Hunyuan3D"], usage=9999, io=taking("image"))
+    studio.gallery.append(group("More", sly))
+    studio.template_files["3d_sly"] = mesh_graph(node="PaidMesh")
+    assert (await chosen(studio, order("image_to_3d", None, still()))).workflow.name == "3d_hunyuan_image_to_model"
+    lines = (await listed(studio, search="image_to_3d"))["workflows"]
+    assert [(line["name"], "paid" in line) for line in lines] == [
+        ("3d_hunyuan_image_to_model", False),
+        ("3d_sly", True),
+        ("api_mesh_image_to_model", True),
+    ]
+
+
+async def test_a_free_template_comes_before_what_somebody_saved_that_costs_money(studio: StandIn) -> None:
+    save(studio, "my mesh.json", mesh_graph(node="PaidMesh"))
+    assert (await chosen(studio, order("image_to_3d", None, still()))).workflow.name == "3d_hunyuan_image_to_model"
+    studio.template_files["3d_hunyuan_image_to_model"] = mesh_graph("gone.safetensors")
+    assert (await chosen(studio, order("image_to_3d", None, still()))).workflow.name == "my mesh"
 
 
 async def test_a_task_that_nothing_is_for_is_an_unknown_workflow(comfy: StandIn) -> None:

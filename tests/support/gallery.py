@@ -20,6 +20,10 @@ MESH_OF_PICTURE: dict[str, Any] = {
     "output_node": False,
 }
 
+# The same by a partner's service.
+PAID_MESH = MESH_OF_PICTURE | {"name": "PaidMesh", "display_name": "Mesh service", "api_node": True}
+NODES = {"MeshOfPicture": MESH_OF_PICTURE, "PaidMesh": PAID_MESH}
+
 
 def template(name: str, title: str, tags: list[str], models: list[str], **more: Any) -> dict[str, Any]:
     """A template as the index of ComfyUI 0.33.0 tells of it."""
@@ -58,11 +62,11 @@ def taking(kind: str) -> dict[str, Any]:
     return {"inputs": [{"nodeId": 2, "nodeType": "LoadImage", "file": "x.png", "mediaType": kind}]}
 
 
-def mesh_graph(ckpt_name: str = "hunyuan3d-v2.safetensors") -> dict[str, Any]:
-    """A graph that makes a mesh of a picture."""
+def mesh_graph(ckpt_name: str = "hunyuan3d-v2.safetensors", node: str = "MeshOfPicture") -> dict[str, Any]:
+    """A graph that makes a mesh of a picture by this node."""
     return {
         "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
-        "2": {"class_type": "MeshOfPicture", "inputs": {"image": ["1", 0], "ckpt_name": ckpt_name}},
+        "2": {"class_type": node, "inputs": {"image": ["1", 0], "ckpt_name": ckpt_name}},
         "3": {"class_type": "SaveGLB", "inputs": {"mesh": ["2", 0], "filename_prefix": "mesh"}},
     }
 
@@ -106,7 +110,7 @@ def with_gallery(comfy: StandIn) -> StandIn:
         "tiny_portrait": small_graph(comfy, ckpt_name="tiny2.safetensors"),
         "tiny_absent": small_graph(comfy, ckpt_name="tiny9.safetensors"),
         "image_wondrous": small_graph(comfy, ckpt_name="wondrous.safetensors"),
-        "api_mesh_image_to_model": mesh_graph(),
+        "api_mesh_image_to_model": mesh_graph(node="PaidMesh"),
         "3d_hunyuan_image_to_model": mesh_graph(),
         "ComfyUI-Lens/lens blur": small_graph(comfy, ckpt_name="tiny.safetensors"),
     }

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
-from tests.support.gallery import MESH_OF_PICTURE, group, template, with_gallery
+from tests.support.gallery import NODES, group, template, with_gallery
 from tests.support.runs import small_graph
 from tests.support.stand_in import StandIn
 from tests.support.templates import Verdict, make_files, table, tried
@@ -51,7 +51,7 @@ async def test_what_comfyui_would_take_as_it_was_saved_is_our_fault(monkeypatch:
 
 
 async def test_the_files_that_templates_name_are_made_empty(tmp_path: Path) -> None:
-    async with StandIn(step_seconds=0.0, models=MODELS, custom_nodes={"MeshOfPicture": MESH_OF_PICTURE}) as comfy:
+    async with StandIn(step_seconds=0.0, models=MODELS, custom_nodes=NODES) as comfy:
         with_gallery(comfy)
         node = {"type": "Note", "properties": {"models": [{"name": "a.safetensors", "directory": "vae"}]}}
         comfy.template_files["tiny_sketch"] = {"version": 0.4, "nodes": [node | {"id": 1}], "links": []}

@@ -247,13 +247,15 @@ async def _choose_for_task(
                 f"no model is installed for the task {task}, and a workflow for {fitted.task} was taken"
             )
     own = await _saved_for_task(server, request, catalogue, task)
-    if own is not None:
+    if own is not None and await _is_free(own):
         return own
     listing = await catalogue.entries(server)
     templates = [entry for entry in listing.entries if entry.template and entry.task == task]
     fitting = await _template_for_task(server, request, templates, task)
     if fitting is not None:
         return fitting.noting(f'the template "{fitting.workflow.name}" of the ComfyUI server was taken')
+    if own is not None:
+        return own
     if refused is not None:
         raise refused
     if not templates:
@@ -268,7 +270,9 @@ async def _template_for_task(
     """The first of these templates that does the task with what is given, runs here and costs nothing."""
 
     async def suits(fitted: FittedWorkflow) -> bool:
-        return _has_room(fitted, request) and await FILES.run(guess_task, fitted.workflow.flow) == task
+        if not _has_room(fitted, request) or not await _is_free(fitted):
+            return False
+        return await FILES.run_unless_short([fitted.workflow], guess_task, fitted.workflow.flow) == task
 
     return await first_fitting(server, templates, suits)
 
@@ -289,11 +293,16 @@ async def _saved_for_task(
         does = entry.task or await FILES.run_unless_short([fitted.workflow], guess_task, fitted.workflow.flow)
         if does != task or fitted.absent or not _has_room(fitted, request):
             continue
-        workflow = fitted.workflow
-        if await FILES.run_unless_short([workflow], price_of, workflow.graph, workflow.definitions) is None:
+        if await _is_free(fitted):
             return fitted
         paid = paid or fitted
     return paid
+
+
+async def _is_free(fitted: FittedWorkflow) -> bool:
+    """Whether a workflow costs nothing."""
+    workflow = fitted.workflow
+    return await FILES.run_unless_short([workflow], price_of, workflow.graph, workflow.definitions) is None
 
 
 def _has_room(fitted: FittedWorkflow, request: Request) -> bool:

@@ -21,6 +21,7 @@ from ..bounds import MOST_COMPARED_CHARACTERS, MOST_TEMPLATES
 from ..errors import ComfyUIError, ServerGone, ServerUnreachable
 from ..graph.definitions import Definitions
 from ..graph.facts import guess_task, model_files
+from ..graph.prices import price_of
 from ..names import MODEL_FILE, find_name, first_names, name_words, names_with_words, quoted
 from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
 from ..server.templates import Template
@@ -57,6 +58,7 @@ class Needs:
     refusal: str = ""  # why it cannot be used at all
     task: str = ""
     model: str = ""
+    price: str = ""  # of a run, in words; "" where it costs nothing
     class_types: frozenset[str] = frozenset()
     files: tuple[ModelPlace, ...] = ()
 
@@ -102,7 +104,9 @@ def _needs_of(fitted: FittedWorkflow) -> Needs:
             class_type = graph[file.target.node_id]["class_type"]
             places[ModelPlace(class_type, file.target.input, file.file, path)] = None
     classes = frozenset(node["class_type"] for node in graph.values())
-    return Needs(time.monotonic(), "", guess_task(workflow.flow), fitted.model, classes, tuple(places))
+    price = price_of(graph, workflow.definitions)
+    told_price = price.words if price else ""
+    return Needs(time.monotonic(), "", guess_task(workflow.flow), fitted.model, told_price, classes, tuple(places))
 
 
 async def read_templates(server: ComfyUIServer, entries: Sequence[Entry]) -> None:
@@ -273,7 +277,7 @@ async def running(server: ComfyUIServer, entries: Iterable[Entry]) -> list[Entry
     await read_templates(server, first)
     known = read_before(server)
     lacks = await lacking(server, {entry.name: known[entry.name] for entry in first if entry.name in known})
-    return [entry for entry in first if lacks.get(entry.name) == ""]
+    return [entry for entry in first if lacks.get(entry.name) == "" and not known[entry.name].price]
 
 
 async def why_none_runs(server: ComfyUIServer, entries: Sequence[Entry]) -> str:

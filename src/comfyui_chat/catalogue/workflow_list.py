@@ -92,6 +92,8 @@ async def _template_lines(server: ComfyUIServer, entries: Sequence[Entry], searc
         if entry.name in known:
             line["task"] = known[entry.name].task or line["task"]
             line["about"] = line["about"] or _in_words(line["task"], known[entry.name].model)
+            if known[entry.name].price:
+                line[PAID] = known[entry.name].price
             if lacks[name]:
                 line[CANNOT_RUN] = shortened(lacks[name], 160)
         elif PAID in line:
