@@ -534,7 +534,7 @@ class ServerUnreachable(ServerError):
 
 
 class AccessRefused(ServerError):
-    """The server, or the proxy before it, wants other credentials."""
+    """The server, or the proxy in front of it, wants other credentials."""
 
     code = "access_refused"
     default_hint = "The API key valve that belongs to this address is missing or wrong; only a person can correct it."
@@ -565,7 +565,9 @@ class UnexpectedAnswer(ServerError):
     """What answers is not ComfyUI, or it answered with something that ComfyUI never says."""
 
     code = "unexpected_answer"
-    default_hint = "The address may belong to something else, or a proxy stands before ComfyUI; a person has to look."
+    default_hint = (
+        "The address may belong to something else, or a proxy stands in front of ComfyUI; a person has to look."
+    )
 
     def __init__(self, message: str, hint: str = "", status: int = 0) -> None:
         """`status` is the one with which a file was withheld, 0 for everything else."""
@@ -1485,7 +1487,7 @@ def check_extent(wanted: Argument) -> None:
             break
         level = [value for container in containers for value in _all_in(container)]
     raise BadArgument(
-        f"{wanted.name} holds more than can be meant.",
+        f"{wanted.name} is longer than anything that can be meant.",
         f"A text may have {MOST_ARGUMENT_CHARACTERS} characters, a list or an object {MOST_ARGUMENT_VALUES} values in "
         f"{MOST_ARGUMENT_LEVELS} levels.",
     )
@@ -1555,7 +1557,7 @@ def as_yes(value: Any, name: str) -> bool:
         return False
     if word in SWITCH_WORDS:
         return SWITCH_WORDS[word]
-    raise BadArgument(f"The argument {name} is {shortened(value)}.", "Give true or false.")
+    raise BadArgument(f"The argument {name} is {shortened(value)}, which is neither yes nor no.", "Give true or false.")
 
 
 # JSON values of files and answers, which may hold anything in each other's place.
@@ -1782,7 +1784,10 @@ def read_size(wanted: Argument | None) -> AskedSize:
     if asked is None:
         raise _no_size(wanted)
     if asked.ratio and not 1 / WIDEST_RATIO <= asked.ratio[0] / asked.ratio[1] <= WIDEST_RATIO:
-        raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}".', "Give an aspect ratio between 1:8 and 8:1.")
+        raise BadArgument(
+            f'{wanted.name} is "{shortened(wanted.value)}", which is too narrow for a picture.',
+            "Give an aspect ratio between 1:8 and 8:1.",
+        )
     return asked
 
 
@@ -9353,7 +9358,7 @@ def _collect_from_object(
 
 def _no_loras(wanted: Argument) -> BadArgument:
     hint = 'Give names such as ["name", "other:0.8"].'
-    return BadArgument(f"{wanted.name} is {shortened(wanted.value)}.", hint)
+    return BadArgument(f"{wanted.name} is {shortened(wanted.value)}, which names no LoRA.", hint)
 
 
 def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) -> dict[str, Any]:
@@ -14042,7 +14047,9 @@ def _refused_hint(host: str, setting: str) -> str:
             f"http://{DOCKERS_HOST}:8188 into {setting}, and start ComfyUI with --listen."
         )
     if host == DOCKERS_HOST:
-        return f"ComfyUI has to be started, with --listen, so that Docker reaches it; else {setting} corrected."
+        return (
+            f"ComfyUI has to be started, with --listen, so that Docker can reach it; or {setting} has to be corrected."
+        )
     return (
         "ComfyUI has to be started there, with --listen where it is another computer or container than Open WebUI's; "
         f"else {setting} has to be corrected."
@@ -14056,13 +14063,13 @@ def forbidden(endpoint: Endpoint, status: int) -> AccessRefused:
     """The error for a status 401, 403 or 407."""
     if status == 403 and not endpoint.cloud:
         refused = AccessRefused(
-            f"{endpoint.name}, or a proxy before it, forbids this (HTTP 403).",
-            f"A proxy may let only some addresses, paths or keys through; a key belongs into {endpoint.key_setting}. "
+            f"{endpoint.name}, or a proxy in front of it, forbids this (HTTP 403).",
+            f"A proxy may let only some addresses, paths or keys through; a key goes into {endpoint.key_setting}. "
             "Only a person can settle this.",
         )
     else:
         sent = "refused the API key" if endpoint.auth else "needs an API key, and none is set"
-        hint = f"It belongs into {endpoint.key_setting}; only a person can correct it."
+        hint = f"It goes into {endpoint.key_setting}; only a person can correct it."
         refused = AccessRefused(f"{endpoint.name} {sent} (HTTP {status}).", hint)
     refused.at(endpoint.place)
     return refused
@@ -14080,18 +14087,18 @@ def sent_on(endpoint: Endpoint, location: str) -> UnexpectedAnswer:
     path = ""
     if target.netloc == own.netloc:
         path = target.path  # a query may hold a token
-    place = f"{endpoint.url} sends on to {shortened(origin + path, 200)}."
+    place = f"{endpoint.url} redirects to {shortened(origin + path, 200)}."
     if LOGIN_ADDRESS.search(f"{target.netloc}{target.path}"):
         return _login_page(endpoint, place)
     is_same = target.hostname == own.hostname
     if is_same and (own.scheme, target.scheme) == ("http", "https"):
         error = UnexpectedAnswer(
-            f"{endpoint.name} wants to be called by https.",
+            f"{endpoint.name} wants to be called over https.",
             f"The address in {endpoint.setting} has to begin with https://.",
         )
     else:
         error = UnexpectedAnswer(
-            f"{endpoint.name} sends on to another address, which is not followed.",
+            f"{endpoint.name} redirects to another address, which is not followed.",
             f"If ComfyUI is really there, {endpoint.setting} has to name that address.",
         )
     error.at(place)
@@ -14100,9 +14107,10 @@ def sent_on(endpoint: Endpoint, location: str) -> UnexpectedAnswer:
 
 def _login_page(endpoint: Endpoint, place: str) -> UnexpectedAnswer:
     error = UnexpectedAnswer(
-        f"A page to log in stands before {endpoint.name}.",
-        "A program cannot log in on a page: the proxy that shows it has to let Open WebUI in, by a key in "
-        f"{endpoint.key_setting}, or by where it comes from. Only a person can settle this.",
+        f"A login page stands in front of {endpoint.name}.",
+        "This tool cannot log in on a page. The proxy that shows it has to let Open WebUI through, by a key in "
+        f'{endpoint.key_setting} or by its IP address; for ComfyUI-Login, write "login user:password" there. Only a '
+        "person can settle this.",
     )
     error.at(place)
     return error
@@ -14140,7 +14148,8 @@ def too_large(endpoint: Endpoint, answer: Answer, size: int) -> LimitExceeded:
     if b"Maximum request body size" in answer.body:
         whose, setting = endpoint.name, "ComfyUI's option --max-upload-size"
     else:
-        whose, setting = f"the proxy before {endpoint.name}", "the proxy's own limit (in nginx, client_max_body_size)"
+        whose = f"the proxy in front of {endpoint.name}"
+        setting = "the proxy's own limit (in nginx, client_max_body_size)"
     return LimitExceeded(
         f"The file has {megabytes}, which is more than {whose} takes.",
         f"Give a smaller one. An administrator can raise {setting}.",
@@ -14326,7 +14335,7 @@ class IncomingFile:
         if self._size + size > MOST_FILE_BYTES:
             most = MOST_FILE_BYTES // MB
             raise LimitExceeded(
-                f"A file of more than {most} MB is not brought.", "It stays in ComfyUI's output folder."
+                f"A file of more than {most} MB is not fetched.", "It stays in ComfyUI's output folder."
             )
         if not self._room.has(size):
             raise StorageRefused(f"One call brings at most {MOST_BYTES_OF_CALL // MB} MB.")
@@ -15052,12 +15061,12 @@ class HttpServer:
             raise forbidden(self.endpoint, response.status)
         if response.status in NOTHING_BEHIND:
             raise ServerUnreachable(
-                f"The proxy before {self.endpoint.name} answers {response.status}: it reaches nothing behind it.",
+                f"The proxy in front of {self.endpoint.name} answers {response.status}: it reaches nothing behind it.",
                 "ComfyUI has to be started, or the proxy told where it is.",
             ).at(self.endpoint.place)
         if response.status == 429:
             after = read_retry_after(response.headers.get("Retry-After"))
-            busy = ServerBusy(f"The proxy before {self.endpoint.name} gets too many requests.", seconds=after)
+            busy = ServerBusy(f"The proxy in front of {self.endpoint.name} gets too many requests.", seconds=after)
             raise busy.at(self.endpoint.place)
 
     def _without_key(self, data: bytearray) -> bytes:
@@ -15126,12 +15135,12 @@ class HttpServer:
 
     def _another_program(self) -> UnexpectedAnswer:
         """The error for something else that answers where the server should."""
-        message = f"What answers at the address of {self.endpoint.name} is something else."
+        message = f"Something other than ComfyUI answers at the address of {self.endpoint.name}."
         return UnexpectedAnswer(message).at(self.endpoint.place)
 
     def _strange_answer(self, path: str, what: str) -> UnexpectedAnswer:
         """The error for an answer of a route that no ComfyUI gives, and what it is."""
-        message = f"{self.endpoint.name} gives an answer to {shortened(path)} that is not known: {what}."
+        message = f"{self.endpoint.name} answers {shortened(path)} as no ComfyUI does: {what}."
         return UnexpectedAnswer(message).at(self.endpoint.place)
 
 
@@ -15881,9 +15890,9 @@ class ComfyUIServer(HttpServer):
         its_id = said["prompt_id"]
         if its_id != prompt_id:
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
-            too_old = ServerTooOld(f"{self.endpoint.name} gave the job an id of its own.").at(self.endpoint.place)
+            too_old = ServerTooOld(f"{self.endpoint.name} is too old: it gave the job an id of its own.")
             too_old.untaken = True  # any more
-            raise too_old
+            raise too_old.at(self.endpoint.place)
         self._note_prompts([prompt_id])
         with self._reading("/prompt"):
             return Accepted(prompt_id, read_left_out(graph, said))
@@ -15963,7 +15972,9 @@ class ComfyUIServer(HttpServer):
         take = functools.partial(read_history_entry, prompt_id=prompt_id)
         in_history = await self.read(f"/history/{prompt_id}", take)
         if in_history is None and not queue.is_whole:
-            raise UnexpectedAnswer(f"{self.endpoint.name} has a longer queue than is read.").at(self.endpoint.place)
+            raise UnexpectedAnswer(f"The queue of {self.endpoint.name} is too long to be read whole.").at(
+                self.endpoint.place
+            )
         return in_history
 
     async def recent(self) -> Recent:
@@ -20304,7 +20315,7 @@ def _what_the_file_is(said: str, loader: str) -> str:
     """What a model file is, as the end of a sentence, by what was said when it was loaded; "" where that tells
     nothing."""
     if A_LORA.search(said):
-        return 'is a LoRA, and belongs into the folder "loras"'
+        return 'is a LoRA, and belongs in the folder "loras"'
     if NOT_SAFE.search(said):
         return "may hold a program, so ComfyUI does not load it; the same model as a .safetensors file will do"
     if DAMAGED.search(said):
@@ -20629,7 +20640,7 @@ def judge(job: Job, graph: Graph) -> Job:
 
 def _lost_error(job: Job) -> JobLost | RunInterrupted:
     if not job.taken:
-        return JobLost("ComfyUI does not know the job: its post never arrived.", arrived=False)
+        return JobLost("ComfyUI never received the job.", arrived=False)
     if not job.away or JOBS.cancelled(job.prompt_id):
         return RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
     if job.started:
@@ -24998,7 +25009,8 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
     prompt_id, _, signature = job_id.strip().lower().partition(".")
     if not PROMPT_ID.fullmatch(prompt_id):
         raise BadArgument(
-            f'The argument job_id is "{shortened(job_id)}".', 'It is told by a result "still running"; or leave it out.'
+            f'The argument job_id is "{shortened(job_id)}", which is not the id of a job.',
+            'Results that are "still running" tell theirs; or leave it out.',
         )
 
     async def ask(server: ComfyUIServer) -> Prompt | None:
@@ -25759,7 +25771,7 @@ def read_references(value: Any, name: str = "images") -> list[str]:
 
 def _no_reference(name: str, value: Any) -> BadArgument:
     hint = 'Give numbers, "last", "all", or names, ids or URLs of files of this chat.'
-    return BadArgument(f"The argument {name} is {shortened(value)}.", hint)
+    return BadArgument(f"The argument {name} is {shortened(value)}, which names no file.", hint)
 
 
 def _items_of(value: Any, depth: int) -> Iterator[str | None]:
@@ -27965,7 +27977,9 @@ def _pairs_in(text: str) -> dict[str, str]:
 
 
 def _no_inputs(inputs: Any) -> BadArgument:
-    return BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
+    return BadArgument(
+        f"The argument inputs is {shortened(inputs)}, which names no inputs.", 'Give an object such as {"seed": 7}.'
+    )
 
 
 # Under which names a model puts pictures into `inputs`; they belong into `images`.

@@ -168,7 +168,7 @@ class ServerUnreachable(ServerError):
 
 
 class AccessRefused(ServerError):
-    """The server, or the proxy before it, wants other credentials."""
+    """The server, or the proxy in front of it, wants other credentials."""
 
     code = "access_refused"
     default_hint = "The API key valve that belongs to this address is missing or wrong; only a person can correct it."
@@ -199,7 +199,9 @@ class UnexpectedAnswer(ServerError):
     """What answers is not ComfyUI, or it answered with something that ComfyUI never says."""
 
     code = "unexpected_answer"
-    default_hint = "The address may belong to something else, or a proxy stands before ComfyUI; a person has to look."
+    default_hint = (
+        "The address may belong to something else, or a proxy stands in front of ComfyUI; a person has to look."
+    )
 
     def __init__(self, message: str, hint: str = "", status: int = 0) -> None:
         """`status` is the one with which a file was withheld, 0 for everything else."""

@@ -170,7 +170,10 @@ def read_size(wanted: Argument | None) -> AskedSize:
     if asked is None:
         raise _no_size(wanted)
     if asked.ratio and not 1 / WIDEST_RATIO <= asked.ratio[0] / asked.ratio[1] <= WIDEST_RATIO:
-        raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}".', "Give an aspect ratio between 1:8 and 8:1.")
+        raise BadArgument(
+            f'{wanted.name} is "{shortened(wanted.value)}", which is too narrow for a picture.',
+            "Give an aspect ratio between 1:8 and 8:1.",
+        )
     return asked
 
 

@@ -74,7 +74,7 @@ def check_extent(wanted: Argument) -> None:
             break
         level = [value for container in containers for value in _all_in(container)]
     raise BadArgument(
-        f"{wanted.name} holds more than can be meant.",
+        f"{wanted.name} is longer than anything that can be meant.",
         f"A text may have {MOST_ARGUMENT_CHARACTERS} characters, a list or an object {MOST_ARGUMENT_VALUES} values in "
         f"{MOST_ARGUMENT_LEVELS} levels.",
     )
@@ -144,7 +144,7 @@ def as_yes(value: Any, name: str) -> bool:
         return False
     if word in SWITCH_WORDS:
         return SWITCH_WORDS[word]
-    raise BadArgument(f"The argument {name} is {shortened(value)}.", "Give true or false.")
+    raise BadArgument(f"The argument {name} is {shortened(value)}, which is neither yes nor no.", "Give true or false.")
 
 
 # JSON values of files and answers, which may hold anything in each other's place.

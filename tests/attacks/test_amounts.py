@@ -117,7 +117,7 @@ async def test_a_file_that_is_too_large_is_left_where_it_is(
     server.files["film.mp4"] = film
     makes(server, "film.mp4")
     answer = await home.call("run_workflow", workflow="w", valves=valves(server))
-    assert (answer["code"], answer["error"]) == ("limit_exceeded", "A file of more than 32 MB is not brought.")
+    assert (answer["code"], answer["error"]) == ("limit_exceeded", "A file of more than 32 MB is not fetched.")
     assert "It stays in ComfyUI's output folder." in answer["hint"]
     assert server.views == 1
 
@@ -125,7 +125,7 @@ async def test_a_file_that_is_too_large_is_left_where_it_is(
     makes(server, "film.mp4", "fox.png")
     answer = await home.call("run_workflow", workflow="w", valves=valves(server))
     assert len(answer["images"]) == 1
-    note = '1 of 2 files is missing ("film.mp4"): A file of more than 32 MB is not brought'
+    note = '1 of 2 files is missing ("film.mp4"): A file of more than 32 MB is not fetched'
     assert answer["adjusted"] == [note], "and check_job, which does not bring it either, is not spoken of"
 
 

@@ -297,7 +297,7 @@ async def test_an_ordinary_user_reads_a_whole_sentence(home: House, server: Host
         assert answer["error"] == f"{sentence} (connection refused)."
     server.answers = FAULTS["it sends on"]
     answer = await home.call("run_workflow", workflow="w", valves=valves(server))
-    assert answer["error"] == "A page to log in stands before ComfyUI."
+    assert answer["error"] == "A login page stands in front of ComfyUI."
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ async def test_a_websocket_that_wants_other_credentials_is_refused_credentials(c
 async def test_a_redirect_is_not_followed_and_its_target_gets_nothing(comfy: StandIn, watcher: Watcher) -> None:
     async with StandIn() as elsewhere:
         comfy.misbehave.redirect_to = elsewhere.url
-        with pytest.raises(tool.UnexpectedAnswer, match="sends on to"):
+        with pytest.raises(tool.UnexpectedAnswer, match="redirects to"):
             await tool.make(tool.Request("x"), tool.Fleet((tool.Endpoint.parse(comfy.url, "s3cret"),)), watcher)
         async with tool.open_server(tool.Endpoint.parse(comfy.url, "s3cret")) as server:
             with pytest.raises(tool.UnexpectedAnswer):

@@ -54,7 +54,7 @@ MISPLACED: dict[str, tuple[Reported, str]] = {
             f"ERROR: Could not detect model type of: {FOLDER}/broken.safetensors\n\nHINT: This seems to be a Lora file "
             "and Lora files should be put in the lora folder and loaded with a lora loader node..\n",
         ),
-        'is a LoRA, and belongs into the folder "loras"',
+        'is a LoRA, and belongs in the folder "loras"',
     ),
     "an upscaler that is none": (("spandrel.__helpers.registry.UnsupportedModelError", "\n"), "is not a model of"),
     "a model of another size": (

@@ -293,7 +293,7 @@ async def test_the_key_stands_in_no_log_and_no_repr(cloud: CloudStandIn, caplog:
 async def test_a_second_redirect_is_not_followed(cloud: CloudStandIn) -> None:
     async with StandIn() as elsewhere:
         cloud.storage.redirect_to = elsewhere.url
-        with pytest.raises(tool.UnexpectedAnswer, match="sends on to"):
+        with pytest.raises(tool.UnexpectedAnswer, match="redirects to"):
             await make(cloud)
         assert not elsewhere.requests
 

@@ -187,7 +187,7 @@ PROXIES = {
     "nginx forbids it": Proxy(
         403,
         Told(
-            "ComfyUI, or a proxy before it, forbids this (HTTP 403).",
+            "ComfyUI, or a proxy in front of it, forbids this (HTTP 403).",
             ("addresses, paths or keys", KEY_VALVE),
             ("missing or wrong",),
         ),
@@ -195,22 +195,22 @@ PROXIES = {
     ),
     "nginx has nothing behind it": Proxy(
         502,
-        Told("The proxy before ComfyUI answers 502: it reaches nothing behind it.", (START, "the proxy told")),
+        Told("The proxy in front of ComfyUI answers 502: it reaches nothing behind it.", (START, "the proxy told")),
         NGINX.format("502 Bad Gateway"),
     ),
     "a login on another host": Proxy(
         302,
-        Told("A page to log in stands before ComfyUI.", ("cannot", KEY_VALVE), ("sends on",)),
+        Told("A login page stands in front of ComfyUI.", ("cannot", KEY_VALVE), ("redirects",)),
         headers=(("Location", "https://auth.example.org/?rd=https://comfy.example.org/system_stats"),),
     ),
     "a login on the same host": Proxy(
         303,
-        Told("A page to log in stands before ComfyUI.", (KEY_VALVE,), ("sends on",)),
+        Told("A login page stands in front of ComfyUI.", (KEY_VALVE,), ("redirects",)),
         headers=(("Location", "/login?next=/system_stats"),),
     ),
     "a login page with status 200": Proxy(
         200,
-        Told("A page to log in stands before ComfyUI.", (KEY_VALVE,)),
+        Told("A login page stands in front of ComfyUI.", (KEY_VALVE,)),
         AUTHELIA,
         (("Content-Type", "text/html"),),
     ),
@@ -225,7 +225,7 @@ PROXIES = {
     ),
     "another path": Proxy(
         301,
-        Told("ComfyUI sends on to another address, which is not followed.", ('the valve "ComfyUI address"',)),
+        Told("ComfyUI redirects to another address, which is not followed.", ('the valve "ComfyUI address"',)),
         headers=(("Location", "/comfy/system_stats"),),
     ),
 }
@@ -251,7 +251,7 @@ async def test_a_server_that_wants_https_is_told_as_one() -> None:
 
     async with serving("/{path:.*}", to_https) as url:
         error = await failure(url)
-    assert error.message == "ComfyUI wants to be called by https."
+    assert error.message == "ComfyUI wants to be called over https."
     assert "https://" in error.hint
 
 
@@ -275,10 +275,14 @@ async def test_a_server_of_many_users_is_told_as_one() -> None:
 
 TOO_LARGE = {
     "ComfyUI": ("Maximum request body size 104857600 exceeded.", "ComfyUI takes", "--max-upload-size"),
-    "nginx": (NGINX.format("413 Request Entity Too Large"), "the proxy before ComfyUI takes", "client_max_body_size"),
+    "nginx": (
+        NGINX.format("413 Request Entity Too Large"),
+        "the proxy in front of ComfyUI takes",
+        "client_max_body_size",
+    ),
     "Cloudflare": (
         "<html><title>413 Payload Too Large</title></html>",
-        "the proxy before ComfyUI takes",
+        "the proxy in front of ComfyUI takes",
         "the proxy's",
     ),
 }

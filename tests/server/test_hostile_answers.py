@@ -177,7 +177,7 @@ async def test_a_queue_beyond_the_bound_is_read_as_far_as_that_and_says_so(monke
         assert (len(queue), queue.is_whole) == (50, False)
         assert await server.look_up("id99", time.monotonic()) == tool.Waiting(50, at_least=True)
         assert await server.look_up("id7", time.monotonic()) == tool.Waiting(7, at_least=True)
-        with pytest.raises(tool.UnexpectedAnswer, match="longer queue"):
+        with pytest.raises(tool.UnexpectedAnswer, match="too long to be read"):
             await server.find("id99")
 
 

@@ -172,7 +172,7 @@ def _collect_from_object(
 
 def _no_loras(wanted: Argument) -> BadArgument:
     hint = 'Give names such as ["name", "other:0.8"].'
-    return BadArgument(f"{wanted.name} is {shortened(wanted.value)}.", hint)
+    return BadArgument(f"{wanted.name} is {shortened(wanted.value)}, which names no LoRA.", hint)
 
 
 def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) -> dict[str, Any]:

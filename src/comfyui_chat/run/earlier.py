@@ -47,7 +47,8 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
     prompt_id, _, signature = job_id.strip().lower().partition(".")
     if not PROMPT_ID.fullmatch(prompt_id):
         raise BadArgument(
-            f'The argument job_id is "{shortened(job_id)}".', 'It is told by a result "still running"; or leave it out.'
+            f'The argument job_id is "{shortened(job_id)}", which is not the id of a job.',
+            'Results that are "still running" tell theirs; or leave it out.',
         )
 
     async def ask(server: ComfyUIServer) -> Prompt | None:

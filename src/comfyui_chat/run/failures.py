@@ -101,7 +101,7 @@ def _what_the_file_is(said: str, loader: str) -> str:
     """What a model file is, as the end of a sentence, by what was said when it was loaded; "" where that tells
     nothing."""
     if A_LORA.search(said):
-        return 'is a LoRA, and belongs into the folder "loras"'
+        return 'is a LoRA, and belongs in the folder "loras"'
     if NOT_SAFE.search(said):
         return "may hold a program, so ComfyUI does not load it; the same model as a .safetensors file will do"
     if DAMAGED.search(said):

@@ -316,7 +316,7 @@ def judge(job: Job, graph: Graph) -> Job:
 
 def _lost_error(job: Job) -> JobLost | RunInterrupted:
     if not job.taken:
-        return JobLost("ComfyUI does not know the job: its post never arrived.", arrived=False)
+        return JobLost("ComfyUI never received the job.", arrived=False)
     if not job.away or JOBS.cancelled(job.prompt_id):
         return RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
     if job.started:

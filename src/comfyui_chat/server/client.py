@@ -392,9 +392,9 @@ class ComfyUIServer(HttpServer):
         its_id = said["prompt_id"]
         if its_id != prompt_id:
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
-            too_old = ServerTooOld(f"{self.endpoint.name} gave the job an id of its own.").at(self.endpoint.place)
+            too_old = ServerTooOld(f"{self.endpoint.name} is too old: it gave the job an id of its own.")
             too_old.untaken = True  # any more
-            raise too_old
+            raise too_old.at(self.endpoint.place)
         self._note_prompts([prompt_id])
         with self._reading("/prompt"):
             return Accepted(prompt_id, read_left_out(graph, said))
@@ -474,7 +474,9 @@ class ComfyUIServer(HttpServer):
         take = functools.partial(read_history_entry, prompt_id=prompt_id)
         in_history = await self.read(f"/history/{prompt_id}", take)
         if in_history is None and not queue.is_whole:
-            raise UnexpectedAnswer(f"{self.endpoint.name} has a longer queue than is read.").at(self.endpoint.place)
+            raise UnexpectedAnswer(f"The queue of {self.endpoint.name} is too long to be read whole.").at(
+                self.endpoint.place
+            )
         return in_history
 
     async def recent(self) -> Recent:

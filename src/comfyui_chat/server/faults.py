@@ -124,7 +124,9 @@ def _refused_hint(host: str, setting: str) -> str:
             f"http://{DOCKERS_HOST}:8188 into {setting}, and start ComfyUI with --listen."
         )
     if host == DOCKERS_HOST:
-        return f"ComfyUI has to be started, with --listen, so that Docker reaches it; else {setting} corrected."
+        return (
+            f"ComfyUI has to be started, with --listen, so that Docker can reach it; or {setting} has to be corrected."
+        )
     return (
         "ComfyUI has to be started there, with --listen where it is another computer or container than Open WebUI's; "
         f"else {setting} has to be corrected."
@@ -138,13 +140,13 @@ def forbidden(endpoint: Endpoint, status: int) -> AccessRefused:
     """The error for a status 401, 403 or 407."""
     if status == 403 and not endpoint.cloud:
         refused = AccessRefused(
-            f"{endpoint.name}, or a proxy before it, forbids this (HTTP 403).",
-            f"A proxy may let only some addresses, paths or keys through; a key belongs into {endpoint.key_setting}. "
+            f"{endpoint.name}, or a proxy in front of it, forbids this (HTTP 403).",
+            f"A proxy may let only some addresses, paths or keys through; a key goes into {endpoint.key_setting}. "
             "Only a person can settle this.",
         )
     else:
         sent = "refused the API key" if endpoint.auth else "needs an API key, and none is set"
-        hint = f"It belongs into {endpoint.key_setting}; only a person can correct it."
+        hint = f"It goes into {endpoint.key_setting}; only a person can correct it."
         refused = AccessRefused(f"{endpoint.name} {sent} (HTTP {status}).", hint)
     refused.at(endpoint.place)
     return refused
@@ -162,18 +164,18 @@ def sent_on(endpoint: Endpoint, location: str) -> UnexpectedAnswer:
     path = ""
     if target.netloc == own.netloc:
         path = target.path  # a query may hold a token
-    place = f"{endpoint.url} sends on to {shortened(origin + path, 200)}."
+    place = f"{endpoint.url} redirects to {shortened(origin + path, 200)}."
     if LOGIN_ADDRESS.search(f"{target.netloc}{target.path}"):
         return _login_page(endpoint, place)
     is_same = target.hostname == own.hostname
     if is_same and (own.scheme, target.scheme) == ("http", "https"):
         error = UnexpectedAnswer(
-            f"{endpoint.name} wants to be called by https.",
+            f"{endpoint.name} wants to be called over https.",
             f"The address in {endpoint.setting} has to begin with https://.",
         )
     else:
         error = UnexpectedAnswer(
-            f"{endpoint.name} sends on to another address, which is not followed.",
+            f"{endpoint.name} redirects to another address, which is not followed.",
             f"If ComfyUI is really there, {endpoint.setting} has to name that address.",
         )
     error.at(place)
@@ -182,9 +184,10 @@ def sent_on(endpoint: Endpoint, location: str) -> UnexpectedAnswer:
 
 def _login_page(endpoint: Endpoint, place: str) -> UnexpectedAnswer:
     error = UnexpectedAnswer(
-        f"A page to log in stands before {endpoint.name}.",
-        "A program cannot log in on a page: the proxy that shows it has to let Open WebUI in, by a key in "
-        f"{endpoint.key_setting}, or by where it comes from. Only a person can settle this.",
+        f"A login page stands in front of {endpoint.name}.",
+        "This tool cannot log in on a page. The proxy that shows it has to let Open WebUI through, by a key in "
+        f'{endpoint.key_setting} or by its IP address; for ComfyUI-Login, write "login user:password" there. Only a '
+        "person can settle this.",
     )
     error.at(place)
     return error
@@ -222,7 +225,8 @@ def too_large(endpoint: Endpoint, answer: Answer, size: int) -> LimitExceeded:
     if b"Maximum request body size" in answer.body:
         whose, setting = endpoint.name, "ComfyUI's option --max-upload-size"
     else:
-        whose, setting = f"the proxy before {endpoint.name}", "the proxy's own limit (in nginx, client_max_body_size)"
+        whose = f"the proxy in front of {endpoint.name}"
+        setting = "the proxy's own limit (in nginx, client_max_body_size)"
     return LimitExceeded(
         f"The file has {megabytes}, which is more than {whose} takes.",
         f"Give a smaller one. An administrator can raise {setting}.",

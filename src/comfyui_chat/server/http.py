@@ -316,12 +316,12 @@ class HttpServer:
             raise forbidden(self.endpoint, response.status)
         if response.status in NOTHING_BEHIND:
             raise ServerUnreachable(
-                f"The proxy before {self.endpoint.name} answers {response.status}: it reaches nothing behind it.",
+                f"The proxy in front of {self.endpoint.name} answers {response.status}: it reaches nothing behind it.",
                 "ComfyUI has to be started, or the proxy told where it is.",
             ).at(self.endpoint.place)
         if response.status == 429:
             after = read_retry_after(response.headers.get("Retry-After"))
-            busy = ServerBusy(f"The proxy before {self.endpoint.name} gets too many requests.", seconds=after)
+            busy = ServerBusy(f"The proxy in front of {self.endpoint.name} gets too many requests.", seconds=after)
             raise busy.at(self.endpoint.place)
 
     def _without_key(self, data: bytearray) -> bytes:
@@ -390,12 +390,12 @@ class HttpServer:
 
     def _another_program(self) -> UnexpectedAnswer:
         """The error for something else that answers where the server should."""
-        message = f"What answers at the address of {self.endpoint.name} is something else."
+        message = f"Something other than ComfyUI answers at the address of {self.endpoint.name}."
         return UnexpectedAnswer(message).at(self.endpoint.place)
 
     def _strange_answer(self, path: str, what: str) -> UnexpectedAnswer:
         """The error for an answer of a route that no ComfyUI gives, and what it is."""
-        message = f"{self.endpoint.name} gives an answer to {shortened(path)} that is not known: {what}."
+        message = f"{self.endpoint.name} answers {shortened(path)} as no ComfyUI does: {what}."
         return UnexpectedAnswer(message).at(self.endpoint.place)
 
 

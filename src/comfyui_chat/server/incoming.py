@@ -54,7 +54,7 @@ class IncomingFile:
         if self._size + size > MOST_FILE_BYTES:
             most = MOST_FILE_BYTES // MB
             raise LimitExceeded(
-                f"A file of more than {most} MB is not brought.", "It stays in ComfyUI's output folder."
+                f"A file of more than {most} MB is not fetched.", "It stays in ComfyUI's output folder."
             )
         if not self._room.has(size):
             raise StorageRefused(f"One call brings at most {MOST_BYTES_OF_CALL // MB} MB.")

@@ -188,7 +188,9 @@ def _pairs_in(text: str) -> dict[str, str]:
 
 
 def _no_inputs(inputs: Any) -> BadArgument:
-    return BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
+    return BadArgument(
+        f"The argument inputs is {shortened(inputs)}, which names no inputs.", 'Give an object such as {"seed": 7}.'
+    )
 
 
 # Under which names a model puts pictures into `inputs`; they belong into `images`.

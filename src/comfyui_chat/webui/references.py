@@ -64,7 +64,7 @@ def read_references(value: Any, name: str = "images") -> list[str]:
 
 def _no_reference(name: str, value: Any) -> BadArgument:
     hint = 'Give numbers, "last", "all", or names, ids or URLs of files of this chat.'
-    return BadArgument(f"The argument {name} is {shortened(value)}.", hint)
+    return BadArgument(f"The argument {name} is {shortened(value)}, which names no file.", hint)
 
 
 def _items_of(value: Any, depth: int) -> Iterator[str | None]:
