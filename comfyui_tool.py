@@ -1727,11 +1727,11 @@ _FORMATS: tuple[tuple[Ratio, str], ...] = (
         "ワイド 와이드 宽屏 寬屏 宽银幕",
     ),
     (TALL, "tall story reel tiktok phone smartphone handy"),
-    ((1.0, math.sqrt(2)), "a2 a3 a4 a5 a6"),  # paper
     ((21.0, 9.0), "ultrawide cinematic"),
     ((3.0, 1.0), "banner"),
 )
 FORMATS = {word: ratio for ratio, words in _FORMATS for word in words.split()}
+PAPERS: Mapping[str, Ratio] = dict.fromkeys(("a2", "a3", "a4", "a5", "a6"), (1.0, math.sqrt(2)))
 
 # What may stand beside them and says nothing.
 _FILLERS = (
@@ -1996,6 +1996,9 @@ def _take_number(said: _Said, number: float) -> bool:
 
 def _take_word(said: _Said, word: str) -> bool:
     """Take in a word for a format; one that says nothing is passed over."""
+    if word in PAPERS:
+        said.ratios.add(PAPERS[word])
+        return True
     if word in FORMATS:
         said.formats.add(FORMATS[word])
         return True
@@ -2175,6 +2178,7 @@ def says_no_number(name: str, value: Any) -> bool:
 
 def says_random(value: Any) -> bool:
     """Whether a seed is left to chance: "random", or any number below 0."""
+    value = unwrapped(value)
     if isinstance(value, str) and not RANDOM.isdisjoint(SIGNS.split(plain_words(value))):
         return True
     number = read_number(value)
@@ -2183,6 +2187,7 @@ def says_random(value: Any) -> bool:
 
 def says_same_seed(value: Any) -> bool:
     """Whether a seed is to be that of the result before: "last", "the same"."""
+    value = unwrapped(value)
     return isinstance(value, str) and not SAME.isdisjoint(SIGNS.split(plain_words(value)))
 
 
@@ -17813,7 +17818,7 @@ def _is_named(family: Family, name: str, *, exactly: bool) -> bool:
     wanted, words = name_words(name), name_words(family.name)
     if exactly:
         return "".join(wanted) == "".join(words)
-    return bool(wanted) and all(word in "".join(words) for word in wanted)
+    return len("".join(wanted)) > 1 and all(word in "".join(words) for word in wanted)
 
 
 def family_by_name(entry: Entry, file: str) -> Family:

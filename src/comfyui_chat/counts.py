@@ -109,6 +109,7 @@ def says_no_number(name: str, value: Any) -> bool:
 
 def says_random(value: Any) -> bool:
     """Whether a seed is left to chance: "random", or any number below 0."""
+    value = unwrapped(value)
     if isinstance(value, str) and not RANDOM.isdisjoint(SIGNS.split(plain_words(value))):
         return True
     number = read_number(value)
@@ -117,4 +118,5 @@ def says_random(value: Any) -> bool:
 
 def says_same_seed(value: Any) -> bool:
     """Whether a seed is to be that of the result before: "last", "the same"."""
+    value = unwrapped(value)
     return isinstance(value, str) and not SAME.isdisjoint(SIGNS.split(plain_words(value)))

@@ -113,11 +113,11 @@ _FORMATS: tuple[tuple[Ratio, str], ...] = (
         "ワイド 와이드 宽屏 寬屏 宽银幕",
     ),
     (TALL, "tall story reel tiktok phone smartphone handy"),
-    ((1.0, math.sqrt(2)), "a2 a3 a4 a5 a6"),  # paper
     ((21.0, 9.0), "ultrawide cinematic"),
     ((3.0, 1.0), "banner"),
 )
 FORMATS = {word: ratio for ratio, words in _FORMATS for word in words.split()}
+PAPERS: Mapping[str, Ratio] = dict.fromkeys(("a2", "a3", "a4", "a5", "a6"), (1.0, math.sqrt(2)))
 
 # What may stand beside them and says nothing.
 _FILLERS = (
@@ -382,6 +382,9 @@ def _take_number(said: _Said, number: float) -> bool:
 
 def _take_word(said: _Said, word: str) -> bool:
     """Take in a word for a format; one that says nothing is passed over."""
+    if word in PAPERS:
+        said.ratios.add(PAPERS[word])
+        return True
     if word in FORMATS:
         said.formats.add(FORMATS[word])
         return True

@@ -12,11 +12,13 @@ from PIL.PngImagePlugin import PngInfo
 
 import comfyui_tool as tool
 from tests.attacks.house import House, house
-from tests.support.graphs import defined
+from tests.support.further_model_calls import FURTHER_REQUESTS
+from tests.support.graphs import defined, node
 from tests.support.model_calls import REQUESTS, Asked, Call
 from tests.support.pictures import saved
 from tests.support.runs import models_of
 from tests.support.stand_in import DEFAULT_MODELS, StandIn
+from tests.support.stand_in.custom import SPEAKING_NODES
 
 CHAT, USER = "temporary:requests", "owner"
 MODELS = {
@@ -38,7 +40,7 @@ async def home() -> AsyncIterator[House]:
 
 @pytest.fixture
 async def comfy() -> AsyncIterator[StandIn]:
-    async with StandIn(models=MODELS, step_seconds=0.0) as server:
+    async with StandIn(models=MODELS, step_seconds=0.0, custom_nodes=SPEAKING_NODES) as server:
         yield server
 
 
@@ -60,6 +62,8 @@ def files_of(chat: str, comfy: StandIn) -> dict[str, bytes]:
         return {"photo.png": photo("blue")}
     if chat == "mask":
         return {"photo.png": photo("blue"), "mask.png": drawn_mask()}
+    if chat == "two":
+        return {"first.png": photo("blue"), "second.png": photo("red")}
     if chat == "workflow":
         graph = comfy.example_graph(steps=2, width=64, height=64, text="a saved owl")
         return {"made.png": with_graph(graph)}
@@ -71,6 +75,28 @@ def with_graph(graph: dict[str, Any]) -> bytes:
     info = PngInfo()
     info.add_text("prompt", json.dumps(graph))
     return saved(Image.new("RGB", (64, 64), "green"), "PNG", pnginfo=info)
+
+
+def workflows_of(chat: str, comfy: StandIn) -> str:
+    """What the administrator has pasted: one workflow, and in the chat "speaker" three more."""
+    portrait = comfy.example_graph(steps=2, width=64, height=64, seed=5)
+    product = comfy.example_graph(steps=2, width=64, height=64, seed=5, text="{{product}}, {{light}} light")
+    ratio = {
+        "blank": node("EmptyImage", width=64, height=64, batch_size=1, color=0),
+        "ratio": node("Ratio", source=("blank", 0), prompt="a tree", aspect_ratio="1:1"),
+        "save": node("SaveImage", images=("ratio", 0), filename_prefix="x"),
+    }
+    talk = {
+        "silence": node("EmptyAudio", duration=1.0, sample_rate=44100, channels=2),
+        "speak": node("Speak", source=("silence", 0), text="Hello", speed=1.0),
+        "save": node("SaveAudio", audio=("speak", 0), filename_prefix="x"),
+    }
+    more = {
+        "Product Shot v2": product,
+        "ratio": ratio,
+        "talk": {"description": "Speech: reads a text aloud", "workflow": talk},
+    }
+    return json.dumps({"portrait": portrait, **(more if chat == "speaker" else {})})
 
 
 async def make_call(home: House, comfy: StandIn, asked: Asked, call: Call) -> tuple[dict[str, Any], dict[str, str]]:
@@ -87,9 +113,8 @@ async def make_call(home: House, comfy: StandIn, asked: Asked, call: Call) -> tu
         answer = {"role": "assistant", "content": f"Here it is: {ids['fox.png']}"}
         messages = [{"role": "user", "content": "a fox"}, answer, *messages]
         attached = []
-    portrait = json.dumps({"portrait": comfy.example_graph(steps=2, width=64, height=64, seed=5)})
     tools = tool.Tools()
-    tools.valves = tool.Valves(endpoint=comfy.url, workflows=portrait, **VALVES)
+    tools.valves = tool.Valves(endpoint=comfy.url, workflows=workflows_of(asked.chat, comfy), **VALVES)
     arguments = json.loads(with_ids(json.dumps(call.arguments), ids))
     method = getattr(tools, call.method)
     told: dict[str, Any] = {"__messages__": messages} if "__messages__" in method.__annotations__ else {}
@@ -116,12 +141,12 @@ def with_ids(text: str, ids: dict[str, str]) -> str:
 def facts(comfy: Any, result: dict[str, Any], stored: dict[str, str], names: Any) -> dict[str, Any]:
     """The facts of these names about what ComfyUI was sent last."""
     graph = comfy.prompts[-1]["prompt"]
-    workflow = tool.Workflow.parse("sent", graph, defined())
+    workflow = tool.Workflow.parse("sent", graph, defined(**SPEAKING_NODES))
     loads = [node["inputs"]["image"] for node in graph.values() if node["class_type"] == "LoadImage"]
     loras = [node["inputs"] for node in graph.values() if node["class_type"].startswith("LoraLoader")]
     known = {
         "size": f"{workflow.value('width')}x{workflow.value('height')}",
-        "count": workflow.value("batch_size") * len(comfy.prompts) if "batch_size" in workflow.parameters else 1,
+        "count": (workflow.value("batch_size") if "batch_size" in workflow.parameters else 1) * len(comfy.prompts),
         "loras": [(lora["lora_name"], lora["strength_model"]) for lora in loras],
         "from": [stored.get(name) for name in loads],
         "workflow": result.get("workflow"),
@@ -130,7 +155,7 @@ def facts(comfy: Any, result: dict[str, Any], stored: dict[str, str], names: Any
     return {name: known[name] if name in known else workflow.value(name) for name in names}
 
 
-ROWS = [(asked, call) for asked in REQUESTS for call in asked.calls]
+ROWS = [(asked, call) for asked in (*REQUESTS, *FURTHER_REQUESTS) for call in asked.calls]
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def _is_named(family: Family, name: str, *, exactly: bool) -> bool:
     wanted, words = name_words(name), name_words(family.name)
     if exactly:
         return "".join(wanted) == "".join(words)
-    return bool(wanted) and all(word in "".join(words) for word in wanted)
+    return len("".join(wanted)) > 1 and all(word in "".join(words) for word in wanted)
 
 
 def family_by_name(entry: Entry, file: str) -> Family:

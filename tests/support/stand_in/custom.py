@@ -141,3 +141,28 @@ NUNCHAKU_NODES = {
     ),
     "NunchakuFluxLoraLoader": loads("MODEL", **LORA),
 }
+
+
+def _passing(name: str, kind: str, **widgets: list[Any]) -> dict[str, Any]:
+    """A node with these widgets that passes on what it gets of one kind."""
+    inputs = {"source": [kind], **widgets}
+    return {
+        "input": {"required": inputs},
+        "input_order": {"required": list(inputs)},
+        "output": [kind],
+        "output_is_list": [False],
+        "output_name": [kind],
+        "name": name,
+        "display_name": name,
+        "description": "",
+        "python_module": "custom_nodes.passing",
+        "category": "",
+        "output_node": False,
+    }
+
+
+# A node that speaks, and one whose size is a choice out of a list.
+SPEAKING_NODES = {
+    "Speak": _passing("Speak", "AUDIO", text=["STRING", {}], speed=["FLOAT", {"min": 0.5, "max": 2.0}]),
+    "Ratio": _passing("Ratio", "IMAGE", prompt=["STRING", {}], aspect_ratio=[["1:1", "16:9", "9:16"]]),
+}
