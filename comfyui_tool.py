@@ -11345,6 +11345,16 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
     )
 
 
+def read_picture_page(data: bytes) -> Graph | None:
+    """The same workflow as ComfyUI's editor saves it, where a picture has that as well: it tells more of its files and
+    nodes. None where there is none. Blocks: call it in a thread."""
+    try:
+        page = unwrap(read_json(_comfyui_texts(data).get("workflow", "")))
+    except (WorkflowRefused, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    return page if is_ui_format(page) else None
+
+
 def _comfyui_texts(data: bytes) -> dict[str, str]:
     """The texts in a picture by their keys, those in EXIF data among them. May raise what Pillow raises."""
     with open_picture(data, ("PNG", "WEBP", "JPEG")) as image:
@@ -16910,6 +16920,7 @@ class Entry:
     task: str = ""
     description: str = ""
     tags: str = ""  # words by which it is found as well
+    page: Graph | None = None  # the same in the editor's format, where a picture holds both
     path: str = ""  # of one that is saved on the server, below its folder for workflows
     template: Template | None = None  # what the server tells of one that came with it
     families: tuple[Family, ...] = ()
@@ -18206,7 +18217,8 @@ async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool =
         definitions, replacements = await _defined(server, {node["class_type"] for node in graph.values()})
         what = [graph, *definitions.values()]
         graph = await FILES.run_unless_short(what, with_replacements, graph, replacements)
-        return await FILES.run_unless_short(what, Workflow.parse, entry.name, graph, definitions)
+        remarks = await FILES.run_unless_short([entry.page], read_remarks, entry.page)
+        return await FILES.run_unless_short(what, Workflow.parse, entry.name, graph, definitions, frozenset(), remarks)
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
         raise type(refused)(message, refused.hint) from None
@@ -27187,11 +27199,13 @@ class Chat:
         for file in files[:ATTACHMENTS]:
             try:
                 name, data = await self.read_file(file.reference)
+                page = None
                 if name.lower().endswith(".json"):
                     graph = await FILES.run_unless_short([data], read_workflow_file, data)
                 else:
                     graph = await PICTURES.run(read_picture_workflow, data, shortened(name))
-                return Entry(called.strip(), ATTACHED, graph)
+                    page = await PICTURES.run(read_picture_page, data)
+                return Entry(called.strip(), ATTACHED, graph, page=page)
             except ComfyUIError as error:
                 refusal = refusal or error
         if not surely:

@@ -129,6 +129,7 @@ def measured() -> Iterator[Cost]:
 USES: dict[str, Callable[[bytes], object]] = {
     "as an input": lambda data: tool.read_input(data, "a"),
     "as an attached workflow": lambda data: tool.read_picture_workflow(data, "a"),
+    "as the page of one": tool.read_picture_page,
     "as an output made a WebP": lambda data: tool.deliver(tool.FileBytes(data), "a", tool.Format("WebP")),
     "as an output made a JPEG without metadata": lambda data: tool.deliver(
         tool.FileBytes(data), "a", tool.Format("JPEG", 90, False)

@@ -9,7 +9,7 @@ import pytest
 import comfyui_tool as tool
 from tests.support.conversion import template
 from tests.support.gallery import with_gallery
-from tests.support.runs import listed, order, pasted, run_wish, save
+from tests.support.runs import listed, order, pasted, run_wish, save, small_graph
 from tests.support.stand_in import StandIn
 
 HOST = "https://huggingface.co/Comfy-Org/z_image_turbo/resolve/main/split_files"
@@ -90,6 +90,19 @@ async def test_a_bundled_workflow_names_the_repository_of_what_it_lacks(quick_co
 def test_a_file_is_told_with_its_size_where_the_workflow_tells_it() -> None:
     ui = page(loads("a.safetensors", url="https://host.example/a.safetensors", size=335_304_388))
     assert missing_from(ui, "sub/A.safetensors") == "335 MB, from https://host.example/a.safetensors"
+
+
+async def test_of_a_picture_that_holds_both_formats_the_page_tells_where_files_are(quick_comfy: StandIn) -> None:
+    graph = small_graph(quick_comfy, ckpt_name="gone.safetensors")
+    graph["20"] = {"class_type": "StrangeLoader", "inputs": {"image": ["8", 0]}}
+    ui = page({**loads("gone.safetensors", url="https://host.example/gone.safetensors")}, STRANGE)
+    entry = tool.Entry("x", "attached", graph, page=ui)
+    async with tool.open_server(tool.Endpoint(quick_comfy.url)) as server:
+        about = await tool.describe_workflow(server, entry)
+    assert (
+        about["models"]["checkpoints/gone.safetensors"] == "not installed, from https://host.example/gone.safetensors"
+    )
+    assert about["missing nodes"] == ["StrangeLoader (package strange-pack)"]
 
 
 async def test_the_size_of_a_templates_models_is_told_where_some_are_missing(quick_comfy: StandIn) -> None:

@@ -180,6 +180,14 @@ def test_a_picture_that_comfyui_made_gives_its_workflow(kind: str) -> None:
     assert tool.read_picture_workflow(picture(kind, workflow=json.dumps(UI)), "a.png") == UI
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_a_picture_also_gives_the_page_of_its_workflow_if_it_has_it(kind: str) -> None:
+    assert tool.read_picture_page(picture(kind, workflow=json.dumps(UI), prompt=json.dumps(GRAPH))) == UI
+    assert tool.read_picture_page(picture(kind, workflow=json.dumps(GRAPH))) is None
+    assert tool.read_picture_page(picture(kind, workflow="{", prompt=json.dumps(GRAPH))) is None
+    assert tool.read_picture_page(b"GIF89a") is None
+
+
 def test_a_prompt_that_is_broken_gives_way_to_the_workflow_beside_it() -> None:
     assert tool.read_picture_workflow(picture(prompt="{", workflow=json.dumps(UI)), "a.png") == UI
 

@@ -129,6 +129,7 @@ class Entry:
     task: str = ""
     description: str = ""
     tags: str = ""  # words by which it is found as well
+    page: Graph | None = None  # the same in the editor's format, where a picture holds both
     path: str = ""  # of one that is saved on the server, below its folder for workflows
     template: Template | None = None  # what the server tells of one that came with it
     families: tuple[Family, ...] = ()

@@ -401,7 +401,8 @@ async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool =
         definitions, replacements = await _defined(server, {node["class_type"] for node in graph.values()})
         what = [graph, *definitions.values()]
         graph = await FILES.run_unless_short(what, with_replacements, graph, replacements)
-        return await FILES.run_unless_short(what, Workflow.parse, entry.name, graph, definitions)
+        remarks = await FILES.run_unless_short([entry.page], read_remarks, entry.page)
+        return await FILES.run_unless_short(what, Workflow.parse, entry.name, graph, definitions, frozenset(), remarks)
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
         raise type(refused)(message, refused.hint) from None

@@ -29,7 +29,7 @@ from PIL import Image, ImageChops, ImageOps, ImageStat
 
 from ..bounds import MOST_MEGAPIXELS, MOST_SIDE, MOST_SMALL_MEGAPIXELS
 from ..errors import BadArgument, ComfyUIError, LimitExceeded, WorkflowRefused
-from ..graph.nodes import Graph
+from ..graph.nodes import Graph, is_ui_format
 from ..graph.reading import EXPECTED, read_json, unwrap
 from ..names import shortened
 from ..sizes import Size
@@ -503,6 +503,16 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
         f'The picture "{name}" holds no workflow of ComfyUI.',
         "Pictures lose it when they are edited, compressed or sent by a messenger: attach the file that ComfyUI saved.",
     )
+
+
+def read_picture_page(data: bytes) -> Graph | None:
+    """The same workflow as ComfyUI's editor saves it, where a picture has that as well: it tells more of its files and
+    nodes. None where there is none. Blocks: call it in a thread."""
+    try:
+        page = unwrap(read_json(_comfyui_texts(data).get("workflow", "")))
+    except (WorkflowRefused, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    return page if is_ui_format(page) else None
 
 
 def _comfyui_texts(data: bytes) -> dict[str, str]:

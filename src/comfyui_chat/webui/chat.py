@@ -27,7 +27,7 @@ from ..errors import BadArgument, ComfyUIError, LimitExceeded, UnknownWorkflow
 from ..graph.reading import read_workflow_file
 from ..logs import log
 from ..media.kinds import MAX_INPUT_BYTES, MAX_INPUT_FILES, OutputFile
-from ..media.pictures import InputFile, read_input, read_picture_workflow
+from ..media.pictures import InputFile, read_input, read_picture_page, read_picture_workflow
 from ..names import shortened
 from ..run.owner import Owner
 from ..server.endpoint import Endpoint
@@ -511,11 +511,13 @@ class Chat:
         for file in files[:ATTACHMENTS]:
             try:
                 name, data = await self.read_file(file.reference)
+                page = None
                 if name.lower().endswith(".json"):
                     graph = await FILES.run_unless_short([data], read_workflow_file, data)
                 else:
                     graph = await PICTURES.run(read_picture_workflow, data, shortened(name))
-                return Entry(called.strip(), ATTACHED, graph)
+                    page = await PICTURES.run(read_picture_page, data)
+                return Entry(called.strip(), ATTACHED, graph, page=page)
             except ComfyUIError as error:
                 refusal = refusal or error
         if not surely:
