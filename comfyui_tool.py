@@ -188,7 +188,7 @@ import weakref
 import zlib
 from collections import Counter, deque
 from collections.abc import (
-    AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence,
+    AsyncIterator, Awaitable, Callable, Collection, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence,
 )
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -749,9 +749,10 @@ log = logging.getLogger("comfyui_tool")
 #
 # Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
 #
-# `gather` awaits many requests, a few at a time. `finish` brings a clean-up to its end, within a time limit, even when
-# the call that it belongs to is cancelled meanwhile: Stop in Open WebUI's chat cancels the call's task. The two constants
-# are time limits, in seconds, for waiting in many parts of the tool.
+# `gather` awaits many requests, a few at a time; `together` has what many ask at the same moment answered once. `finish`
+# brings a clean-up to its end, within a time limit, even when the call that it belongs to is cancelled meanwhile: Stop in
+# Open WebUI's chat cancels the call's task. The two constants are time limits, in seconds, for waiting in many parts of
+# the tool.
 # ======================================================================================================================
 
 
@@ -778,6 +779,24 @@ async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+_Questions = dict[Hashable, "asyncio.Task[Any]"]
+_ASKED: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Questions]" = weakref.WeakKeyDictionary()
+
+
+async def together(question: Hashable, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """One answer for all who ask the same question before it is begun to be answered, so in the same turn of the event
+    loop. When one of them is cancelled, the work goes on for the others."""
+    loop = asyncio.get_running_loop()
+    asked = _ASKED.setdefault(loop, {})
+    task = asked.get(question)
+    if task is None:
+        task = asked[question] = asyncio.create_task(ask())
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # its waiters may be gone
+        loop.call_soon(asked.pop, question)  # right after its first step
+    answer: T = await asyncio.shield(task)
+    return answer
 
 
 async def finish(work: Awaitable[Any], seconds: float) -> bool:
@@ -20891,8 +20910,9 @@ class Fleet:
                 asked.append(endpoint)
         if not set(asked) & set(self.endpoints):
             asked = [*self.endpoints, *asked]
-        since = time.monotonic()
-        snapshots = await gather(len(asked), [functools.partial(self._look, endpoint, since) for endpoint in asked])
+        seen = await together(("queues", *asked), functools.partial(self._look_at, asked))
+        # Another call may have asked, whose endpoints are equal and may have other names.
+        snapshots = [replace(one, endpoint=endpoint) for one, endpoint in zip(seen, asked, strict=True)]
         if self.limits.jobs and len(self._marked_jobs(snapshots)) >= self.limits.jobs:
             return await self._without_replays(snapshots)
         return snapshots
@@ -20913,6 +20933,12 @@ class Fleet:
             if isinstance(prompt.state, Recorded)
         }
         return [replace(snapshot, ended=frozenset(ended)) for snapshot in snapshots]
+
+    @classmethod
+    async def _look_at(cls, endpoints: Sequence[Endpoint]) -> list[QueueSnapshot]:
+        """The queues of these servers as they are now."""
+        since = time.monotonic()
+        return await gather(len(endpoints), [functools.partial(cls._look, endpoint, since) for endpoint in endpoints])
 
     @staticmethod
     async def _look(endpoint: Endpoint, since: float) -> QueueSnapshot:

@@ -1,6 +1,7 @@
 """Clean-up is finished within a bounded time, whatever is cancelled meanwhile."""
 
 import asyncio
+import itertools
 
 import comfyui_tool as tool
 
@@ -25,3 +26,47 @@ async def test_a_clean_up_that_hangs_ends_with_its_time_and_says_that_it_failed(
     async with asyncio.timeout(2):
         assert await tool.finish(asyncio.sleep(60), 0.1) is False
         assert await tool.finish(asyncio.sleep(0), 1) is True
+
+
+# --- one answer for all who ask at the same moment ---
+
+
+async def test_all_who_ask_at_the_same_moment_get_one_answer_and_whoever_asks_later_a_new_one() -> None:
+    answers = itertools.count()
+
+    async def ask() -> int:
+        answer = next(answers)
+        await asyncio.sleep(0)
+        return answer
+
+    async def later() -> int:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return await tool.together("what", ask)
+
+    assert await asyncio.gather(tool.together("what", ask), tool.together("what", ask), later()) == [0, 0, 1]
+    assert await tool.together("something else", ask) == 2
+
+
+async def test_one_who_stops_waiting_leaves_the_answer_to_the_others() -> None:
+    release = asyncio.Event()
+
+    async def ask() -> str:
+        await release.wait()
+        return "done"
+
+    first, second = (asyncio.create_task(tool.together("what", ask)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait({first})
+    release.set()
+    assert await second == "done"
+    assert first.cancelled()
+
+
+async def test_a_failure_reaches_all_who_asked() -> None:
+    async def ask() -> str:
+        raise ValueError("no")
+
+    outcomes = await asyncio.gather(*(tool.together("what", ask) for _ in range(2)), return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["no", "no"]

@@ -33,7 +33,7 @@ from ..server.pool import Pool, open_server
 from ..server.protocol import Prompt, Queue, Recent, Recorded, Waiting
 from ..server.record import Record
 from ..server.stats import Stats
-from ..tasks import ANSWER_SECONDS, T, gather
+from ..tasks import ANSWER_SECONDS, T, gather, together
 from .owner import JOBS, Owner, marked_time
 
 SHARED_SECONDS = 0.1  # how old a look at a queue may be that jobs share with one another
@@ -219,8 +219,9 @@ class Fleet:
                 asked.append(endpoint)
         if not set(asked) & set(self.endpoints):
             asked = [*self.endpoints, *asked]
-        since = time.monotonic()
-        snapshots = await gather(len(asked), [functools.partial(self._look, endpoint, since) for endpoint in asked])
+        seen = await together(("queues", *asked), functools.partial(self._look_at, asked))
+        # Another call may have asked, whose endpoints are equal and may have other names.
+        snapshots = [replace(one, endpoint=endpoint) for one, endpoint in zip(seen, asked, strict=True)]
         if self.limits.jobs and len(self._marked_jobs(snapshots)) >= self.limits.jobs:
             return await self._without_replays(snapshots)
         return snapshots
@@ -241,6 +242,12 @@ class Fleet:
             if isinstance(prompt.state, Recorded)
         }
         return [replace(snapshot, ended=frozenset(ended)) for snapshot in snapshots]
+
+    @classmethod
+    async def _look_at(cls, endpoints: Sequence[Endpoint]) -> list[QueueSnapshot]:
+        """The queues of these servers as they are now."""
+        since = time.monotonic()
+        return await gather(len(endpoints), [functools.partial(cls._look, endpoint, since) for endpoint in endpoints])
 
     @staticmethod
     async def _look(endpoint: Endpoint, since: float) -> QueueSnapshot:
