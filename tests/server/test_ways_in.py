@@ -41,6 +41,8 @@ WAYS: dict[str, tuple[Gate, str, str]] = {
         "HOST",
         '"Authorization: Bearer sk-12345678"',
     ),
+    "a header of a command line": (header_gate("X-Auth", "abc"), "HOST", "-H 'X-Auth: abc'"),
+    "a token with its scheme": (header_gate("Authorization", "Token 12345678"), "HOST", "Token 12345678"),
     "a login in the address": (basic_gate("ann", "p@ss word"), "http://ann:p%40ss%20word@HOST/", ""),
     "a login as a key": (basic_gate("ann", "p@ssword"), "HOST", "ann:p@ssword"),
     "a login with its scheme": (basic_gate("ann", "p@ss word"), "HOST", "Basic ann:p@ss word"),

@@ -369,6 +369,23 @@ async def test_a_users_own_server_is_used_once_the_administrator_allows_it(
     assert not comfy.prompts
 
 
+async def test_each_group_of_open_webui_uses_what_the_rules_give_it(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn
+) -> None:
+    people = [await webui.user(name) for name in ("ann", "bob")]
+    for user, name in zip(people, ("Design", "Sales"), strict=True):
+        group = await webui.request("POST", "/api/v1/groups/create", json={"name": name, "description": name})
+        await webui.request("POST", f"/api/v1/groups/id/{group['id']}/users/add", json={"user_ids": [user.id]})
+    rules = "everybody: workflows = none\ngroup design: workflows = checkpoint\ngroup Sales: workflows = flux*"
+    await webui.set_valves("comfyui", endpoint=comfy.url, rights=rules)
+    wanted = {"prompt": "x", "workflow": "checkpoint", "size": "64x64", "steps": 1}
+    turns = [await ask(webui, model, ToolCall("generate_image", wanted), user=user) for user in people]
+    await webui.set_valves("comfyui", endpoint=comfy.url)
+    results = [turn.tool_results[0] for turn in turns]
+    assert [result["status"] for result in results] == ["done", "error"]
+    assert results[1]["code"] == "unknown_workflow"
+
+
 async def test_junk_in_the_stored_valves_does_not_break_the_chat(webui: OpenWebUI, model: ModelServer) -> None:
     bob = await webui.user("bob")
     junk = {"size": ["?"], "previews": "perhaps", "model": 7, "evil": {"a": 1}, "endpoint": None}

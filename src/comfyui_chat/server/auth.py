@@ -31,7 +31,8 @@ CLOUD_HEADER = "X-API-Key"
 ROUND_PASTED = " \t\r\n<>\"'`\u2018\u2019\u201c\u201d"
 
 CONSOLE_LINE = re.compile(r"\buse token=(\S+)")
-SCHEME = re.compile(r"(bearer|basic|login):?\s+(\S.*)", re.IGNORECASE)
+SCHEME = re.compile(r"(bearer|basic|token|login):?\s+(\S.*)", re.IGNORECASE)
+CURL = re.compile(r"^(?:-H|--header)\s+")  # before a header in a command line
 HEADER = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,60}):\s+(\S.*)")
 # Of these names also without a space behind the colon; any other one is a user's name.
 KNOWN_HEADER = re.compile(
@@ -112,7 +113,7 @@ def in_query(query: str) -> Auth:
 
 def read_auth(text: str, is_cloud: bool = False) -> Auth:
     """What people paste for a key, as the top of this module lists it. Raises `BadArgument`, which does not show it."""
-    text = text.strip(ROUND_PASTED)
+    text = CURL.sub("", text.strip(ROUND_PASTED), count=1).strip(ROUND_PASTED)
     if not text:
         return Auth()
     printed = CONSOLE_LINE.search(text)
@@ -147,7 +148,7 @@ def _not_sendable() -> BadArgument:
 
 
 def _of_scheme(scheme: str, rest: str, is_cloud: bool) -> Auth:
-    """What follows one of the words "Bearer", "Basic" and "login". Raises `BadArgument`."""
+    """What follows one of the words "Bearer", "Basic", "Token" and "login". Raises `BadArgument`."""
     user_name, colon, password = rest.partition(":")
     if scheme == "login":
         if not colon:
@@ -157,6 +158,8 @@ def _of_scheme(scheme: str, rest: str, is_cloud: bool) -> Auth:
         if colon:
             return basic(user_name, password)
         return _headers([("Authorization", f"Basic {rest}")], is_cloud)
+    if scheme == "token":
+        return _headers([("Authorization", f"Token {rest}")], is_cloud)
     return _bearer(rest, is_cloud)
 
 
