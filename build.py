@@ -1,13 +1,15 @@
 """Builds comfyui_tool.py, the one file that people paste into Open WebUI, from the modules in src/comfyui_chat.
 
-    python build.py              write comfyui_tool.py
-    python build.py --check      write nothing; exit with 1 if comfyui_tool.py is not what the modules make
+    python build.py              write comfyui_tool.py and comfyui_tool.json
+    python build.py --check      write nothing; exit with 1 if one of them is not what the modules make
     python build.py --where N    tell which line of which module became line N of comfyui_tool.py, as in a traceback
 
 The modules are put one behind the other in the order below, which is the order to read them in. A module may import
 from those above it only: whatever runs while the file is loaded finds what it needs, and the floors stay floors.
 What Python understands in a package but not in one flat file, and what Open WebUI would change in it, is refused with
 its place.
+
+comfyui_tool.json holds the same file as Workspace -> Tools -> Import of Open WebUI takes it, which formats nothing.
 
 The file begins with the front matter, which is the docstring of the package. The bundled workflows stand at its end as
 plain JSON, one line each, so that everything before them can be read without scrolling past them.
@@ -26,6 +28,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 PACKAGE = ROOT / "src" / "comfyui_chat"
 BUILT = ROOT / "comfyui_tool.py"
+IMPORTABLE = ROOT / "comfyui_tool.json"
+TOOL_ID = "comfyui"  # of the tool in Open WebUI
 WIDTH = 120
 
 # The floors from the ground up, and the modules of each in reading order; "" is the package's own folder.
@@ -289,6 +293,22 @@ def built_lines() -> list[Line]:
     return lines
 
 
+def importable(text: str) -> str:
+    """The built file as Open WebUI imports tools, a list of one: [{"id": "comfyui", "name": ..., "content": ...}]."""
+    front_matter = text.split('"""')[1]
+    about = dict(line.split(": ", 1) for line in front_matter.strip().splitlines())
+    meta = {"description": about["description"], "manifest": {}}
+    tool = {"id": TOOL_ID, "name": about["title"], "meta": meta, "content": text}
+    return json.dumps([tool], ensure_ascii=False, indent=1) + "\n"
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file as a whole, so that nobody reads half of it."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+
+
 def main(arguments: list[str]) -> int:
     """Do what the command line says; returns the exit status."""
     try:
@@ -297,7 +317,8 @@ def main(arguments: list[str]) -> int:
         print(refused, file=sys.stderr)
         return 1
     text = "\n".join(line.text for line in lines) + "\n"
-    stands = BUILT.read_text(encoding="utf-8") if BUILT.exists() else ""
+    files = {BUILT: text, IMPORTABLE: importable(text)}
+    changed = [path for path, made in files.items() if not path.exists() or path.read_text(encoding="utf-8") != made]
     if arguments[:1] == ["--where"] and arguments[1:] and arguments[1].isdecimal():
         number = int(arguments[1])
         origin = lines[number - 1].origin if 0 < number <= len(lines) else None
@@ -307,16 +328,15 @@ def main(arguments: list[str]) -> int:
             else f"line {number} comes of no module: build.py writes it, or there is none"
         )
     elif arguments == ["--check"]:
-        if text != stands:
-            print("comfyui_tool.py is not what the modules in src/ make. Run: python build.py", file=sys.stderr)
-            return 1
+        for path in changed:
+            print(f"{path.name} is not what the modules in src/ make. Run: python build.py", file=sys.stderr)
+        return 1 if changed else 0
     elif arguments:
         print(__doc__, file=sys.stderr)
         return 2
-    elif text != stands:
-        fresh = BUILT.with_name(f".{BUILT.name}.{os.getpid()}")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(BUILT)
+    else:
+        for path in changed:
+            write(path, files[path])
     return 0
 
 

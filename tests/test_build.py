@@ -1,6 +1,7 @@
 """How the one file is built: in which order, what is refused and where, and where a line of it comes from."""
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import build
+import comfyui_tool as tool
 from tests.support import ROOT, SOURCE
 
 pytestmark = pytest.mark.usefixtures("no_collection")
@@ -62,6 +64,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(build, "ROOT", tmp_path)
     monkeypatch.setattr(build, "PACKAGE", tmp_path / "src" / "comfyui_chat")
     monkeypatch.setattr(build, "BUILT", tmp_path / "comfyui_tool.py")
+    monkeypatch.setattr(build, "IMPORTABLE", tmp_path / "comfyui_tool.json")
     return tmp_path
 
 
@@ -114,6 +117,22 @@ def test_a_stale_file_is_told_and_left(house: Path, capsys: pytest.CaptureFixtur
     assert (house / "comfyui_tool.py").read_text(encoding="utf-8") == before
     assert build.main([]) == 0
     assert build.main(["--check"]) == 0
+
+
+def test_the_file_to_import_holds_the_built_file_and_what_its_front_matter_says(house: Path) -> None:
+    assert build.main([]) == 0
+    (imported,) = json.loads((house / "comfyui_tool.json").read_text(encoding="utf-8"))
+    source = (house / "comfyui_tool.py").read_text(encoding="utf-8")
+    about = tool.front_matter(source)
+    meta = {"description": about["description"], "manifest": {}}
+    assert imported == {"id": tool.TOOL_ID, "name": about["title"], "meta": meta, "content": source}
+
+
+def test_a_stale_file_to_import_is_told(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main([]) == 0
+    (house / "comfyui_tool.json").write_text("[]")
+    assert build.main(["--check"]) == 1
+    assert capsys.readouterr().err.startswith("comfyui_tool.json ")
 
 
 def test_a_workflow_is_a_line_of_plain_json_at_the_end(house: Path) -> None:

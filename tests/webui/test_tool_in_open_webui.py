@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 import comfyui_tool as tool
+from build import IMPORTABLE
 from tests.support import SOURCE
 from tests.support.chats import ask, failed
 from tests.support.model_server import MODEL_ID, ModelServer, ToolCall
@@ -125,6 +126,17 @@ async def test_numbers_in_words_and_units_reach_the_tool(webui: OpenWebUI, model
     assert (len(result["images"]), result["seed"]) == (2, 7)
     sampler = next(node for node in comfy.prompts[-1]["prompt"].values() if node["class_type"] == "KSampler")
     assert (sampler["inputs"]["steps"], sampler["inputs"]["cfg"]) == (3, 2.5)
+
+
+async def test_the_json_file_is_imported_as_it_is(webui: OpenWebUI) -> None:
+    """The page of Open WebUI posts each tool in the file, and formats nothing."""
+    (imported,) = json.loads(IMPORTABLE.read_text(encoding="utf-8"))
+    imported["id"] = "imported"
+    await webui.request("POST", "/api/v1/tools/create", json=imported)
+    created = await webui.request("GET", "/api/v1/tools/id/imported")
+    assert "generate_image" in {spec["name"] for spec in created["specs"]}
+    assert created["content"] == SOURCE
+    await webui.request("DELETE", "/api/v1/tools/id/imported/delete")
 
 
 async def test_the_file_can_be_fetched_by_url(webui: OpenWebUI, model: ModelServer) -> None:
