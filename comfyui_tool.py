@@ -18654,10 +18654,10 @@ async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
 
 
 async def installed_files(server: ComfyUIServer) -> list[str] | None:
-    """The names of all model files of this server; None where it does not list them."""
+    """The names of all model files of this server, without embeddings; None where it does not list them."""
     if await server.names("/models") is None:
         return None
-    kinds = [kind for kind in await _model_kinds(server) if kind not in SAMPLING_KINDS]
+    kinds = [kind for kind in await _model_kinds(server) if kind not in SAMPLING_KINDS and kind != "embeddings"]
     lists = await gather(8, [functools.partial(_models_of, server, kind) for kind in kinds])
     return [name for names in lists for name in names]
 
@@ -18841,7 +18841,13 @@ def _lack(needs: Needs, definitions: Definitions, absent: frozenset[ModelPlace])
 async def outlooks(server: ComfyUIServer, entries: Sequence[Entry]) -> dict[str, int]:
     """How it looks for each of these templates before it is read, by its name: `SEEMS_TO_RUN`, `NOBODY_KNOWS` or
     `SEEMS_TO_LACK`."""
-    files = await installed_files(server)
+    files: list[str] | None = None
+    try:
+        files = await installed_files(server)
+    except (ServerUnreachable, ServerGone):
+        raise
+    except ServerError as error:  # it is only a first look
+        log.info("%s: what is installed cannot be listed: %s", server.endpoint.name, error.message)
     labels = {label: None for entry in entries if entry.template for label in entry.template.models}
     there: frozenset[str] = frozenset()
     if files is not None:

@@ -152,6 +152,12 @@ async def test_a_list_knows_what_was_read_before(studio: StandIn) -> None:
     assert files_read(studio) == ["/templates/tiny_portrait.json"]
 
 
+async def test_where_models_cannot_be_listed_a_search_reads_what_it_finds(studio: StandIn) -> None:
+    studio.misbehave.status_for = {"/models": 500}
+    answer = await listed(studio, search="tiny")
+    assert names(answer)[:2] == ["tiny_portrait", "tiny_sketch"]
+
+
 def many(number: int) -> list[dict[str, Any]]:
     """A gallery of so many templates, each with its own description."""
     return [

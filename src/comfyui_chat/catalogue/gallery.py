@@ -18,10 +18,11 @@ from weakref import WeakKeyDictionary
 
 from ..bounded import BoundedDict
 from ..bounds import MOST_COMPARED_CHARACTERS, MOST_TEMPLATES
-from ..errors import ComfyUIError, ServerGone, ServerUnreachable
+from ..errors import ComfyUIError, ServerError, ServerGone, ServerUnreachable
 from ..graph.definitions import Definitions
 from ..graph.facts import guess_task, model_files
 from ..graph.prices import price_of
+from ..logs import log
 from ..names import MODEL_FILE, find_name, first_names, name_words, names_with_words, quoted
 from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
 from ..server.templates import Template
@@ -160,7 +161,13 @@ def _lack(needs: Needs, definitions: Definitions, absent: frozenset[ModelPlace])
 async def outlooks(server: ComfyUIServer, entries: Sequence[Entry]) -> dict[str, int]:
     """How it looks for each of these templates before it is read, by its name: `SEEMS_TO_RUN`, `NOBODY_KNOWS` or
     `SEEMS_TO_LACK`."""
-    files = await installed_files(server)
+    files: list[str] | None = None
+    try:
+        files = await installed_files(server)
+    except (ServerUnreachable, ServerGone):
+        raise
+    except ServerError as error:  # it is only a first look
+        log.info("%s: what is installed cannot be listed: %s", server.endpoint.name, error.message)
     labels = {label: None for entry in entries if entry.template for label in entry.template.models}
     there: frozenset[str] = frozenset()
     if files is not None:

@@ -152,10 +152,10 @@ async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
 
 
 async def installed_files(server: ComfyUIServer) -> list[str] | None:
-    """The names of all model files of this server; None where it does not list them."""
+    """The names of all model files of this server, without embeddings; None where it does not list them."""
     if await server.names("/models") is None:
         return None
-    kinds = [kind for kind in await _model_kinds(server) if kind not in SAMPLING_KINDS]
+    kinds = [kind for kind in await _model_kinds(server) if kind not in SAMPLING_KINDS and kind != "embeddings"]
     lists = await gather(8, [functools.partial(_models_of, server, kind) for kind in kinds])
     return [name for names in lists for name in names]
 
