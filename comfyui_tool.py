@@ -1312,9 +1312,9 @@ def whole_characters(value: Any) -> Any:
     """A text, or all texts in a value of JSON, in whole characters. Models and their programs cut texts in the middle
     of an emoji, which JSON writes as two halves: halves that stand together become one, and lone ones are left out,
     since neither a tokenizer nor a database takes them. What is whole is given back itself."""
+    if _is_whole(value):
+        return value
     if isinstance(value, str):
-        if value.isascii() or not HALF_CHARACTER.search(value):
-            return value
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     if isinstance(value, Mapping):
         items = {whole_characters(key): whole_characters(item) for key, item in value.items()}
@@ -1324,6 +1324,22 @@ def whole_characters(value: Any) -> Any:
         whole = [whole_characters(item) for item in value]
         return value if all(map(operator.is_, value, whole)) else whole
     return value
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether there is no half of a character in a value of JSON."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            if not item.isascii() and HALF_CHARACTER.search(item):
+                return False
+        elif isinstance(item, list):
+            waiting += item
+        elif not isinstance(item, (int, float)) and isinstance(item, Mapping):
+            waiting += item.keys()
+            waiting += item.values()
+    return True
 
 
 # The beginning of a path from the root of a file system, to the last slash in it. Spaces in it count behind the usual
@@ -6365,7 +6381,10 @@ class Wiring:
 
         With the position true it is "on_true" or "true", say, with the position 2 "input2", "image_2" or the like.
         """
+        inputs = self.inputs(node_id)
         for selector in SELECTORS:
+            if selector not in inputs:
+                continue
             position = self._constant(node_id, selector)
             if isinstance(position, bool):
                 pattern = rf"((on|if|when)_?)?{position}(_value)?"
@@ -6373,7 +6392,7 @@ class Wiring:
                 pattern = rf"[a-z]+_?0*{position}"
             else:
                 continue
-            for name in self.inputs(node_id):
+            for name in inputs:
                 if re.fullmatch(pattern, name, re.IGNORECASE):
                     return name
             return None
@@ -7299,6 +7318,8 @@ class Roles(Wiring):
         have both, or one of them is 0, by which such nodes mean "as it comes"."""
         inputs = self.inputs(node_id)
         for width, height in SIZE_INPUTS:
+            if width not in inputs or height not in inputs:
+                continue
             if not self._takes_length(node_id, width) or not self._takes_length(node_id, height):
                 continue
             if inputs[width] == 0 or inputs[height] == 0:
@@ -15114,8 +15135,9 @@ class HttpServer:
 
     def note_key(self, key: str) -> None:
         """Note the key of a Comfy account that came, or may have come, with a prompt, to hide it from now on."""
-        self._account_keys.pop(key, None)
-        self._account_keys[key] = True
+        if key:
+            self._account_keys.pop(key, None)
+            self._account_keys[key] = True
 
     async def get(
         self, path: str, seconds: float = ANSWER_SECONDS, max_bytes: int = MOST_SHORT_ANSWER_BYTES

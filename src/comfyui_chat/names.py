@@ -225,9 +225,9 @@ def whole_characters(value: Any) -> Any:
     """A text, or all texts in a value of JSON, in whole characters. Models and their programs cut texts in the middle
     of an emoji, which JSON writes as two halves: halves that stand together become one, and lone ones are left out,
     since neither a tokenizer nor a database takes them. What is whole is given back itself."""
+    if _is_whole(value):
+        return value
     if isinstance(value, str):
-        if value.isascii() or not HALF_CHARACTER.search(value):
-            return value
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     if isinstance(value, Mapping):
         items = {whole_characters(key): whole_characters(item) for key, item in value.items()}
@@ -237,6 +237,22 @@ def whole_characters(value: Any) -> Any:
         whole = [whole_characters(item) for item in value]
         return value if all(map(operator.is_, value, whole)) else whole
     return value
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether there is no half of a character in a value of JSON."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            if not item.isascii() and HALF_CHARACTER.search(item):
+                return False
+        elif isinstance(item, list):
+            waiting += item
+        elif not isinstance(item, (int, float)) and isinstance(item, Mapping):
+            waiting += item.keys()
+            waiting += item.values()
+    return True
 
 
 # The beginning of a path from the root of a file system, to the last slash in it. Spaces in it count behind the usual

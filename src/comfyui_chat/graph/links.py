@@ -191,7 +191,10 @@ class Wiring:
 
         With the position true it is "on_true" or "true", say, with the position 2 "input2", "image_2" or the like.
         """
+        inputs = self.inputs(node_id)
         for selector in SELECTORS:
+            if selector not in inputs:
+                continue
             position = self._constant(node_id, selector)
             if isinstance(position, bool):
                 pattern = rf"((on|if|when)_?)?{position}(_value)?"
@@ -199,7 +202,7 @@ class Wiring:
                 pattern = rf"[a-z]+_?0*{position}"
             else:
                 continue
-            for name in self.inputs(node_id):
+            for name in inputs:
                 if re.fullmatch(pattern, name, re.IGNORECASE):
                     return name
             return None

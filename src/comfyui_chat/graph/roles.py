@@ -179,6 +179,8 @@ class Roles(Wiring):
         have both, or one of them is 0, by which such nodes mean "as it comes"."""
         inputs = self.inputs(node_id)
         for width, height in SIZE_INPUTS:
+            if width not in inputs or height not in inputs:
+                continue
             if not self._takes_length(node_id, width) or not self._takes_length(node_id, height):
                 continue
             if inputs[width] == 0 or inputs[height] == 0:

@@ -332,8 +332,9 @@ class HttpServer:
 
     def note_key(self, key: str) -> None:
         """Note the key of a Comfy account that came, or may have come, with a prompt, to hide it from now on."""
-        self._account_keys.pop(key, None)
-        self._account_keys[key] = True
+        if key:
+            self._account_keys.pop(key, None)
+            self._account_keys[key] = True
 
     async def get(
         self, path: str, seconds: float = ANSWER_SECONDS, max_bytes: int = MOST_SHORT_ANSWER_BYTES
