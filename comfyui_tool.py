@@ -80,6 +80,7 @@ required_open_webui_version: 0.9.6
 #   server/connection        The one websocket to a server, shared by all prompts in flight.
 #   server/login             The form of ComfyUI-Login, filled in for its cookie.
 #   server/http              HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its …
+#   server/files             Files on their way to a ComfyUI and from it: `FileServer` is an `HttpServer` with the …
 #   server/templates         The workflows that come with a ComfyUI: its gallery of official templates, and the …
 #   server/model_files       What a model file on a server says of itself: its kind, and of a LoRA the words that call …
 #   server/replaced_nodes    Which node classes of the past a server has another one for, as it tells at …
@@ -12540,7 +12541,8 @@ def text_product(text: str) -> OutputFile:
 # `endpoint` is an address with the credential that belongs to it. `protocol` has the values that a server's answers and
 # frames become, and the functions that read them; `record` is what this process has seen of a server so far.
 # `connection` is the websocket, shared by all prompts in flight. `incoming` takes a file that comes, `http` is one
-# exchange over HTTP with its bounds and faults, and `client` the routes: `ComfyUIServer` is the whole server. `cloud` has
+# exchange over HTTP with its bounds and faults, `files` the routes for files, and `client` all others: `ComfyUIServer` is
+# the whole server. `cloud` has
 # all of Comfy Cloud's exceptions.
 # `pool` keeps one server for each endpoint and event loop; the floors above begin with its `open_server`.
 #
@@ -15219,6 +15221,81 @@ def read_retry_after(text: str | None) -> float | None:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/files.py
+#
+# Files on their way to a ComfyUI and from it: `FileServer` is an `HttpServer` with the routes for them.
+#
+# `upload` puts a file into the server's input folder, unless it is there already; `view` brings one that a run made.
+# `cloud` overrides what is different on Comfy Cloud.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+UPLOAD_SECONDS = 300.0  # for a file sent to the server
+DOWNLOAD_SECONDS = 600.0  # for a file from it
+
+
+class FileServer(HttpServer):
+    """What answers at an endpoint, with the routes for files."""
+
+    async def upload(self, file: InputFile) -> str:
+        """Put a file into the server's input folder, unless it is there already. Returns the name that it has there, as
+        a rule its `stored_name`."""
+        if await self._has(file):
+            return file.stored_name
+        return await self._send(file, overwrite="true")
+
+    async def _send(self, file: InputFile, **fields: str) -> str:
+        path = "/upload/image"
+
+        def form() -> aiohttp.FormData:
+            data = aiohttp.FormData(fields)
+            data.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
+            return data
+
+        answer = await self.call("POST", path, form=form, seconds=UPLOAD_SECONDS)
+        self._check_upload(file, answer)
+        taken = await self._json(path, answer)
+        with self._reading(path):
+            name = str(taken["name"])
+            folder = str(taken.get("subfolder") or "")
+        if folder:
+            return f"{folder}/{name}"
+        return name
+
+    def _check_upload(self, file: InputFile, answer: Answer) -> None:
+        """Raise when the file is larger than is taken."""
+        if answer.status == 413:
+            raise too_large(self.endpoint, answer, len(file.data))
+
+    async def _has(self, file: InputFile) -> bool:
+        """Whether a file is in the server's input folder, by its name and length; no when that cannot be told."""
+        with contextlib.suppress(ServerError):
+            params = {"filename": file.stored_name, "subfolder": "", "type": "input"}
+            answer = await self.call("HEAD", "/view", params=params)
+            return answer.status == 200 and answer.length == len(file.data)
+        return False
+
+    async def view(self, output: Output, room: Room) -> FileBytes:
+        """An output's bytes, which `room` has counted. Raises `UnexpectedAnswer` when the server does not give it out,
+        or something else in its place, as `IncomingFile.write` does when it is too large, and as `call` does."""
+        params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
+        async with IncomingFile(room, self.hide_key) as file:
+            answer = await self._download(params, file)
+            if answer.status != 200:
+                withheld = f'ComfyUI does not give out its file "{output.filename}" (HTTP {answer.status}).'
+                raise UnexpectedAnswer(withheld, status=answer.status)
+            if is_another_file(output.filename, answer.content_type, file.start):
+                raise UnexpectedAnswer(f'In place of ComfyUI\'s file "{output.filename}" something else came.')
+            return await file.finish()
+
+    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> Answer:
+        """Ask for a file; returns the answer without its body."""
+        return await self.call(
+            "GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, file=file
+        )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/templates.py
 #
 # The workflows that come with a ComfyUI: its gallery of official templates, and the examples of custom nodes.
@@ -15630,11 +15707,11 @@ class ReplacedNodes:
 #
 # One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
 #
-# `ComfyUIServer` is what `open_server` gives out. It stands on `HttpServer`, and has, in the order of the class: what the
-# server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_kind`), a prompt's life (`submit`, `queue`,
-# `look_up`, `find`, `recent`, `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket,
-# `templates` the workflows that come with it, `model_files` what its model files say of themselves, `replaced_nodes` what
-# takes the place of old node classes.
+# `ComfyUIServer` is what `open_server` gives out. It stands on `FileServer`, which has files (`upload`, `view`), and has,
+# in the order of the class: what the server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_kind`), a
+# prompt's life (`submit`, `queue`, `look_up`, `find`, `recent`, `cancel`) and memory (`free`). `connection` is its
+# websocket, `templates` the workflows that come with it, `model_files` what its model files say of themselves,
+# `replaced_nodes` what takes the place of old node classes.
 #
 # What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
 # ask the same at the same time share one request (`together`).
@@ -15647,8 +15724,6 @@ class ReplacedNodes:
 # How long things may take, in seconds; see also ANSWER_SECONDS and CLEAN_UP_SECONDS.
 PROBE_SECONDS = 4.0  # to find out whether a server answers at all
 LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
-UPLOAD_SECONDS = 300.0  # for a file sent to the server
-DOWNLOAD_SECONDS = 600.0  # for a file from it
 FREE_AGAIN_SECONDS = 10.0  # before ComfyUI's memory is freed after all, when others had jobs in the queue after a run
 # How long what a server said is believed.
 DEFINITION_SECONDS = 300.0  # of a node definition
@@ -15658,7 +15733,7 @@ RECENT_PROMPTS = 200  # of the history, that are searched, the newest first
 REMEMBERED_PROMPTS = 1000  # whoever posted them, with when they were first seen
 
 
-class ComfyUIServer(HttpServer):
+class ComfyUIServer(FileServer):
     """One ComfyUI: its HTTP routes and its websocket, in typed values and this tool's errors. Use `open_server`.
 
     It outlives its connections: what it learned (definitions, pace, faults) stays when they are closed.
@@ -16075,65 +16150,6 @@ class ComfyUIServer(HttpServer):
             answer = await ask("POST", "/interrupt", body={"prompt_id": prompt_id})
         if answer.status != 200 and prompt_id in (*queue.running, *queue.pending):
             raise self._strange_answer("/queue", f"HTTP {answer.status}")
-
-    # Files.
-
-    async def upload(self, file: InputFile) -> str:
-        """Put a file into the server's input folder, unless it is there already. Returns the name that it has there, as
-        a rule its `stored_name`."""
-        if await self._has(file):
-            return file.stored_name
-        return await self._send(file, overwrite="true")
-
-    async def _send(self, file: InputFile, **fields: str) -> str:
-        path = "/upload/image"
-
-        def form() -> aiohttp.FormData:
-            data = aiohttp.FormData(fields)
-            data.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
-            return data
-
-        answer = await self.call("POST", path, form=form, seconds=UPLOAD_SECONDS)
-        self._check_upload(file, answer)
-        taken = await self._json(path, answer)
-        with self._reading(path):
-            name = str(taken["name"])
-            folder = str(taken.get("subfolder") or "")
-        if folder:
-            return f"{folder}/{name}"
-        return name
-
-    def _check_upload(self, file: InputFile, answer: Answer) -> None:
-        """Raise when the file is larger than is taken."""
-        if answer.status == 413:
-            raise too_large(self.endpoint, answer, len(file.data))
-
-    async def _has(self, file: InputFile) -> bool:
-        """Whether a file is in the server's input folder, by its name and length; no when that cannot be told."""
-        with contextlib.suppress(ServerError):
-            params = {"filename": file.stored_name, "subfolder": "", "type": "input"}
-            answer = await self.call("HEAD", "/view", params=params)
-            return answer.status == 200 and answer.length == len(file.data)
-        return False
-
-    async def view(self, output: Output, room: Room) -> FileBytes:
-        """An output's bytes, which `room` has counted. Raises `UnexpectedAnswer` when the server does not give it out,
-        or something else in its place, as `IncomingFile.write` does when it is too large, and as `call` does."""
-        params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
-        async with IncomingFile(room, self.hide_key) as file:
-            answer = await self._download(params, file)
-            if answer.status != 200:
-                withheld = f'ComfyUI does not give out its file "{output.filename}" (HTTP {answer.status}).'
-                raise UnexpectedAnswer(withheld, status=answer.status)
-            if is_another_file(output.filename, answer.content_type, file.start):
-                raise UnexpectedAnswer(f'In place of ComfyUI\'s file "{output.filename}" something else came.')
-            return await file.finish()
-
-    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> Answer:
-        """Ask for a file; returns the answer without its body."""
-        return await self.call(
-            "GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, file=file
-        )
 
     # ComfyUI's memory.
 

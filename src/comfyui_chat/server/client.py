@@ -1,10 +1,10 @@
 """One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
 
-`ComfyUIServer` is what `open_server` gives out. It stands on `HttpServer`, and has, in the order of the class: what the
-server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_kind`), a prompt's life (`submit`, `queue`,
-`look_up`, `find`, `recent`, `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket,
-`templates` the workflows that come with it, `model_files` what its model files say of themselves, `replaced_nodes` what
-takes the place of old node classes.
+`ComfyUIServer` is what `open_server` gives out. It stands on `FileServer`, which has files (`upload`, `view`), and has,
+in the order of the class: what the server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_kind`), a
+prompt's life (`submit`, `queue`, `look_up`, `find`, `recent`, `cancel`) and memory (`free`). `connection` is its
+websocket, `templates` the workflows that come with it, `model_files` what its model files say of themselves,
+`replaced_nodes` what takes the place of old node classes.
 
 What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
 ask the same at the same time share one request (`together`).
@@ -21,8 +21,6 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
-
-import aiohttp
 
 from ..bounded import BoundedDict
 from ..bounds import (
@@ -48,17 +46,13 @@ from ..graph.definitions import Definitions, NodeDefinition
 from ..graph.nodes import Graph
 from ..graph.reading import read_workflow_file
 from ..logs import log
-from ..media.file_bytes import FileBytes, Room
-from ..media.kinds import is_another_file
-from ..media.pictures import InputFile
 from ..names import shortened
 from ..tasks import CLEAN_UP_SECONDS, T, gather
 from ..threads import FILES
 from .connection import Connection
 from .endpoint import ACCOUNT_KEY, Endpoint
-from .faults import has_many_users, no_answer, too_large
-from .http import STALL_SECONDS, HttpServer
-from .incoming import IncomingFile
+from .faults import has_many_users, no_answer
+from .files import FileServer
 from .long_answers import (
     read_definitions,
     read_everything,
@@ -76,7 +70,6 @@ from .protocol import (
     Absent,
     Answer,
     Event,
-    Output,
     Prompt,
     Queue,
     Recent,
@@ -90,8 +83,6 @@ from .templates import Templates
 # How long things may take, in seconds; see also ANSWER_SECONDS and CLEAN_UP_SECONDS.
 PROBE_SECONDS = 4.0  # to find out whether a server answers at all
 LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
-UPLOAD_SECONDS = 300.0  # for a file sent to the server
-DOWNLOAD_SECONDS = 600.0  # for a file from it
 FREE_AGAIN_SECONDS = 10.0  # before ComfyUI's memory is freed after all, when others had jobs in the queue after a run
 # How long what a server said is believed.
 DEFINITION_SECONDS = 300.0  # of a node definition
@@ -101,7 +92,7 @@ RECENT_PROMPTS = 200  # of the history, that are searched, the newest first
 REMEMBERED_PROMPTS = 1000  # whoever posted them, with when they were first seen
 
 
-class ComfyUIServer(HttpServer):
+class ComfyUIServer(FileServer):
     """One ComfyUI: its HTTP routes and its websocket, in typed values and this tool's errors. Use `open_server`.
 
     It outlives its connections: what it learned (definitions, pace, faults) stays when they are closed.
@@ -518,65 +509,6 @@ class ComfyUIServer(HttpServer):
             answer = await ask("POST", "/interrupt", body={"prompt_id": prompt_id})
         if answer.status != 200 and prompt_id in (*queue.running, *queue.pending):
             raise self._strange_answer("/queue", f"HTTP {answer.status}")
-
-    # Files.
-
-    async def upload(self, file: InputFile) -> str:
-        """Put a file into the server's input folder, unless it is there already. Returns the name that it has there, as
-        a rule its `stored_name`."""
-        if await self._has(file):
-            return file.stored_name
-        return await self._send(file, overwrite="true")
-
-    async def _send(self, file: InputFile, **fields: str) -> str:
-        path = "/upload/image"
-
-        def form() -> aiohttp.FormData:
-            data = aiohttp.FormData(fields)
-            data.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
-            return data
-
-        answer = await self.call("POST", path, form=form, seconds=UPLOAD_SECONDS)
-        self._check_upload(file, answer)
-        taken = await self._json(path, answer)
-        with self._reading(path):
-            name = str(taken["name"])
-            folder = str(taken.get("subfolder") or "")
-        if folder:
-            return f"{folder}/{name}"
-        return name
-
-    def _check_upload(self, file: InputFile, answer: Answer) -> None:
-        """Raise when the file is larger than is taken."""
-        if answer.status == 413:
-            raise too_large(self.endpoint, answer, len(file.data))
-
-    async def _has(self, file: InputFile) -> bool:
-        """Whether a file is in the server's input folder, by its name and length; no when that cannot be told."""
-        with contextlib.suppress(ServerError):
-            params = {"filename": file.stored_name, "subfolder": "", "type": "input"}
-            answer = await self.call("HEAD", "/view", params=params)
-            return answer.status == 200 and answer.length == len(file.data)
-        return False
-
-    async def view(self, output: Output, room: Room) -> FileBytes:
-        """An output's bytes, which `room` has counted. Raises `UnexpectedAnswer` when the server does not give it out,
-        or something else in its place, as `IncomingFile.write` does when it is too large, and as `call` does."""
-        params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
-        async with IncomingFile(room, self.hide_key) as file:
-            answer = await self._download(params, file)
-            if answer.status != 200:
-                withheld = f'ComfyUI does not give out its file "{output.filename}" (HTTP {answer.status}).'
-                raise UnexpectedAnswer(withheld, status=answer.status)
-            if is_another_file(output.filename, answer.content_type, file.start):
-                raise UnexpectedAnswer(f'In place of ComfyUI\'s file "{output.filename}" something else came.')
-            return await file.finish()
-
-    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> Answer:
-        """Ask for a file; returns the answer without its body."""
-        return await self.call(
-            "GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, file=file
-        )
 
     # ComfyUI's memory.
 

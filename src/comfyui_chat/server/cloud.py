@@ -42,7 +42,6 @@ from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS
 from .client import (
     DEFINITION_SECONDS,
     DOUBT_SECONDS,
-    DOWNLOAD_SECONDS,
     LOOK_UP_SECONDS,
     PROBE_SECONDS,
     ComfyUIServer,
@@ -50,6 +49,7 @@ from .client import (
 from .connection import Connection
 from .endpoint import ACCOUNT_KEY, Endpoint
 from .faults import forbidden, sent_on
+from .files import DOWNLOAD_SECONDS
 from .http import REDIRECTS, STALL_SECONDS, read_retry_after
 from .incoming import IncomingFile
 from .long_answers import read_definitions, read_left_out
