@@ -12571,6 +12571,7 @@ def text_product(text: str) -> OutputFile:
 
 HIDDEN_KEY = b"[API key]"  # what is shown in its place
 CLOUD_HEADER = "X-API-Key"
+MOST_SECRETS = 10  # headers, or parts of a query: every answer is searched for each of them
 # What may stand round something that is pasted.
 ROUND_PASTED = " \t\r\n<>\"'`\u2018\u2019\u201c\u201d"
 
@@ -12619,29 +12620,42 @@ class Auth:
         )
 
     def hide(self, data: bytes, also: Iterable[str] = ()) -> bytes:
-        """What a server sent, without what is secret here, or is in `also`: as it is, as JSON writes it, and as it
-        stands in an address. What has less than `LEAST_KEY_CHARACTERS` is left, since it may be part of any word."""
-        secrets = {secret for secret in (*self._secrets(), *also) if len(secret) >= LEAST_KEY_CHARACTERS}
-        for secret in sorted(secrets, key=len, reverse=True):
-            in_json = json.dumps(secret)[1:-1]
-            for written in {secret, in_json, in_json.replace("/", "\\/"), quote(secret, safe=""), quote(secret)}:
-                data = data.replace(written.encode(), HIDDEN_KEY)
+        """What a server sent, without what is secret here, or is in `also`. What has less than `LEAST_KEY_CHARACTERS`
+        is left, since it may be part of any word."""
+        for written in (*self._as_written, *_as_written(also)):
+            data = data.replace(written, HIDDEN_KEY)
         return data
 
-    def _secrets(self) -> Iterable[str]:
+    @functools.cached_property
+    def _as_written(self) -> tuple[bytes, ...]:
+        return _as_written(self._secrets())
+
+    def _secrets(self) -> Iterator[str]:
         yield self.key
         for _, value in self.query:
             yield value
         if self.login:
             yield self.login[1]
         for name, value in self.headers:
-            yield value
             scheme, _, rest = value.partition(" ")
-            yield rest
-            if scheme.lower() == "basic":
-                yield _decoded(rest).partition(":")[2]
             if name.lower() == "cookie":
                 yield from (cookie.partition("=")[2] for cookie in value.split("; "))
+            elif len(rest) >= LEAST_KEY_CHARACTERS:
+                yield rest
+            else:
+                yield value
+            if scheme.lower() == "basic":
+                yield _decoded(rest).partition(":")[2]
+
+
+def _as_written(secrets: Iterable[str]) -> tuple[bytes, ...]:
+    """Secrets as they may stand in an answer: as they are, in JSON, and in an address; the longest first."""
+    written: set[str] = set()
+    for secret in secrets:
+        if len(secret) >= LEAST_KEY_CHARACTERS:
+            in_json = json.dumps(secret)[1:-1]
+            written |= {secret, in_json, in_json.replace("/", "\\/"), quote(secret, safe=""), quote(secret)}
+    return tuple(one.encode() for one in sorted(written, key=len, reverse=True))
 
 
 def basic(user_name: str, password: str) -> Auth:
@@ -12652,7 +12666,7 @@ def basic(user_name: str, password: str) -> Auth:
 
 def in_query(query: str) -> Auth:
     """What stands behind the question mark of an address."""
-    return Auth(query=tuple(parse_qsl(query.lstrip("?&"), max_num_fields=20)))
+    return Auth(query=tuple(parse_qsl(query.lstrip("?&"), max_num_fields=MOST_SECRETS)))
 
 
 def read_auth(text: str, is_cloud: bool = False) -> Auth:
@@ -12719,6 +12733,9 @@ def _headers(headers: Iterable[tuple[str, str]], is_cloud: bool) -> Auth:
     """These headers. One that holds Comfy Cloud's key is that. Raises `BadArgument`."""
     found: dict[str, str] = {}
     key = ""
+    headers = list(headers)
+    if len(headers) > MOST_SECRETS:
+        raise _not_sendable()
     for name, value in headers:
         if not PRINTABLE.fullmatch(value) or RESERVED.fullmatch(name):
             raise _not_sendable()
@@ -12770,7 +12787,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # At which clouds tell a machine its secrets, besides link-local addresses: AWS, Alibaba, Azure, Oracle.
 METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")))
 # Networks of version 6 that carry an address of version 4 in their last bits.
-LAST_BITS = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::/96", "64:ff9b::/96", "64:ff9b:1::/48")))
+LAST_BITS = tuple(
+    map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"))
+)
 NOT_ALLOWED = "this address may not be connected to"
 
 

@@ -31,7 +31,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # At which clouds tell a machine its secrets, besides link-local addresses: AWS, Alibaba, Azure, Oracle.
 METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")))
 # Networks of version 6 that carry an address of version 4 in their last bits.
-LAST_BITS = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::/96", "64:ff9b::/96", "64:ff9b:1::/48")))
+LAST_BITS = tuple(
+    map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"))
+)
 NOT_ALLOWED = "this address may not be connected to"
 
 
