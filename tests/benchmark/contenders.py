@@ -170,9 +170,11 @@ async def all_at_once(make: Make, count: int, first_seed: int) -> Measured:
             due = time.perf_counter() + BEAT_SECONDS
             await asyncio.sleep(BEAT_SECONDS)
             stalls.append(time.perf_counter() - due)
+            held.append(memory_held())
 
+    memory = memory_held()
+    held = [memory]
     beating = asyncio.create_task(beat())
-    memory = peak_memory()
     begun, cpu_before = time.perf_counter(), time.process_time()
     await asyncio.gather(*(timed(first_seed + number) for number in range(count)))
     total, cpu = time.perf_counter() - begun, time.process_time() - cpu_before
@@ -182,7 +184,7 @@ async def all_at_once(make: Make, count: int, first_seed: int) -> Measured:
         "p99": sorted(seconds)[int(len(seconds) * 0.99)],
         "CPU": cpu / count,
         "stall": max(stalls),
-        "memory": (peak_memory() - memory) / count,
+        "memory": (max(*held, memory_held()) - memory) / count,
     }
 
 
@@ -191,9 +193,13 @@ def middle(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
-def peak_memory() -> float:
-    """The most memory that this process had so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+def memory_held() -> float:
+    """How much memory this process has at the moment, in bytes; 0 where the system does not tell."""
+    try:
+        _, resident, *_ = Path("/proc/self/statm").read_text().split()
+    except OSError:
+        return 0.0
+    return float(resident) * resource.getpagesize()
 
 
 async def run(name: str, how: str, count: int, urls: Sequence[str]) -> Measured:
