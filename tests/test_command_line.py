@@ -84,6 +84,8 @@ async def test_a_server_that_is_down_is_exit_status_one_with_one_line(tmp_path: 
     assert (status, out) == (1, "")
     last = err.splitlines()[-1]
     assert last.startswith("ComfyUI does not answer (connection refused). Its address is http://127.0.0.1:9.")
+    assert "into --endpoint" in last
+    assert "valve" not in last
     assert "Traceback" not in err
 
 

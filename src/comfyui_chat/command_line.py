@@ -53,6 +53,17 @@ PLAIN_OPTIONS = ("negative_prompt", "size", "count", "seed", "steps", "guidance"
 PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".png": "PNG"}  # by the endings of names
 
 
+# What errors call the valves that the command has as options.
+OPTION_OF_VALVE = {'the valve "ComfyUI address"': "--endpoint", 'the valve "ComfyUI API key"': "--api-key"}
+
+
+def _with_options(text: str) -> str:
+    """An error's text with the options of the command in the place of valves."""
+    for valve, option in OPTION_OF_VALVE.items():
+        text = text.replace(valve, option)
+    return text
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. `arguments` are those of the process when None. Returns the exit status: 0 done, 1 failed, 2
     called wrongly, 130 stopped."""
@@ -60,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return asyncio.run(_run_command(options))
     except ComfyUIError as error:
-        print(f"{error.with_place} {error.hint}", file=sys.stderr)
+        print(_with_options(f"{error.with_place} {error.hint}"), file=sys.stderr)
         if isinstance(error, BadArgument):
             return 2
         return 1
