@@ -138,7 +138,7 @@ class HostileServer:
             return self._told(path.removeprefix("/history").strip("/"))
         if path == "/upload/image":
             return {"name": "x.png", "subfolder": "", "type": "input"}
-        if path == "/models":
+        if path in ("/models", "/embeddings"):
             return []
         return {}
 

@@ -121,6 +121,7 @@ def loading(server: HostileServer, checkpoints: list[str]) -> None:
     """The server has the nodes of the bundled workflow "checkpoint", and lists these files."""
     for node in ("CLIPTextEncode", "EmptyLatentImage", "KSampler", "VAEDecode", "SaveImage"):
         server.answers[f"/object_info/{node}"] = {node: {"input": {"required": {}}, "output": ["MODEL"], "name": node}}
+    server.answers["/object_info/KSamplerSelect"] = {}  # which it does not have, though its name begins so
     loader = {"input": {"required": {"ckpt_name": [checkpoints, {}]}}, "output": ["MODEL", "CLIP", "VAE"], "name": "x"}
     server.answers["/object_info/CheckpointLoaderSimple"] = {"CheckpointLoaderSimple": loader}
 
@@ -285,7 +286,7 @@ def deep(levels: int) -> Any:
 
 # A method, its arguments, and a word of the answer that is required.
 CALLS: dict[str, tuple[str, dict[str, Any], str]] = {
-    "a long prompt": ("generate_image", {"prompt": "fox " * 3_000_000}, "The argument prompt holds more"),
+    "a long prompt": ("generate_image", {"prompt": "fox " * 3_000_000}, "The argument prompt is longer"),
     "a prompt of choices": ("generate_image", {"prompt": "{a|b} (fox:1.2) " * 300_000}, "The argument prompt"),
     "a prompt of joined signs": ("generate_image", {"prompt": "e\u0301\u0327" * 3_000_000}, "The argument prompt"),
     "a long size": ("generate_image", {"prompt": "x", "size": "1" * 5_000_000}, "The argument size"),
