@@ -722,9 +722,11 @@ async def test_a_history_entry_of_the_wrong_shape_is_an_ordinary_error(comfy: St
 @pytest.mark.parametrize(("number", "timestamp"), [(HUGE, 1), (1, HUGE)], ids=["queue", "history"])
 async def test_integers_beyond_a_float_are_an_ordinary_error(number: int, timestamp: int) -> None:
     status = {"status_str": "success", "messages": [["execution_success", {"timestamp": timestamp}]]}
+    entries = {"y": {"prompt": [1, "y", {}, {}, []], "outputs": {}, "status": status}}
+    entries["z"] = {"prompt": [1, "z", {}, {}, []], "outputs": {}, "status": {"status_str": "success", "messages": []}}
     answers = {
         "/queue": {"queue_running": [], "queue_pending": [[number, "x", {}, {}, []]]},
-        "/history": {"y": {"prompt": [1, "y", {}, {}, []], "outputs": {}, "status": status}},
+        "/history": entries,
     }
 
     async def give(request: web.Request) -> web.Response:
