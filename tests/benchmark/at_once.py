@@ -12,8 +12,9 @@ from .contenders import OLDER, UNITS, older_file, run_contender
 from .servers import stand_ins
 from .table import Line, in_turns, lines_of
 
-GOALS = {("this tool", "CPU"): 1.5, ("this tool", "time"): 1.05, ("this tool", "memory"): 3.0}
+GOALS = {("this tool", "CPU"): 1.5, ("this tool", "time"): 1.05}
 STALL_GOAL = 50.0  # ms
+MEMORY_GOAL = 3.0  # times what a call's outputs are
 SMALL_KB = 20  # of a picture: the calls are to be compared, and not the network
 
 
@@ -30,3 +31,5 @@ def lines(rounds: int, counts: Sequence[int] = (20, 200, 1000), servers: int = 4
             yield from lines_of(f"3, {count} calls", results, UNITS, GOALS)
             stalls = [one["stall"] * 1000 for one in results["this tool"]]
             yield Line(f"3, {count} calls, stall alone", "this tool", stalls, "ms", goal=STALL_GOAL)
+            held = [one["memory"] / (SMALL_KB * 1000) for one in results["this tool"]]
+            yield Line(f"3, {count} calls, memory", "this tool", held, "x outputs", goal=MEMORY_GOAL)

@@ -278,13 +278,15 @@ def _strength(value: Any) -> Any:
 async def with_earlier_seed(chat: Chat, arguments: Any, kind: str = "argument") -> Any:
     """The arguments with the seed of the chat's newest result where theirs is "last" or "same": in the older way of
     calling tools a model no longer sees what it was. `kind` is what each is called. Raises `BadArgument` where nothing
-    was made yet, and for what is too much."""
+    was made yet, and for a seed that is too much; all the others are measured where they are read."""
     if not isinstance(arguments, Mapping):
         return arguments
-    check_arguments(arguments, kind)
     read = dict(arguments)
     for name, value in arguments.items():
-        if parameter_name(str(name)) != "seed" or not says_same_seed(value):
+        if parameter_name(str(name)) != "seed":
+            continue
+        check_arguments({name: value}, kind)
+        if not says_same_seed(value):
             continue
         seed = await chat.earlier_seed()
         if seed is None:
