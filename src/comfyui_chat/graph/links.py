@@ -87,8 +87,12 @@ def once(method: Callable[[Any, str], Known]) -> Callable[[Any, str], Known]:
     """Decorate a method so that it works out its answer about a node only once for each object: many paths of a graph
     lead over the same nodes."""
 
+    place = f"known {method.__name__}"
+
     def answer(self: Any, node_id: str) -> Known:
-        known: dict[str, Known] = self.__dict__.setdefault(f"known {method.__name__}", {})
+        known: dict[str, Known] | None = self.__dict__.get(place)
+        if known is None:
+            known = self.__dict__[place] = {}
         if node_id not in known:
             known[node_id] = method(self, node_id)
         return known[node_id]

@@ -39,6 +39,8 @@ class Roles(Wiring):
     def holds(self, name: str, node_id: str, key: str) -> bool:
         """Whether an input holds a value, not a link, of the kind that the parameter `name` has."""
         value = self.inputs(node_id).get(key)
+        if value is None:
+            return False
         if name in TEXTS or name in CHOICES:
             return isinstance(value, str)
         if isinstance(value, str):
