@@ -13847,15 +13847,15 @@ def read_history(text: JsonText) -> list[Prompt]:
     `MOST_ROW_BYTES_KEPT`, which are the newest; entries that cannot be read are left out where there are others."""
     prompts: list[Prompt] = []
     sizes: list[int] = []
-    entries = 0
+    strangers = 0
     for _ in text.each_key():
-        entries += 1
         begin = text.place
         entry = text.value()
+        strangers += "prompt" not in object_of(entry)
         with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
             prompts.append(parse_prompt(entry["prompt"], parse_history(entry), entry))
             sizes.append(text.place - begin)
-    if entries and not prompts:
+    if strangers and not prompts:
         raise ValueError("no history")
     kept = 0
     for index in reversed(range(len(prompts))):
@@ -25146,7 +25146,7 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
         raise ServerUnreachable(
             f"No server that answers knows this job, and {quoted(silent)} {do_not}.", "Try again later."
         )
-    raise UnknownJob("No ComfyUI server knows such a job of this user.")
+    raise UnknownJob("No server knows such a job of this user. ComfyUI forgets its history when it is restarted.")
 
 
 @dataclass(frozen=True)
@@ -25161,6 +25161,7 @@ class OwnJobs:
     queues: Mapping[str, str] = field(
         default_factory=dict, compare=False
     )  # name -> "1 running, 2 waiting", "" for an empty one
+    forgetful: tuple[str, ...] = field(default=(), compare=False)  # the names of servers whose history is empty
 
     @property
     def queue(self) -> str:
@@ -25190,7 +25191,14 @@ async def own_jobs(fleet: Fleet) -> OwnJobs:
                 jobs.setdefault(prompt.prompt_id, (endpoint, prompt))
     in_part = [endpoint.name for endpoint, recent in answers if not recent.is_whole]
     queues = {endpoint.name: _queue_in_words(recent) for endpoint, recent in answers}
-    return OwnJobs(sorted(jobs.values(), key=lambda job: marked_time(job[1], "at")), silent, in_part, queues)
+    forgetful = tuple(endpoint.name for endpoint, recent in answers if not _remembers(recent))
+    ordered = sorted(jobs.values(), key=lambda job: marked_time(job[1], "at"))
+    return OwnJobs(ordered, silent, in_part, queues, forgetful)
+
+
+def _remembers(recent: Recent) -> bool:
+    """Whether a server has anything in its history; where it was not read whole, it has."""
+    return not recent.is_whole or any(isinstance(prompt.state, Recorded) for prompt in recent.prompts)
 
 
 def _queue_in_words(recent: Recent) -> str:
@@ -29490,7 +29498,7 @@ async def _check_all(
         verb = "is" if more == 1 else "are"
         answer["more"] = f"{more} more {verb} done; call again"
     if not answer:
-        nothing = "None of the user's jobs is at work or waits to be brought."
+        nothing = "None of the user's jobs is at work or waits to be brought." if own.jobs else _nothing_known(own)
         queue = "" if own.queue else "The queue is empty."
         removed = REMOVED if settings.leaves_no_prompts else ""
         answer["note"] = " ".join(filter(None, [nothing, queue, last_job_told(own), removed]))
@@ -29499,6 +29507,16 @@ async def _check_all(
     status = "running" if at_work else "done"
     text = _overview_text(brought=len(brought), at_work=len(at_work), failed=len(failed))
     return {"status": status, **answer}, text
+
+
+def _nothing_known(own: OwnJobs) -> str:
+    """What is told where no server knows any job of the user: a restart of ComfyUI may be why."""
+    said = "No server knows a job of the user."
+    if own.forgetful:
+        names = " and ".join(own.forgetful)
+        said += f" The history of {names} is empty: since a restart, or since somebody cleared it, earlier jobs are not"
+        said += " known there any more. What they had saved by then is in ComfyUI's output folder."
+    return said
 
 
 async def _cancel_each(fleet: Fleet, jobs: Sequence[OwnJob]) -> tuple[dict[str, Any], str]:

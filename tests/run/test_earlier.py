@@ -508,3 +508,14 @@ async def test_a_job_on_a_server_that_the_user_no_longer_names_is_found_all_the_
         assert (await tool.find_job(settings.fleet, job_id))[1].prompt_id == job_id
         assert len((await tool.own_jobs(settings.fleet)).jobs) == 1
     comfy.release()
+
+
+async def test_after_a_restart_of_comfyui_it_is_said_that_its_history_is_gone(comfy: StandIn) -> None:
+    job_id = await begin(comfy)
+    await comfy.restart()
+    note = (await check(comfy, Shelf()))["note"]
+    assert "No server knows a job of the user. The history of ComfyUI is empty: since a restart" in note
+    with pytest.raises(tool.UnknownJob, match="forgets its history when it is restarted"):
+        await check(comfy, Shelf(), job_id)
+    await done(comfy, await comfy.post(comfy.example_graph()))
+    assert "history" not in (await check(comfy, Shelf()))["note"]

@@ -69,7 +69,7 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
         raise ServerUnreachable(
             f"No server that answers knows this job, and {quoted(silent)} {do_not}.", "Try again later."
         )
-    raise UnknownJob("No ComfyUI server knows such a job of this user.")
+    raise UnknownJob("No server knows such a job of this user. ComfyUI forgets its history when it is restarted.")
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ class OwnJobs:
     queues: Mapping[str, str] = field(
         default_factory=dict, compare=False
     )  # name -> "1 running, 2 waiting", "" for an empty one
+    forgetful: tuple[str, ...] = field(default=(), compare=False)  # the names of servers whose history is empty
 
     @property
     def queue(self) -> str:
@@ -113,7 +114,14 @@ async def own_jobs(fleet: Fleet) -> OwnJobs:
                 jobs.setdefault(prompt.prompt_id, (endpoint, prompt))
     in_part = [endpoint.name for endpoint, recent in answers if not recent.is_whole]
     queues = {endpoint.name: _queue_in_words(recent) for endpoint, recent in answers}
-    return OwnJobs(sorted(jobs.values(), key=lambda job: marked_time(job[1], "at")), silent, in_part, queues)
+    forgetful = tuple(endpoint.name for endpoint, recent in answers if not _remembers(recent))
+    ordered = sorted(jobs.values(), key=lambda job: marked_time(job[1], "at"))
+    return OwnJobs(ordered, silent, in_part, queues, forgetful)
+
+
+def _remembers(recent: Recent) -> bool:
+    """Whether a server has anything in its history; where it was not read whole, it has."""
+    return not recent.is_whole or any(isinstance(prompt.state, Recorded) for prompt in recent.prompts)
 
 
 def _queue_in_words(recent: Recent) -> str:

@@ -98,15 +98,15 @@ def read_history(text: JsonText) -> list[Prompt]:
     `MOST_ROW_BYTES_KEPT`, which are the newest; entries that cannot be read are left out where there are others."""
     prompts: list[Prompt] = []
     sizes: list[int] = []
-    entries = 0
+    strangers = 0
     for _ in text.each_key():
-        entries += 1
         begin = text.place
         entry = text.value()
+        strangers += "prompt" not in object_of(entry)
         with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
             prompts.append(parse_prompt(entry["prompt"], parse_history(entry), entry))
             sizes.append(text.place - begin)
-    if entries and not prompts:
+    if strangers and not prompts:
         raise ValueError("no history")
     kept = 0
     for index in reversed(range(len(prompts))):

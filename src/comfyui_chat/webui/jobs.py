@@ -174,7 +174,7 @@ async def _check_all(
         verb = "is" if more == 1 else "are"
         answer["more"] = f"{more} more {verb} done; call again"
     if not answer:
-        nothing = "None of the user's jobs is at work or waits to be brought."
+        nothing = "None of the user's jobs is at work or waits to be brought." if own.jobs else _nothing_known(own)
         queue = "" if own.queue else "The queue is empty."
         removed = REMOVED if settings.leaves_no_prompts else ""
         answer["note"] = " ".join(filter(None, [nothing, queue, last_job_told(own), removed]))
@@ -183,6 +183,16 @@ async def _check_all(
     status = "running" if at_work else "done"
     text = _overview_text(brought=len(brought), at_work=len(at_work), failed=len(failed))
     return {"status": status, **answer}, text
+
+
+def _nothing_known(own: OwnJobs) -> str:
+    """What is told where no server knows any job of the user: a restart of ComfyUI may be why."""
+    said = "No server knows a job of the user."
+    if own.forgetful:
+        names = " and ".join(own.forgetful)
+        said += f" The history of {names} is empty: since a restart, or since somebody cleared it, earlier jobs are not"
+        said += " known there any more. What they had saved by then is in ComfyUI's output folder."
+    return said
 
 
 async def _cancel_each(fleet: Fleet, jobs: Sequence[OwnJob]) -> tuple[dict[str, Any], str]:
