@@ -49,7 +49,7 @@ FLOORS = (
     (
         "server",
         "auth transport allowed endpoint protocol posting long_answers stats faults record incoming connection login "
-        "http files templates model_files replaced_nodes client cloud pool",
+        "http files templates model_files replaced_nodes known_definitions client cloud pool",
     ),
     (
         "catalogue",

@@ -14,135 +14,136 @@ required_open_webui_version: 0.9.6
 # Built by build.py from the modules in src/comfyui_chat, and not to be edited: change those, and run `python build.py`.
 # `python build.py --where N` tells which line of which module line N of this file is.
 #
-#   bounds                   How much of what comes from outside is taken: the greatest sizes, counts and depths, in …
-#   errors                   Every way in which a call can fail: a code, what happened, and what to do next.
-#   logs                     The tool's logger.
-#   tasks                    Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
-#   extents                  How much there is to work through in what comes from outside: its length decides where …
-#   threads                  The tool's own threads: whatever blocks runs in one of these few, and never in those that …
-#   bounded                  Dictionaries that do not grow without end, for all that a process remembers.
-#   names                    Names of files and models, compared and looked up; names and values put into messages.
-#   spelling                 How people and models spell what they mean: signs of any width, quotes, JSON in a text, …
-#   values                   Values that somebody asks for: whether one was given, and what is meant by it.
-#   sizes                    What people and models write for a size: pixels, proportions, megapixels, a screen's …
-#   counts                   Numbers as people and models write them, and those that stand for leaving an argument out.
-#   lengths                  How long a video or a sound is to be, as people and models write it: "5 seconds", "1:30", …
-#   prompt_tags              What other programs take out of a prompt: `<lora:name:0.8>`, as in A1111, and `--ar …
-#   json_pieces              JSON from outside, decoded piece by piece, within bounds of depth, values and time.
-#   graph/price_expressions  Works out the expressions by which ComfyUI's partner nodes tell their prices.
-#   graph/definitions        What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
-#   graph/link_types         Types of links: which of them say what a link carries, and how an input's name tells its …
-#   graph/nodes              ComfyUI's API format: what a graph looks like, and how to read its nodes.
-#   graph/prices             What a graph costs: the price of its partner nodes, which run on companies' services for …
-#   graph/remarks            What a file of ComfyUI's editor tells beside its graph: where its model files are to be …
-#   graph/replacements       Node classes that a server no longer has, and what takes their place there.
-#   graph/prompts            A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
-#   graph/fitting            A value that somebody asks for, made to fit an input of a node.
-#   graph/group_nodes        Group nodes, which old front ends had in place of subgraphs.
-#   graph/ui_file            The file that ComfyUI's editor saves, as typed values.
-#   graph/old_files          What packages and ComfyUI's page do to the values of an old file when they open it.
-#   graph/ui_values          What the widgets of a saved node hold, and the definition of its class.
-#   graph/ui_links           Where an input of a saved node gets its value from: links followed back to nodes that are …
-#   graph/editor             Workflows as ComfyUI's editor saves them, turned into what its front end would send.
-#   graph/reading            Workflows read from JSON as people paste it, unwrapped and checked.
-#   graph/links              A graph's links by both their ends, each with its types: what feeds what.
-#   graph/input_names        What inputs are called that hold a parameter, somebody's words, or a value for another …
-#   graph/facts              What a graph needs, what it makes, and what it is for.
-#   graph/roles              What each node of a graph is for: a sampler, a service, an encoder, a node with a size.
-#   graph/search             Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
-#   graph/following          Widgets on the way that have to change together with a parameter.
-#   graph/tracing            Trace a graph back from its outputs to what made them, and read what can be set there.
-#   graph/discovery          Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
-#   graph/workflow           A workflow as a value that never changes: a graph, and what can be set in it by name.
-#   graph/paths              What a caller may set at an input that is a path on the server.
-#   graph/loras              Put LoRAs into a graph, right behind the model that its samplers use.
-#   graph/pruning            Make a graph do with the files that there are: renamed by the server, never given, or …
-#   graph/mermaid            Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
-#   media/file_bytes         The bytes of a finished file: a few in memory, many on disk.
-#   media/parts              Count what a picture is made of, before a library reads it.
-#   media/kinds              Tell what a file is by its bytes: its type, a picture's size, whether it moves.
-#   media/pictures           Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
-#   media/overwriting        Overwrite places of a file in their length: in a copy, or on disk, where a film has no …
-#   media/metadata           Strip files of the texts that tell how they were made, without decoding them.
-#   media/running_times      How long a video, an animation or a sound plays, and how many frames it has, read from …
-#   media/delivery           Hand a finished file over as it is wanted: in which format, with or without metadata.
-#   server/auth              What lets a caller in at a protected ComfyUI, as people paste it into the valve for the …
-#   server/transport         How connections to a server are made: which addresses they may lead to, whose …
-#   server/allowed           Which workflows and models of a server its callers may use, by patterns of names such as …
-#   server/endpoint          The address of a ComfyUI as people write it, with the credential that belongs to it.
-#   server/protocol          What ComfyUI's answers and frames say, as values, and how they are read.
-#   server/posting           What an answer to `POST /prompt` says: that ComfyUI took the prompt, that it refused it, …
-#   server/long_answers      Answers that may be long, read row by row or class by class, so that never all of one is …
-#   server/stats             What a server tells of itself, in `/system_stats`: its version, what it computes on, and …
-#   server/faults            Why a server cannot be used, in words that lead to whoever can mend it and to what would …
-#   server/record            What this process has seen of a server: its pace, its faults, its rests.
-#   server/incoming          A file on its way from a server, piece by piece: into memory, and to disk as soon as it …
-#   server/connection        The one websocket to a server, shared by all prompts in flight.
-#   server/login             The form of ComfyUI-Login, filled in for its cookie.
-#   server/http              HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its …
-#   server/files             Files on their way to a ComfyUI and from it: `FileServer` is an `HttpServer` with the …
-#   server/templates         The workflows that come with a ComfyUI: its gallery of official templates, and the …
-#   server/model_files       What a model file on a server says of itself: its kind, and of a LoRA the words that call …
-#   server/replaced_nodes    Which node classes of the past a server has another one for, as it tells at …
-#   server/client            One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
-#   server/cloud             Everything in which Comfy Cloud differs from a ComfyUI of one's own.
-#   server/pool              The servers of an event loop: opened on demand, shared by all, closed when idle.
-#   catalogue/task_words     What people call what a workflow does: the words near each task.
-#   catalogue/secret_inputs  Which inputs of a workflow hold a key, a password or the like: their values are told to …
-#   catalogue/entries        The workflows that can be asked for by name, from all the places where they may be.
-#   catalogue/missing        What a server lacks for a workflow, and where that is to be had: said so that a person …
-#   catalogue/request        What somebody wants, and the workflow that was found for it: `Request` and …
-#   catalogue/small_files    Models made small, as GGUF or for Nunchaku, and the nodes that load them.
-#   catalogue/naming         Which installed model, or which bundled workflow, somebody means who says "SDXL", "flux" …
-#   catalogue/fitted         A workflow made to fit a server: which of its installed files it runs with.
-#   catalogue/lora_facts     What LoRAs say of themselves, told to a model: what they were made for, and the words …
-#   catalogue/model_list     What list_models answers: which models are installed, by their kinds.
-#   catalogue/gallery        Which of the templates that came with a ComfyUI can run there.
-#   catalogue/choosing       From what somebody wants to a workflow and model files that this server has.
-#   catalogue/workflow_list  What list_workflows answers: which workflows there are, what each is for, and which tasks …
-#   catalogue/listings       What describe_workflow answers: everything that a caller has to know about one workflow.
-#   run/owner                Whose jobs they are, and what this process remembers of jobs.
-#   run/failures             The errors of nodes, told so that somebody can act on them.
-#   run/job                  One prompt's life from post to end: a `Job`, and what each event makes of it.
-#   run/fleet                Several ComfyUI servers used as one: which takes a run, and how much a user may post.
-#   run/follow               Posts one prompt and follows it to its end.
-#   run/ranges               Between which two numbers the result of a formula lies, when all that is known of its …
-#   run/amounts              How large and how many the pictures of a graph get at most, and how high the numbers that …
-#   run/limits               What the administrator allows, checked on a finished graph, whoever put the number there.
-#   run/sizing               In which width and height a request is made.
-#   run/used                 What a run was really made with, as the model is told it, read from the finished graph.
-#   run/duration             How long the video or sound of a request becomes, in whatever unit its workflow counts.
-#   run/asked_inputs         What a call names in `inputs`, brought to the names that its workflow has.
-#   run/inputs               Puts the files of a call into the inputs of a workflow that take files.
-#   run/planning             Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
-#   run/collecting           Fetches what a run made, within bounds, and says what did not come.
-#   run/credits              Whose credits a run may spend, and whether it may spend them: nobody's are spent unasked.
-#   run/make                 From a request to finished files: a server chosen, prompts run, what they made fetched.
-#   run/traces               Prompts taken out of ComfyUI's history, where their users want no trace of them there.
-#   run/earlier              Finds jobs of earlier calls on the servers, and brings what they made.
-#   webui/ollama             Sends Ollama's models off a graphics card that ComfyUI shares with it.
-#   webui/permission         Who may use the tool: what administrators are told of its sharing, and Open WebUI's …
-#   webui/spending_record    What each user has spent today of the administrator's credits: a record in Open WebUI's …
-#   webui/telling            What leaves a call for the chat: how its failure is told, how much, and what ordinary …
-#   webui/references         Takes apart what a model writes to name files of the chat: a list, a text, an object, or …
-#   webui/display            Shows a run in the message: queue position, percentage, and the picture coming up.
-#   webui/messages           Which messages a chat has up to now, and which pictures, videos and sounds they hold.
-#   webui/picking            Which pictures of a chat a model means by its words: "2", "the last two", "1 and 3", …
-#   webui/stored_files       What Open WebUI holds of a file that was made: how a message names it, and what its …
-#   webui/chat               The message that a call belongs to: how the call ends there, and the chat's files.
-#   webui/given_pictures     Which pictures an edit works on, and which one is its mask, where the call says so and …
-#   webui/valves             The valves: what the administrator and each user can set, as Open WebUI shows it.
-#   webui/arguments          What a call says: its arguments as values with their names, without those that stand for …
-#   webui/rights             Who may use what: the administrator's valve "Rights", read, and held against the user of …
-#   webui/servers            The addresses of ComfyUI: the administrator's and a user's own, each with the key that …
-#   webui/settings           Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
-#   webui/asking             What a call may spend, in Open WebUI's terms: the question in the chat, and the record of …
-#   webui/transparency       Whether somebody asked for a transparent background, and whether they got it.
-#   webui/reports            What the model is told of results and servers, and the status that the user reads.
-#   webui/jobs               check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
-#   webui/tools              The methods that a model can call, as Open WebUI offers them: the class `Tools`.
-#   command_line             The command line: `generate` pictures, `convert` workflows, `install` this tool.
-#   bundled                  The workflows that come with the tool, as data.
+#   bounds                    How much of what comes from outside is taken: the greatest sizes, counts and depths, in …
+#   errors                    Every way in which a call can fail: a code, what happened, and what to do next.
+#   logs                      The tool's logger.
+#   tasks                     Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
+#   extents                   How much there is to work through in what comes from outside: its length decides where …
+#   threads                   The tool's own threads: whatever blocks runs in one of these few, and never in those …
+#   bounded                   Dictionaries that do not grow without end, for all that a process remembers.
+#   names                     Names of files and models, compared and looked up; names and values put into messages.
+#   spelling                  How people and models spell what they mean: signs of any width, quotes, JSON in a text, …
+#   values                    Values that somebody asks for: whether one was given, and what is meant by it.
+#   sizes                     What people and models write for a size: pixels, proportions, megapixels, a screen's …
+#   counts                    Numbers as people and models write them, and those that stand for leaving an argument out.
+#   lengths                   How long a video or a sound is to be, as people and models write it: "5 seconds", …
+#   prompt_tags               What other programs take out of a prompt: `<lora:name:0.8>`, as in A1111, and `--ar …
+#   json_pieces               JSON from outside, decoded piece by piece, within bounds of depth, values and time.
+#   graph/price_expressions   Works out the expressions by which ComfyUI's partner nodes tell their prices.
+#   graph/definitions         What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
+#   graph/link_types          Types of links: which of them say what a link carries, and how an input's name tells its …
+#   graph/nodes               ComfyUI's API format: what a graph looks like, and how to read its nodes.
+#   graph/prices              What a graph costs: the price of its partner nodes, which run on companies' services for …
+#   graph/remarks             What a file of ComfyUI's editor tells beside its graph: where its model files are to be …
+#   graph/replacements        Node classes that a server no longer has, and what takes their place there.
+#   graph/prompts             A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
+#   graph/fitting             A value that somebody asks for, made to fit an input of a node.
+#   graph/group_nodes         Group nodes, which old front ends had in place of subgraphs.
+#   graph/ui_file             The file that ComfyUI's editor saves, as typed values.
+#   graph/old_files           What packages and ComfyUI's page do to the values of an old file when they open it.
+#   graph/ui_values           What the widgets of a saved node hold, and the definition of its class.
+#   graph/ui_links            Where an input of a saved node gets its value from: links followed back to nodes that …
+#   graph/editor              Workflows as ComfyUI's editor saves them, turned into what its front end would send.
+#   graph/reading             Workflows read from JSON as people paste it, unwrapped and checked.
+#   graph/links               A graph's links by both their ends, each with its types: what feeds what.
+#   graph/input_names         What inputs are called that hold a parameter, somebody's words, or a value for another …
+#   graph/facts               What a graph needs, what it makes, and what it is for.
+#   graph/roles               What each node of a graph is for: a sampler, a service, an encoder, a node with a size.
+#   graph/search              Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
+#   graph/following           Widgets on the way that have to change together with a parameter.
+#   graph/tracing             Trace a graph back from its outputs to what made them, and read what can be set there.
+#   graph/discovery           Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
+#   graph/workflow            A workflow as a value that never changes: a graph, and what can be set in it by name.
+#   graph/paths               What a caller may set at an input that is a path on the server.
+#   graph/loras               Put LoRAs into a graph, right behind the model that its samplers use.
+#   graph/pruning             Make a graph do with the files that there are: renamed by the server, never given, or …
+#   graph/mermaid             Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
+#   media/file_bytes          The bytes of a finished file: a few in memory, many on disk.
+#   media/parts               Count what a picture is made of, before a library reads it.
+#   media/kinds               Tell what a file is by its bytes: its type, a picture's size, whether it moves.
+#   media/pictures            Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
+#   media/overwriting         Overwrite places of a file in their length: in a copy, or on disk, where a film has no …
+#   media/metadata            Strip files of the texts that tell how they were made, without decoding them.
+#   media/running_times       How long a video, an animation or a sound plays, and how many frames it has, read from …
+#   media/delivery            Hand a finished file over as it is wanted: in which format, with or without metadata.
+#   server/auth               What lets a caller in at a protected ComfyUI, as people paste it into the valve for the …
+#   server/transport          How connections to a server are made: which addresses they may lead to, whose …
+#   server/allowed            Which workflows and models of a server its callers may use, by patterns of names such as …
+#   server/endpoint           The address of a ComfyUI as people write it, with the credential that belongs to it.
+#   server/protocol           What ComfyUI's answers and frames say, as values, and how they are read.
+#   server/posting            What an answer to `POST /prompt` says: that ComfyUI took the prompt, that it refused it, …
+#   server/long_answers       Answers that may be long, read row by row or class by class, so that never all of one is …
+#   server/stats              What a server tells of itself, in `/system_stats`: its version, what it computes on, and …
+#   server/faults             Why a server cannot be used, in words that lead to whoever can mend it and to what would …
+#   server/record             What this process has seen of a server: its pace, its faults, its rests.
+#   server/incoming           A file on its way from a server, piece by piece: into memory, and to disk as soon as it …
+#   server/connection         The one websocket to a server, shared by all prompts in flight.
+#   server/login              The form of ComfyUI-Login, filled in for its cookie.
+#   server/http               HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its …
+#   server/files              Files on their way to a ComfyUI and from it: `FileServer` is an `HttpServer` with the …
+#   server/templates          The workflows that come with a ComfyUI: its gallery of official templates, and the …
+#   server/model_files        What a model file on a server says of itself: its kind, and of a LoRA the words that …
+#   server/replaced_nodes     Which node classes of the past a server has another one for, as it tells at …
+#   server/known_definitions  The node definitions that are remembered of one server, with when each was asked for and …
+#   server/client             One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
+#   server/cloud              Everything in which Comfy Cloud differs from a ComfyUI of one's own.
+#   server/pool               The servers of an event loop: opened on demand, shared by all, closed when idle.
+#   catalogue/task_words      What people call what a workflow does: the words near each task.
+#   catalogue/secret_inputs   Which inputs of a workflow hold a key, a password or the like: their values are told to …
+#   catalogue/entries         The workflows that can be asked for by name, from all the places where they may be.
+#   catalogue/missing         What a server lacks for a workflow, and where that is to be had: said so that a person …
+#   catalogue/request         What somebody wants, and the workflow that was found for it: `Request` and …
+#   catalogue/small_files     Models made small, as GGUF or for Nunchaku, and the nodes that load them.
+#   catalogue/naming          Which installed model, or which bundled workflow, somebody means who says "SDXL", "flux" …
+#   catalogue/fitted          A workflow made to fit a server: which of its installed files it runs with.
+#   catalogue/lora_facts      What LoRAs say of themselves, told to a model: what they were made for, and the words …
+#   catalogue/model_list      What list_models answers: which models are installed, by their kinds.
+#   catalogue/gallery         Which of the templates that came with a ComfyUI can run there.
+#   catalogue/choosing        From what somebody wants to a workflow and model files that this server has.
+#   catalogue/workflow_list   What list_workflows answers: which workflows there are, what each is for, and which …
+#   catalogue/listings        What describe_workflow answers: everything that a caller has to know about one workflow.
+#   run/owner                 Whose jobs they are, and what this process remembers of jobs.
+#   run/failures              The errors of nodes, told so that somebody can act on them.
+#   run/job                   One prompt's life from post to end: a `Job`, and what each event makes of it.
+#   run/fleet                 Several ComfyUI servers used as one: which takes a run, and how much a user may post.
+#   run/follow                Posts one prompt and follows it to its end.
+#   run/ranges                Between which two numbers the result of a formula lies, when all that is known of its …
+#   run/amounts               How large and how many the pictures of a graph get at most, and how high the numbers …
+#   run/limits                What the administrator allows, checked on a finished graph, whoever put the number there.
+#   run/sizing                In which width and height a request is made.
+#   run/used                  What a run was really made with, as the model is told it, read from the finished graph.
+#   run/duration              How long the video or sound of a request becomes, in whatever unit its workflow counts.
+#   run/asked_inputs          What a call names in `inputs`, brought to the names that its workflow has.
+#   run/inputs                Puts the files of a call into the inputs of a workflow that take files.
+#   run/planning              Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
+#   run/collecting            Fetches what a run made, within bounds, and says what did not come.
+#   run/credits               Whose credits a run may spend, and whether it may spend them: nobody's are spent unasked.
+#   run/make                  From a request to finished files: a server chosen, prompts run, what they made fetched.
+#   run/traces                Prompts taken out of ComfyUI's history, where their users want no trace of them there.
+#   run/earlier               Finds jobs of earlier calls on the servers, and brings what they made.
+#   webui/ollama              Sends Ollama's models off a graphics card that ComfyUI shares with it.
+#   webui/permission          Who may use the tool: what administrators are told of its sharing, and Open WebUI's …
+#   webui/spending_record     What each user has spent today of the administrator's credits: a record in Open WebUI's …
+#   webui/telling             What leaves a call for the chat: how its failure is told, how much, and what ordinary …
+#   webui/references          Takes apart what a model writes to name files of the chat: a list, a text, an object, or …
+#   webui/display             Shows a run in the message: queue position, percentage, and the picture coming up.
+#   webui/messages            Which messages a chat has up to now, and which pictures, videos and sounds they hold.
+#   webui/picking             Which pictures of a chat a model means by its words: "2", "the last two", "1 and 3", …
+#   webui/stored_files        What Open WebUI holds of a file that was made: how a message names it, and what its …
+#   webui/chat                The message that a call belongs to: how the call ends there, and the chat's files.
+#   webui/given_pictures      Which pictures an edit works on, and which one is its mask, where the call says so and …
+#   webui/valves              The valves: what the administrator and each user can set, as Open WebUI shows it.
+#   webui/arguments           What a call says: its arguments as values with their names, without those that stand for …
+#   webui/rights              Who may use what: the administrator's valve "Rights", read, and held against the user of …
+#   webui/servers             The addresses of ComfyUI: the administrator's and a user's own, each with the key that …
+#   webui/settings            Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
+#   webui/asking              What a call may spend, in Open WebUI's terms: the question in the chat, and the record …
+#   webui/transparency        Whether somebody asked for a transparent background, and whether they got it.
+#   webui/reports             What the model is told of results and servers, and the status that the user reads.
+#   webui/jobs                check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
+#   webui/tools               The methods that a model can call, as Open WebUI offers them: the class `Tools`.
+#   command_line              The command line: `generate` pictures, `convert` workflows, `install` this tool.
+#   bundled                   The workflows that come with the tool, as data.
 
 # fmt: off
 
@@ -15728,6 +15729,63 @@ class ReplacedNodes:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/known_definitions.py
+#
+# The node definitions that are remembered of one server, with when each was asked for and how long it is as JSON.
+#
+# `ComfyUIServer` asks for definitions, and this holds the answers. A class that was asked for and is not among them is
+# missing on the server; that is remembered, too.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class KnownDefinitions:
+    """What one server has said of its node classes. All times are of `time.monotonic`."""
+
+    by_class: dict[str, NodeDefinition] = field(default_factory=dict)
+    _asked: dict[str, float] = field(default_factory=dict)  # class -> when it was last asked for
+    _bytes: dict[str, int] = field(default_factory=dict)  # class -> length of its definition as JSON
+
+    @property
+    def bytes_kept(self) -> int:
+        """How much the server sent of what is remembered."""
+        return sum(self._bytes.values())
+
+    def age(self, class_type: str) -> float:
+        """Seconds since a class was asked for; infinite where it never was."""
+        return time.monotonic() - self._asked.get(class_type, -math.inf)
+
+    def is_believed(self, class_type: str, believe: float, doubt: float = 0.0) -> bool:
+        """Whether a definition is known and no older than `believe` seconds, or was missing `doubt` seconds ago."""
+        believed = believe if class_type in self.by_class else doubt
+        return self.age(class_type) < believed
+
+    def note_asked(self, class_types: Iterable[str]) -> None:
+        """Note that these classes are asked for now, and forget what was known of them."""
+        now = time.monotonic()
+        for name in class_types:
+            self._asked[name] = now
+            self.by_class.pop(name, None)
+            self._bytes.pop(name, None)
+
+    def add(self, found: Mapping[str, tuple[NodeDefinition, int]]) -> None:
+        """Remember definitions with their lengths."""
+        for name, (definition, size) in found.items():
+            self.by_class[name] = definition
+            self._bytes[name] = size
+
+    def doubt_all(self) -> None:
+        """Have every class asked for again when it is next needed."""
+        self._asked.clear()
+
+    def forget(self) -> None:
+        """Forget everything."""
+        self.by_class = {}
+        self._bytes = {}
+        self._asked = {}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/client.py
 #
 # One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
@@ -15767,9 +15825,7 @@ class ComfyUIServer(FileServer):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
         self.connection = Connection(self)
-        self.definitions: dict[str, NodeDefinition] = {}
-        self._asked: dict[str, float] = {}  # class -> when it was last asked for; all times are of `time.monotonic`
-        self._definition_bytes: dict[str, int] = {}  # class -> length of its definition as JSON
+        self._known = KnownDefinitions()
         self._names = BoundedDict[str, tuple[float, list[str] | None]](REMEMBERED_LISTS)  # by path
         self._list_bytes: dict[str, int] = {}  # path -> length of the list as JSON
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
@@ -15866,6 +15922,11 @@ class ComfyUIServer(FileServer):
         with self._reading(path):
             return parse_stats(raw)
 
+    @property
+    def definitions(self) -> dict[str, NodeDefinition]:
+        """The definitions that are remembered, by their classes."""
+        return self._known.by_class
+
     async def define(
         self, class_type: str, believe: float = DEFINITION_SECONDS, doubt: float = 0.0
     ) -> NodeDefinition | None:
@@ -15873,7 +15934,7 @@ class ComfyUIServer(FileServer):
         `believe` seconds is not asked for again; that a node is missing is believed for `doubt` seconds."""
         if class_type in (".", ".."):  # in an address these would lead elsewhere
             return None
-        if not self._is_believed(class_type, believe, doubt):
+        if not self._known.is_believed(class_type, believe, doubt):
             await self.together(f"define {class_type}", functools.partial(self._define, class_type))
         return self.definitions.get(class_type)
 
@@ -15882,15 +15943,6 @@ class ComfyUIServer(FileServer):
         take = functools.partial(read_definitions, wanted={class_type}, allowed=self.endpoint.allowed)
         self._take_definitions([class_type], await self.read(path, take, max_bytes=MOST_DEFINITION_BYTES))
 
-    def _is_believed(self, class_type: str, believe: float, doubt: float = 0.0) -> bool:
-        """Whether the definition is known and no older than `believe` seconds, or was missing `doubt` seconds ago."""
-        believed = believe if class_type in self.definitions else doubt
-        return self._definition_age(class_type) < believed
-
-    def _definition_age(self, class_type: str) -> float:
-        """Seconds since the definition was asked for; infinite where it never was."""
-        return time.monotonic() - self._asked.get(class_type, -math.inf)
-
     async def everything(self) -> dict[str, Any]:
         """All node definitions as the server tells them, some megabytes of JSON: class -> its definition."""
         return await self.together("define all", functools.partial(self.read, "/object_info", read_everything))
@@ -15898,12 +15950,12 @@ class ComfyUIServer(FileServer):
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that this server has."""
         names = sorted(set(class_types))
-        outdated = [name for name in names if self._definition_age(name) >= DEFINITION_SECONDS]
+        outdated = [name for name in names if self._known.age(name) >= DEFINITION_SECONDS]
         if len(outdated) > MANY_CLASSES:
             take = functools.partial(read_definitions, wanted=set(outdated), allowed=self.endpoint.allowed)
             found = await self.read("/object_info", take)
             self._take_definitions([name for name in outdated if name in found], found)
-        known = {name: self.definitions[name] for name in names if self._is_believed(name, DEFINITION_SECONDS)}
+        known = {name: self.definitions[name] for name in names if self._known.is_believed(name, DEFINITION_SECONDS)}
         unknown = [name for name in names if name not in known]
         answers = await gather(8, [functools.partial(self.define, name) for name in unknown])
         asked = zip(unknown, answers, strict=True)
@@ -15921,27 +15973,19 @@ class ComfyUIServer(FileServer):
 
     def _take_definitions(self, asked: Iterable[str], found: Mapping[str, tuple[NodeDefinition, int]]) -> None:
         """Note what was found of the classes that were asked for."""
-        now = time.monotonic()
-        for name in asked:
-            self._asked[name] = now
-            self.definitions.pop(name, None)
-            self._definition_bytes.pop(name, None)
+        self._known.note_asked(asked)
         if self.bytes_kept + sum(size for _, size in found.values()) > MOST_DEFINITION_BYTES_KEPT:
             self.forget()
-        for name, (definition, size) in found.items():
-            self.definitions[name] = definition
-            self._definition_bytes[name] = size
+        self._known.add(found)
 
     @property
     def bytes_kept(self) -> int:
         """How much the server sent of what is remembered of it, about."""
-        return sum(self._definition_bytes.values()) + self.templates.bytes_kept
+        return self._known.bytes_kept + self.templates.bytes_kept
 
     def forget(self) -> None:
         """Forget what can be asked for again."""
-        self.definitions = {}
-        self._definition_bytes = {}
-        self._asked = {}
+        self._known.forget()
         self.templates.forget()
         self.replaced_nodes.forget()
         self.forget_lists()
@@ -16066,7 +16110,7 @@ class ComfyUIServer(FileServer):
         if said is None:
             raise self._strange_answer("/prompt", f"HTTP {answer.status}, {shortened(answer.content_type)}")
         if isinstance(said, WorkflowRefused):
-            self._asked.clear()  # it refuses what our definitions allow, so they are out of date
+            self._known.doubt_all()  # it refuses what our definitions allow, so they are out of date
         return said
 
     async def queue(self, since: float) -> Queue:
@@ -16309,7 +16353,7 @@ class ComfyCloud(ComfyUIServer):
     ) -> NodeDefinition | None:
         """The definition of a node class, or None when there is no such node. Whatever `believe` and `doubt` say, all
         definitions are asked for again once they are an hour old."""
-        if self._definition_age(WHOLE) >= CLOUD_DEFINITION_SECONDS:
+        if self._known.age(WHOLE) >= CLOUD_DEFINITION_SECONDS:
             await self.together("all definitions", self._learn)
         text = self._texts.get(class_type)
         if text and class_type not in self.definitions:
@@ -16324,7 +16368,7 @@ class ComfyCloud(ComfyUIServer):
         texts = await self.read(f"{WHOLE}?include_user_models=true", to_texts)
         self.forget()
         self._texts = texts
-        self._asked = {WHOLE: time.monotonic()}
+        self._known.note_asked([WHOLE])
 
     @property
     def bytes_kept(self) -> int:

@@ -179,7 +179,7 @@ async def main(url: str, folder: Path | None) -> None:
         if folder:
             await make_files(server, templates, folder)
             server.forget_lists()
-            server._asked.clear()
+            server._known.doubt_all()
         began = time.monotonic()
         verdicts = [await tried(server, template) for template in templates]
         stats = await server.stats()

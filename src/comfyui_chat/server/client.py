@@ -53,6 +53,7 @@ from .connection import Connection
 from .endpoint import ACCOUNT_KEY, Endpoint
 from .faults import has_many_users, no_answer
 from .files import FileServer
+from .known_definitions import KnownDefinitions
 from .long_answers import (
     read_definitions,
     read_everything,
@@ -101,9 +102,7 @@ class ComfyUIServer(FileServer):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
         self.connection = Connection(self)
-        self.definitions: dict[str, NodeDefinition] = {}
-        self._asked: dict[str, float] = {}  # class -> when it was last asked for; all times are of `time.monotonic`
-        self._definition_bytes: dict[str, int] = {}  # class -> length of its definition as JSON
+        self._known = KnownDefinitions()
         self._names = BoundedDict[str, tuple[float, list[str] | None]](REMEMBERED_LISTS)  # by path
         self._list_bytes: dict[str, int] = {}  # path -> length of the list as JSON
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
@@ -200,6 +199,11 @@ class ComfyUIServer(FileServer):
         with self._reading(path):
             return parse_stats(raw)
 
+    @property
+    def definitions(self) -> dict[str, NodeDefinition]:
+        """The definitions that are remembered, by their classes."""
+        return self._known.by_class
+
     async def define(
         self, class_type: str, believe: float = DEFINITION_SECONDS, doubt: float = 0.0
     ) -> NodeDefinition | None:
@@ -207,7 +211,7 @@ class ComfyUIServer(FileServer):
         `believe` seconds is not asked for again; that a node is missing is believed for `doubt` seconds."""
         if class_type in (".", ".."):  # in an address these would lead elsewhere
             return None
-        if not self._is_believed(class_type, believe, doubt):
+        if not self._known.is_believed(class_type, believe, doubt):
             await self.together(f"define {class_type}", functools.partial(self._define, class_type))
         return self.definitions.get(class_type)
 
@@ -216,15 +220,6 @@ class ComfyUIServer(FileServer):
         take = functools.partial(read_definitions, wanted={class_type}, allowed=self.endpoint.allowed)
         self._take_definitions([class_type], await self.read(path, take, max_bytes=MOST_DEFINITION_BYTES))
 
-    def _is_believed(self, class_type: str, believe: float, doubt: float = 0.0) -> bool:
-        """Whether the definition is known and no older than `believe` seconds, or was missing `doubt` seconds ago."""
-        believed = believe if class_type in self.definitions else doubt
-        return self._definition_age(class_type) < believed
-
-    def _definition_age(self, class_type: str) -> float:
-        """Seconds since the definition was asked for; infinite where it never was."""
-        return time.monotonic() - self._asked.get(class_type, -math.inf)
-
     async def everything(self) -> dict[str, Any]:
         """All node definitions as the server tells them, some megabytes of JSON: class -> its definition."""
         return await self.together("define all", functools.partial(self.read, "/object_info", read_everything))
@@ -232,12 +227,12 @@ class ComfyUIServer(FileServer):
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that this server has."""
         names = sorted(set(class_types))
-        outdated = [name for name in names if self._definition_age(name) >= DEFINITION_SECONDS]
+        outdated = [name for name in names if self._known.age(name) >= DEFINITION_SECONDS]
         if len(outdated) > MANY_CLASSES:
             take = functools.partial(read_definitions, wanted=set(outdated), allowed=self.endpoint.allowed)
             found = await self.read("/object_info", take)
             self._take_definitions([name for name in outdated if name in found], found)
-        known = {name: self.definitions[name] for name in names if self._is_believed(name, DEFINITION_SECONDS)}
+        known = {name: self.definitions[name] for name in names if self._known.is_believed(name, DEFINITION_SECONDS)}
         unknown = [name for name in names if name not in known]
         answers = await gather(8, [functools.partial(self.define, name) for name in unknown])
         asked = zip(unknown, answers, strict=True)
@@ -255,27 +250,19 @@ class ComfyUIServer(FileServer):
 
     def _take_definitions(self, asked: Iterable[str], found: Mapping[str, tuple[NodeDefinition, int]]) -> None:
         """Note what was found of the classes that were asked for."""
-        now = time.monotonic()
-        for name in asked:
-            self._asked[name] = now
-            self.definitions.pop(name, None)
-            self._definition_bytes.pop(name, None)
+        self._known.note_asked(asked)
         if self.bytes_kept + sum(size for _, size in found.values()) > MOST_DEFINITION_BYTES_KEPT:
             self.forget()
-        for name, (definition, size) in found.items():
-            self.definitions[name] = definition
-            self._definition_bytes[name] = size
+        self._known.add(found)
 
     @property
     def bytes_kept(self) -> int:
         """How much the server sent of what is remembered of it, about."""
-        return sum(self._definition_bytes.values()) + self.templates.bytes_kept
+        return self._known.bytes_kept + self.templates.bytes_kept
 
     def forget(self) -> None:
         """Forget what can be asked for again."""
-        self.definitions = {}
-        self._definition_bytes = {}
-        self._asked = {}
+        self._known.forget()
         self.templates.forget()
         self.replaced_nodes.forget()
         self.forget_lists()
@@ -400,7 +387,7 @@ class ComfyUIServer(FileServer):
         if said is None:
             raise self._strange_answer("/prompt", f"HTTP {answer.status}, {shortened(answer.content_type)}")
         if isinstance(said, WorkflowRefused):
-            self._asked.clear()  # it refuses what our definitions allow, so they are out of date
+            self._known.doubt_all()  # it refuses what our definitions allow, so they are out of date
         return said
 
     async def queue(self, since: float) -> Queue:

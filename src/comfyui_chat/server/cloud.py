@@ -146,7 +146,7 @@ class ComfyCloud(ComfyUIServer):
     ) -> NodeDefinition | None:
         """The definition of a node class, or None when there is no such node. Whatever `believe` and `doubt` say, all
         definitions are asked for again once they are an hour old."""
-        if self._definition_age(WHOLE) >= CLOUD_DEFINITION_SECONDS:
+        if self._known.age(WHOLE) >= CLOUD_DEFINITION_SECONDS:
             await self.together("all definitions", self._learn)
         text = self._texts.get(class_type)
         if text and class_type not in self.definitions:
@@ -161,7 +161,7 @@ class ComfyCloud(ComfyUIServer):
         texts = await self.read(f"{WHOLE}?include_user_models=true", to_texts)
         self.forget()
         self._texts = texts
-        self._asked = {WHOLE: time.monotonic()}
+        self._known.note_asked([WHOLE])
 
     @property
     def bytes_kept(self) -> int:
