@@ -19693,34 +19693,37 @@ def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> 
     words = search_words(search)
     found = _found(lines, search, words)
     runnable = [line for line in found if can_run(line)]
-    if not words and not everything:
-        runnable = [line for line in runnable if not _is_paid_template(line)]
-    runnable.sort(key=lambda line: PAID in line)
     others = [line for line in found if not can_run(line)]
     if not words and not everything:
+        runnable = [line for line in runnable if not _is_paid_template(line)]
         others = [line for line in others if line["source"] != TEMPLATE]
-    unread = [line for line in others if NOT_READ in line]
-    listed = others
-    if not everything:
-        listed = [line for line in others if words and all(has_word(line["name"].lower(), word) for word in words)]
-        listed = [line for line in listed if CANNOT_RUN in line][:MOST_UNRUNNABLE]
+    runnable.sort(key=lambda line: PAID in line)
+    listed = others if everything else _unrunnable_named(others, words)
     told: dict[str, Any] = {}
     if words and not runnable:
         told["note"] = f'Nothing that can run here is found by "{shortened(search)}".'
         told["closest"] = close_names(search, _names(filter(can_run, lines)))
     if not words or not runnable:
         told |= tasks_told(lines)
-    told |= _counts_told(lines, others, listed, unread, words)
+    told |= _counts_told(lines, others, listed, words)
     told["problems"] = list(answer.get("problems", ()))
     most = 2 * MOST_CHARACTERS if everything else MOST_CHARACTERS
     return _short_enough([*runnable, *listed], told, bool(words), most)
+
+
+def _unrunnable_named(lines: Sequence[WorkflowLine], words: Sequence[str]) -> list[WorkflowLine]:
+    """The first lines of workflows that cannot run and whose names hold all words of a search; none without words."""
+    if not words:
+        return []
+    unrunnable = [line for line in lines if CANNOT_RUN in line]
+    named = [line for line in unrunnable if all(has_word(line["name"].lower(), word) for word in words)]
+    return named[:MOST_UNRUNNABLE]
 
 
 def _counts_told(
     lines: Sequence[WorkflowLine],
     others: Sequence[WorkflowLine],
     listed: Sequence[WorkflowLine],
-    unread: Sequence[WorkflowLine],
     words: Sequence[str],
 ) -> dict[str, str]:
     """How many there are that are not listed, and how to see them."""
@@ -19729,6 +19732,7 @@ def _counts_told(
     hidden = len(unrunnable) - sum(CANNOT_RUN in line for line in listed)
     if hidden:
         told[CANNOT_RUN] = f"{hidden} more lack models or nodes; all=true lists them"
+    unread = [line for line in others if NOT_READ in line]
     if unread and not all(line in listed for line in unread):
         told["not looked into"] = f"{len(unread)} templates; a search with more words reads the first that it finds"
     templates = [line for line in lines if line["source"] == TEMPLATE]
@@ -19757,18 +19761,25 @@ def _found(lines: Sequence[WorkflowLine], search: str, words: Sequence[str]) -> 
     if by_name:
         return by_name
     by_task = [line for line in lines if task and line.get("task") == task]
-    if by_task or not words:
-        return by_task or list(lines)
-    texts = [_text_of(line) for line in lines]
-    for enough in (all, any):
-        found = [
-            line
-            for line, text in zip(lines, texts, strict=True)
-            if enough(means(word, text, line.get("task", "")) for word in words)
-        ]
-        if found:
-            return found
-    return []
+    if by_task:
+        return by_task
+    if not words:
+        return list(lines)
+    return _found_by_words(lines, words)
+
+
+def _found_by_words(lines: Sequence[WorkflowLine], words: Sequence[str]) -> list[WorkflowLine]:
+    """The lines that all words mean, or where there are none those that any of them names."""
+    meant_by_all: list[WorkflowLine] = []
+    meant_by_any: list[WorkflowLine] = []
+    for line in lines:
+        text = _text_of(line)
+        meant = [means(word, text, line.get("task", "")) for word in words]
+        if all(meant):
+            meant_by_all.append(line)
+        if any(meant):
+            meant_by_any.append(line)
+    return meant_by_all or meant_by_any
 
 
 def _text_of(line: WorkflowLine) -> str:
