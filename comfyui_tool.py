@@ -18667,8 +18667,7 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
     words = _words_of(search)
     several = [part for part in SEVERAL.split(kind) if part.strip()]
     if len(several) > 1:
-        names = {each: await _models_of(server, each) for each in (_read_kind(part, kinds) for part in several) if each}
-        return {each: _with_words(names[each], words) for each in names}
+        return await _models_of_several(server, [_read_kind(part, kinds) for part in several], words)
     try:
         asked_kind = _read_kind(kind, kinds)
     except BadArgument:
@@ -18680,6 +18679,20 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
     if asked_kind:
         answer = _models_of_one_kind(asked_kind, await _models_of(server, asked_kind), words)
         return answer | await _about_loras(server, answer, words)
+    return await _models_of_all_kinds(server, kinds, words)
+
+
+async def _models_of_several(server: ComfyUIServer, kinds: Sequence[str], words: Sequence[str]) -> dict[str, Any]:
+    """The answer for several kinds that were named in one; "" among them is passed over."""
+    answer: dict[str, Any] = {}
+    for kind in kinds:
+        if kind:
+            answer[kind] = _with_words(await _models_of(server, kind), words)
+    return answer
+
+
+async def _models_of_all_kinds(server: ComfyUIServer, kinds: Sequence[str], words: Sequence[str]) -> dict[str, Any]:
+    """The answer where no kind is named: an overview, or with words the models whose names hold them."""
     models = {each_kind: await _models_of(server, each_kind) for each_kind in kinds}
     counts = {each_kind: len(names) for each_kind, names in models.items() if names}
     if not words:
