@@ -150,24 +150,29 @@ def _collect_from_object(
         return
     names = [value[key] for key in NAME_KEYS if isinstance(value.get(key), str)]
     strengths = [value[key] for key in STRENGTH_KEYS if value.get(key) is not None]
+    strength = strengths[0] if strengths else None
     if names:
-        pairs = [(names[0], strengths[0] if strengths else None)]
+        found.append(_lora_with_strength(wanted, names[0], strength))
     elif isinstance(value.get("loras"), (list, str, dict)):
         known = len(found)
         _collect_loras(wanted, value["loras"], found, depth + 1)
-        common = read_number(strengths[0]) if strengths else None  # of those that have none of their own
+        common = None if strength is None else read_number(strength)  # of those that have none of their own
         if common is not None:
             found[known:] = [parse_lora(f"{name}:{common}") if own == 1 else (name, own) for name, own in found[known:]]
-        return
     else:
-        pairs = [(str(name), strength) for name, strength in value.items()]
-    for name, strength in pairs:
-        if isinstance(strength, Mapping):
-            strength = next((strength[key] for key in STRENGTH_KEYS if key in strength), None)
-        number = 1.0 if strength is None or strength is True else read_number(strength)
-        if number is None:
-            raise _no_loras(wanted)
-        found.append(parse_lora(name if strength is None else f"{name}:{number}"))
+        found += [_lora_with_strength(wanted, str(name), own) for name, own in value.items()]
+
+
+def _lora_with_strength(wanted: Argument, name: str, strength: Any) -> tuple[str, float]:
+    """A LoRA with the strength that stands beside its name: a number, an object that holds one, True, or None."""
+    if isinstance(strength, Mapping):
+        strength = next((strength[key] for key in STRENGTH_KEYS if key in strength), None)
+    if strength is None:
+        return parse_lora(name)
+    number = 1.0 if strength is True else read_number(strength)
+    if number is None:
+        raise _no_loras(wanted)
+    return parse_lora(f"{name}:{number}")
 
 
 def _no_loras(wanted: Argument) -> BadArgument:
