@@ -401,10 +401,10 @@ def _settled(said: _Said) -> AskedSize | None:
         return None
     pixels, screen, side = _only(said.pixels), _only(said.screens), _only(said.sides)
     ratio, form, megapixels = _only(said.ratios), _only(said.formats), _only(said.megapixels)
-    if ratio and form and _leans(*ratio) != _leans(*form):
-        if form not in (PORTRAIT, LANDSCAPE) or not _leans(*ratio):
+    if ratio and form:
+        ratio = _turned(ratio, form)
+        if ratio is None:
             return None
-        ratio = ratio[1], ratio[0]  # "4:3 portrait"
     ratio = ratio or form
     if side:
         return None if pixels or screen or megapixels else AskedSize(ratio=ratio, side=side)
@@ -414,6 +414,15 @@ def _settled(said: _Said) -> AskedSize | None:
         asked = AskedSize(_screen_in(screen, ratio)) if ratio else AskedSize(screen, named=True)
         return None if megapixels else asked
     return _agreed(pixels, screen, ratio, megapixels)
+
+
+def _turned(ratio: Ratio, form: Ratio) -> Ratio | None:
+    """A ratio in the format that a word asks for, as "4:3 portrait" is 3:4; None where the two disagree."""
+    if _leans(*ratio) == _leans(*form):
+        return ratio
+    if form not in (PORTRAIT, LANDSCAPE) or not _leans(*ratio):
+        return None
+    return ratio[1], ratio[0]
 
 
 def _agreed(
