@@ -77,17 +77,23 @@ def with_own_names(workflow: Workflow, request: Request) -> Request:
         else:
             notes.append(f"{_called(before)} was followed, and {_called(wanted)} left out")
     _add_to_prompt(workflow, inputs, notes)
-    prompt = inputs.get("prompt")
-    if prompt and prompt.name == THE_PROMPT and not workflow.find("prompt"):
-        del inputs["prompt"]
-        text = _only_text(workflow)
-        if text and text not in inputs:  # of a workflow that speaks, say
-            inputs[text] = prompt
-        else:
-            notes.append(f'the workflow "{workflow.name}" takes no prompt; it was left out')
+    _place_prompt(workflow, inputs, notes)
     added = tuple(note for note in notes if note not in request.notes)
     named: dict[str, Any] = dict(extras)
     return replace(request, inputs=inputs, notes=(*request.notes, *added), **named)
+
+
+def _place_prompt(workflow: Workflow, inputs: dict[str, Argument], notes: list[str]) -> None:
+    """Give the argument prompt to the only text that a workflow without a prompt takes, or leave it out with a note."""
+    prompt = inputs.get("prompt")
+    if prompt is None or prompt.name != THE_PROMPT or workflow.find("prompt"):
+        return
+    del inputs["prompt"]
+    text = _only_text(workflow)
+    if text and text not in inputs:  # of a workflow that speaks, say
+        inputs[text] = prompt
+    else:
+        notes.append(f'the workflow "{workflow.name}" takes no prompt; it was left out')
 
 
 def _called(wanted: Argument) -> str:
