@@ -2058,9 +2058,17 @@ def _settled(said: _Said) -> AskedSize | None:
             return None
     ratio = ratio or form
     if side:
-        return None if pixels or screen or megapixels else AskedSize(ratio=ratio, side=side)
-    if pixels is None and screen is None:
-        return AskedSize(None, ratio, megapixels) if ratio or megapixels else None
+        is_contradicted = bool(pixels or screen or megapixels)
+        return None if is_contradicted else AskedSize(ratio=ratio, side=side)
+    if pixels or screen:
+        return _with_pixels(pixels, screen, ratio, megapixels)
+    return AskedSize(None, ratio, megapixels) if ratio or megapixels else None
+
+
+def _with_pixels(
+    pixels: Size | None, screen: Size | None, ratio: Ratio | None, megapixels: float | None
+) -> AskedSize | None:
+    """What numbers of pixels, or the name of a screen, say together with the rest; None where they disagree."""
     if pixels is None and screen:
         asked = AskedSize(_screen_in(screen, ratio)) if ratio else AskedSize(screen, named=True)
         return None if megapixels else asked
@@ -19182,6 +19190,19 @@ async def _choose_for_model(server: ComfyUIServer, request: Request, catalogue: 
     return fitted.noting(taken_for(model, f'the workflow "{entry.name}"'))
 
 
+async def _entries_with_words(server: ComfyUIServer, listing: Listing, name: str) -> list[Entry]:
+    """The workflows, but no templates, that have all words of a name, or are about it; of several, those that can run
+    here, if any can."""
+    entries = {entry.name: entry for entry in listing.entries if not entry.template}
+    names = list(entries)
+    worded = await FILES.run_unless_short([name, names], names_with_words, name, names)
+    if not worded and done_elsewhere(name):
+        worded = [entry.name for entry in entries.values() if not entry.bundled and _is_about(entry, name)]
+    if len(worded) > 1:
+        worded = await _runnable(server, [entries[each] for each in worded]) or worded
+    return [entries[each] for each in worded]
+
+
 async def _choose_by_meaning(
     server: ComfyUIServer, request: Request, catalogue: Catalogue, workflow: Argument, unknown: UnknownWorkflow
 ) -> FittedWorkflow:
@@ -19197,17 +19218,12 @@ async def _choose_by_meaning(
         is_its_name = re.sub(r"[\s-]+", "_", name.strip().lower()) == task
         return fitted if is_its_name else fitted.noting(taken_for(workflow, f"the task {task}"))
     listing = await catalogue.entries(server)
-    entries = {entry.name: entry for entry in listing.entries if not entry.template}
-    worded = await FILES.run_unless_short([name, list(entries)], names_with_words, name, list(entries))
-    if not worded and done_elsewhere(name):
-        worded = [entry.name for entry in entries.values() if not entry.bundled and _is_about(entry, name)]
-    if len(worded) > 1:
-        worded = await _runnable(server, [entries[each] for each in worded]) or worded
+    worded = await _entries_with_words(server, listing, name)
     if len(worded) == 1:
-        fitted = await _choose_named(server, request, workflow, entries[worded[0]])
-        return fitted.noting(taken_for(workflow, f'"{worded[0]}"'))
+        fitted = await _choose_named(server, request, workflow, worded[0])
+        return fitted.noting(taken_for(workflow, f'"{worded[0].name}"'))
     if worded:
-        raise several_meant(workflow.name, name, worded)
+        raise several_meant(workflow.name, name, [entry.name for entry in worded])
     if request.model is None and await _means_model_first(server, request, listing, name):
         with contextlib.suppress(ModelNotInstalled):
             return await _choose_for(server, replace(request, workflow=None, model=workflow))
@@ -21391,6 +21407,14 @@ STILL_AT_WORK = "ComfyUI could not be told and may still be at work."  # a note 
 GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it"
 
 
+def _note_job(error: BaseException, job_id: str) -> None:
+    """Note on an error of a job that may go on how it is brought later."""
+    if isinstance(error, ServerGone) and error.executing:
+        error.add_note(f"Should ComfyUI come back with it, check_job brings it: job_id {job_id}.")
+    if _shutting_down(error):
+        error.add_note(f"{GOES_ON}: job {job_id}")
+
+
 async def follow(
     server: ComfyUIServer,
     fleet: Fleet,
@@ -21457,12 +21481,10 @@ async def follow(
                 error.ran = job.ran
             if _is_failure(error):
                 server.record.failed += 1
-            if isinstance(error, ServerGone) and error.executing:
-                job_id = fleet.owner.job_id(server.endpoint, prompt_id)
-                error.add_note(f"Should ComfyUI come back with it, check_job brings it: job_id {job_id}.")
-            if _shutting_down(error):
-                error.add_note(f"{GOES_ON}: job {fleet.owner.job_id(server.endpoint, prompt_id)}")
-            elif not _leaves_it(error):  # a Stop, or a failure after which nobody would collect the result
+            _note_job(error, fleet.owner.job_id(server.endpoint, prompt_id))
+            if not _shutting_down(error) and not _leaves_it(
+                error
+            ):  # a Stop, or a failure after which nobody would collect the result
                 await _clean_up(server, prompt_id, posting, error)
             raise
     was_cached = job.cached >= set(graph)
@@ -27494,49 +27516,96 @@ class GivenPictures:
     mask: Image.Image | None = None
 
 
+@dataclass(frozen=True)
+class AskedMask:
+    """What the argument mask says: a picture, the picture's own transparency, or only that there is one."""
+
+    reference: str = ""  # of the picture that it names
+    is_own: bool = False
+    is_some: bool = False
+
+
 async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
     """The pictures and the mask of a call that edits. Raises `BadArgument` and `LimitExceeded`."""
-    words = "" if mask is True else " ".join(map(plain_words, read_references(mask, "mask")))
-    is_own = bool(OF_IMAGE.fullmatch(words))
-    is_some = mask is True or bool(SOME_MASK.fullmatch(words))
-    masks = [] if is_own or is_some else await chat.meant_files(mask, "mask")
+    asked = await _asked_mask(chat, mask)
+    named, note = await _pictures_named(chat, images, asked)
+    given = GivenPictures(await chat.read_inputs(named))
+    changed = ""
+    if asked.reference:
+        given, changed = await _with_mask_named(chat, given.files, named, asked.reference)
+    elif asked.is_own and given.files[0]:
+        given = replace(given, mask=await _own_mask(given.files[0]))
+    if given.mask is None:
+        given, changed = await _with_second_as_mask(given.files)
+    if given.mask is None and asked.is_some:
+        raise BadArgument(
+            "No picture here plainly is a mask: white on black, and as large as the picture.", "Give the mask's number."
+        )
+    note = changed or note
+    first, *others = given.files
+    if note and first:
+        given = replace(given, files=[replace(first, notes=(*first.notes, note)), *others])
+    return given
+
+
+async def _asked_mask(chat: Chat, mask: Any) -> AskedMask:
+    """The argument mask, read. Raises `BadArgument`."""
+    if mask is True:
+        return AskedMask(is_some=True)
+    words = " ".join(map(plain_words, read_references(mask, "mask")))
+    if OF_IMAGE.fullmatch(words):
+        return AskedMask(is_own=True)
+    if SOME_MASK.fullmatch(words):
+        return AskedMask(is_some=True)
+    masks = await chat.meant_files(mask, "mask")
     if len(masks) > 1:
         raise BadArgument("The argument mask names several pictures.", "Give one.")
+    return AskedMask(masks[0]) if masks else AskedMask()
+
+
+async def _pictures_named(chat: Chat, images: Any, asked: AskedMask) -> tuple[list[str], str]:
+    """The references of the pictures to work on, and a note where none was named and several are meant. Where there is
+    some mask that the call does not name, the newest picture beside the one named comes along."""
+    masks = [asked.reference] if asked.reference else []
     named = list(dict.fromkeys(map(_file_of, await chat.meant_files(images, "images"))))
     note = ""
     if not named:
         named, note = await _meant_without_name(chat, masks)
     elif len(named) > 1:
         named = _without(named, masks) or named
-    if is_some and len(named) == 1:
+    if asked.is_some and len(named) == 1:
         named += _without([file.reference for file in await chat.newest_pictures()], named)[:1]
-    files = await chat.read_inputs(named)
-    painted: Image.Image | None = None
-    if masks:
-        name, data = await chat.read_file(masks[0])
-        chat.worked_on[masks[0]] = name
-        painted = await PICTURES.run(read_mask, data, name)
-        picture = await _picture_in_the_mask(chat, files, masks[0])
-        if picture and files[0]:
-            painted = await PICTURES.run(read_mask, files[0].data, "the mask")
-            note = "the picture is white on black and was taken for the mask, and the mask for the picture"
-            files = [picture]
-            chat.worked_on[named[0]] = chat.worked_on.pop(named[0])
-    elif is_own and files[0]:
-        painted = await _own_mask(files[0])
-    if painted is None and len(files) == 2 and files[0] and files[1]:
-        first, second = files[0], files[1]
-        if await PICTURES.run(is_mask_of, second, first):
-            painted = await PICTURES.run(read_mask, second.data, "the mask")
-            note = "the second picture is white on black, and was taken for the mask of the first"
-            files = [first]
-    if painted is None and is_some:
-        raise BadArgument(
-            "No picture here plainly is a mask: white on black, and as large as the picture.", "Give the mask's number."
-        )
-    if note and files[0]:
-        files[0] = replace(files[0], notes=(*files[0].notes, note))
-    return GivenPictures(files, painted)
+    return named, note
+
+
+async def _with_mask_named(
+    chat: Chat, files: list[InputFile | None], named: Sequence[str], mask: str
+) -> tuple[GivenPictures, str]:
+    """The pictures with the mask that the call names, and a note where the two are plainly mixed up."""
+    name, data = await chat.read_file(mask)
+    chat.worked_on[mask] = name
+    painted = await PICTURES.run(read_mask, data, name)
+    drawn = files[0]
+    picture = await _picture_in_the_mask(chat, files, mask)
+    if picture is None or drawn is None:
+        return GivenPictures(files, painted), ""
+    chat.worked_on[named[0]] = chat.worked_on.pop(named[0])
+    painted = await PICTURES.run(read_mask, drawn.data, "the mask")
+    note = "the picture is white on black and was taken for the mask, and the mask for the picture"
+    return GivenPictures([picture], painted), note
+
+
+async def _with_second_as_mask(files: list[InputFile | None]) -> tuple[GivenPictures, str]:
+    """The pictures, the second of two as the mask of the first where it plainly is that, and a note on it."""
+    if len(files) != 2 or files[0] is None or files[1] is None:
+        return GivenPictures(files), ""
+    first, second = files[0], files[1]
+    if not await PICTURES.run(is_mask_of, second, first):
+        return GivenPictures(files), ""
+    painted = await PICTURES.run(read_mask, second.data, "the mask")
+    return GivenPictures(
+        [first], painted
+    ), "the second picture is white on black, and was taken for the mask of the first"
 
 
 async def unused_note(chat: Chat) -> tuple[str, ...]:
@@ -28852,9 +28921,7 @@ def resolve(
     has_own_server = has_own_address and copied is None
     if has_own_address:
         everybodys = []
-        endpoints = [own_endpoint(valves, mine, is_admin, rights, copied)]
-        if copied and copied.cloud:  # whatever the user writes before its address
-            endpoints = [replace(endpoints[0], cloud=True)]
+        endpoints = [_own_endpoint(valves, mine, is_admin, rights, copied)]
     else:
         everybodys = permitted(administrators_endpoints(valves, own_address), rights)
         endpoints = pinned(everybodys, mine.server)
@@ -28891,6 +28958,17 @@ def _account_key(valves: Valves | UserValves) -> str:
         title = type(valves).model_fields["account_key"].title
         raise BadArgument(f'The valve "{title}" contains a space, a line break or the like.', "Enter it again.")
     return key
+
+
+def _own_endpoint(
+    valves: Valves, mine: UserValves, is_admin: bool, rights: Rights, copied: Endpoint | None
+) -> Endpoint:
+    """The server at the user's own address; one of the administrator's cloud stays that, whatever the user writes
+    before its address. Raises as `own_endpoint` does."""
+    endpoint = own_endpoint(valves, mine, is_admin, rights, copied)
+    if copied and copied.cloud:
+        return replace(endpoint, cloud=True)
+    return endpoint
 
 
 def _purses(

@@ -407,9 +407,17 @@ def _settled(said: _Said) -> AskedSize | None:
             return None
     ratio = ratio or form
     if side:
-        return None if pixels or screen or megapixels else AskedSize(ratio=ratio, side=side)
-    if pixels is None and screen is None:
-        return AskedSize(None, ratio, megapixels) if ratio or megapixels else None
+        is_contradicted = bool(pixels or screen or megapixels)
+        return None if is_contradicted else AskedSize(ratio=ratio, side=side)
+    if pixels or screen:
+        return _with_pixels(pixels, screen, ratio, megapixels)
+    return AskedSize(None, ratio, megapixels) if ratio or megapixels else None
+
+
+def _with_pixels(
+    pixels: Size | None, screen: Size | None, ratio: Ratio | None, megapixels: float | None
+) -> AskedSize | None:
+    """What numbers of pixels, or the name of a screen, say together with the rest; None where they disagree."""
     if pixels is None and screen:
         asked = AskedSize(_screen_in(screen, ratio)) if ratio else AskedSize(screen, named=True)
         return None if megapixels else asked

@@ -71,6 +71,19 @@ async def _choose_for_model(server: ComfyUIServer, request: Request, catalogue: 
     return fitted.noting(taken_for(model, f'the workflow "{entry.name}"'))
 
 
+async def _entries_with_words(server: ComfyUIServer, listing: Listing, name: str) -> list[Entry]:
+    """The workflows, but no templates, that have all words of a name, or are about it; of several, those that can run
+    here, if any can."""
+    entries = {entry.name: entry for entry in listing.entries if not entry.template}
+    names = list(entries)
+    worded = await FILES.run_unless_short([name, names], names_with_words, name, names)
+    if not worded and done_elsewhere(name):
+        worded = [entry.name for entry in entries.values() if not entry.bundled and _is_about(entry, name)]
+    if len(worded) > 1:
+        worded = await _runnable(server, [entries[each] for each in worded]) or worded
+    return [entries[each] for each in worded]
+
+
 async def _choose_by_meaning(
     server: ComfyUIServer, request: Request, catalogue: Catalogue, workflow: Argument, unknown: UnknownWorkflow
 ) -> FittedWorkflow:
@@ -86,17 +99,12 @@ async def _choose_by_meaning(
         is_its_name = re.sub(r"[\s-]+", "_", name.strip().lower()) == task
         return fitted if is_its_name else fitted.noting(taken_for(workflow, f"the task {task}"))
     listing = await catalogue.entries(server)
-    entries = {entry.name: entry for entry in listing.entries if not entry.template}
-    worded = await FILES.run_unless_short([name, list(entries)], names_with_words, name, list(entries))
-    if not worded and done_elsewhere(name):
-        worded = [entry.name for entry in entries.values() if not entry.bundled and _is_about(entry, name)]
-    if len(worded) > 1:
-        worded = await _runnable(server, [entries[each] for each in worded]) or worded
+    worded = await _entries_with_words(server, listing, name)
     if len(worded) == 1:
-        fitted = await _choose_named(server, request, workflow, entries[worded[0]])
-        return fitted.noting(taken_for(workflow, f'"{worded[0]}"'))
+        fitted = await _choose_named(server, request, workflow, worded[0])
+        return fitted.noting(taken_for(workflow, f'"{worded[0].name}"'))
     if worded:
-        raise several_meant(workflow.name, name, worded)
+        raise several_meant(workflow.name, name, [entry.name for entry in worded])
     if request.model is None and await _means_model_first(server, request, listing, name):
         with contextlib.suppress(ModelNotInstalled):
             return await _choose_for(server, replace(request, workflow=None, model=workflow))

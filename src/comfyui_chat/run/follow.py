@@ -84,6 +84,14 @@ STILL_AT_WORK = "ComfyUI could not be told and may still be at work."  # a note 
 GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it"
 
 
+def _note_job(error: BaseException, job_id: str) -> None:
+    """Note on an error of a job that may go on how it is brought later."""
+    if isinstance(error, ServerGone) and error.executing:
+        error.add_note(f"Should ComfyUI come back with it, check_job brings it: job_id {job_id}.")
+    if _shutting_down(error):
+        error.add_note(f"{GOES_ON}: job {job_id}")
+
+
 async def follow(
     server: ComfyUIServer,
     fleet: Fleet,
@@ -150,12 +158,10 @@ async def follow(
                 error.ran = job.ran
             if _is_failure(error):
                 server.record.failed += 1
-            if isinstance(error, ServerGone) and error.executing:
-                job_id = fleet.owner.job_id(server.endpoint, prompt_id)
-                error.add_note(f"Should ComfyUI come back with it, check_job brings it: job_id {job_id}.")
-            if _shutting_down(error):
-                error.add_note(f"{GOES_ON}: job {fleet.owner.job_id(server.endpoint, prompt_id)}")
-            elif not _leaves_it(error):  # a Stop, or a failure after which nobody would collect the result
+            _note_job(error, fleet.owner.job_id(server.endpoint, prompt_id))
+            if not _shutting_down(error) and not _leaves_it(
+                error
+            ):  # a Stop, or a failure after which nobody would collect the result
                 await _clean_up(server, prompt_id, posting, error)
             raise
     was_cached = job.cached >= set(graph)

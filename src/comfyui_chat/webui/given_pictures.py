@@ -31,49 +31,96 @@ class GivenPictures:
     mask: Image.Image | None = None
 
 
+@dataclass(frozen=True)
+class AskedMask:
+    """What the argument mask says: a picture, the picture's own transparency, or only that there is one."""
+
+    reference: str = ""  # of the picture that it names
+    is_own: bool = False
+    is_some: bool = False
+
+
 async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
     """The pictures and the mask of a call that edits. Raises `BadArgument` and `LimitExceeded`."""
-    words = "" if mask is True else " ".join(map(plain_words, read_references(mask, "mask")))
-    is_own = bool(OF_IMAGE.fullmatch(words))
-    is_some = mask is True or bool(SOME_MASK.fullmatch(words))
-    masks = [] if is_own or is_some else await chat.meant_files(mask, "mask")
+    asked = await _asked_mask(chat, mask)
+    named, note = await _pictures_named(chat, images, asked)
+    given = GivenPictures(await chat.read_inputs(named))
+    changed = ""
+    if asked.reference:
+        given, changed = await _with_mask_named(chat, given.files, named, asked.reference)
+    elif asked.is_own and given.files[0]:
+        given = replace(given, mask=await _own_mask(given.files[0]))
+    if given.mask is None:
+        given, changed = await _with_second_as_mask(given.files)
+    if given.mask is None and asked.is_some:
+        raise BadArgument(
+            "No picture here plainly is a mask: white on black, and as large as the picture.", "Give the mask's number."
+        )
+    note = changed or note
+    first, *others = given.files
+    if note and first:
+        given = replace(given, files=[replace(first, notes=(*first.notes, note)), *others])
+    return given
+
+
+async def _asked_mask(chat: Chat, mask: Any) -> AskedMask:
+    """The argument mask, read. Raises `BadArgument`."""
+    if mask is True:
+        return AskedMask(is_some=True)
+    words = " ".join(map(plain_words, read_references(mask, "mask")))
+    if OF_IMAGE.fullmatch(words):
+        return AskedMask(is_own=True)
+    if SOME_MASK.fullmatch(words):
+        return AskedMask(is_some=True)
+    masks = await chat.meant_files(mask, "mask")
     if len(masks) > 1:
         raise BadArgument("The argument mask names several pictures.", "Give one.")
+    return AskedMask(masks[0]) if masks else AskedMask()
+
+
+async def _pictures_named(chat: Chat, images: Any, asked: AskedMask) -> tuple[list[str], str]:
+    """The references of the pictures to work on, and a note where none was named and several are meant. Where there is
+    some mask that the call does not name, the newest picture beside the one named comes along."""
+    masks = [asked.reference] if asked.reference else []
     named = list(dict.fromkeys(map(_file_of, await chat.meant_files(images, "images"))))
     note = ""
     if not named:
         named, note = await _meant_without_name(chat, masks)
     elif len(named) > 1:
         named = _without(named, masks) or named
-    if is_some and len(named) == 1:
+    if asked.is_some and len(named) == 1:
         named += _without([file.reference for file in await chat.newest_pictures()], named)[:1]
-    files = await chat.read_inputs(named)
-    painted: Image.Image | None = None
-    if masks:
-        name, data = await chat.read_file(masks[0])
-        chat.worked_on[masks[0]] = name
-        painted = await PICTURES.run(read_mask, data, name)
-        picture = await _picture_in_the_mask(chat, files, masks[0])
-        if picture and files[0]:
-            painted = await PICTURES.run(read_mask, files[0].data, "the mask")
-            note = "the picture is white on black and was taken for the mask, and the mask for the picture"
-            files = [picture]
-            chat.worked_on[named[0]] = chat.worked_on.pop(named[0])
-    elif is_own and files[0]:
-        painted = await _own_mask(files[0])
-    if painted is None and len(files) == 2 and files[0] and files[1]:
-        first, second = files[0], files[1]
-        if await PICTURES.run(is_mask_of, second, first):
-            painted = await PICTURES.run(read_mask, second.data, "the mask")
-            note = "the second picture is white on black, and was taken for the mask of the first"
-            files = [first]
-    if painted is None and is_some:
-        raise BadArgument(
-            "No picture here plainly is a mask: white on black, and as large as the picture.", "Give the mask's number."
-        )
-    if note and files[0]:
-        files[0] = replace(files[0], notes=(*files[0].notes, note))
-    return GivenPictures(files, painted)
+    return named, note
+
+
+async def _with_mask_named(
+    chat: Chat, files: list[InputFile | None], named: Sequence[str], mask: str
+) -> tuple[GivenPictures, str]:
+    """The pictures with the mask that the call names, and a note where the two are plainly mixed up."""
+    name, data = await chat.read_file(mask)
+    chat.worked_on[mask] = name
+    painted = await PICTURES.run(read_mask, data, name)
+    drawn = files[0]
+    picture = await _picture_in_the_mask(chat, files, mask)
+    if picture is None or drawn is None:
+        return GivenPictures(files, painted), ""
+    chat.worked_on[named[0]] = chat.worked_on.pop(named[0])
+    painted = await PICTURES.run(read_mask, drawn.data, "the mask")
+    note = "the picture is white on black and was taken for the mask, and the mask for the picture"
+    return GivenPictures([picture], painted), note
+
+
+async def _with_second_as_mask(files: list[InputFile | None]) -> tuple[GivenPictures, str]:
+    """The pictures, the second of two as the mask of the first where it plainly is that, and a note on it."""
+    if len(files) != 2 or files[0] is None or files[1] is None:
+        return GivenPictures(files), ""
+    first, second = files[0], files[1]
+    if not await PICTURES.run(is_mask_of, second, first):
+        return GivenPictures(files), ""
+    painted = await PICTURES.run(read_mask, second.data, "the mask")
+    return GivenPictures(
+        [first], painted
+    ), "the second picture is white on black, and was taken for the mask of the first"
 
 
 async def unused_note(chat: Chat) -> tuple[str, ...]:

@@ -231,9 +231,7 @@ def resolve(
     has_own_server = has_own_address and copied is None
     if has_own_address:
         everybodys = []
-        endpoints = [own_endpoint(valves, mine, is_admin, rights, copied)]
-        if copied and copied.cloud:  # whatever the user writes before its address
-            endpoints = [replace(endpoints[0], cloud=True)]
+        endpoints = [_own_endpoint(valves, mine, is_admin, rights, copied)]
     else:
         everybodys = permitted(administrators_endpoints(valves, own_address), rights)
         endpoints = pinned(everybodys, mine.server)
@@ -270,6 +268,17 @@ def _account_key(valves: Valves | UserValves) -> str:
         title = type(valves).model_fields["account_key"].title
         raise BadArgument(f'The valve "{title}" contains a space, a line break or the like.', "Enter it again.")
     return key
+
+
+def _own_endpoint(
+    valves: Valves, mine: UserValves, is_admin: bool, rights: Rights, copied: Endpoint | None
+) -> Endpoint:
+    """The server at the user's own address; one of the administrator's cloud stays that, whatever the user writes
+    before its address. Raises as `own_endpoint` does."""
+    endpoint = own_endpoint(valves, mine, is_admin, rights, copied)
+    if copied and copied.cloud:
+        return replace(endpoint, cloud=True)
+    return endpoint
 
 
 def _purses(
