@@ -6472,6 +6472,24 @@ class Wiring:
 
     # What lies before and behind nodes.
 
+    def fed_first(self, nodes: Iterable[str]) -> list[str]:
+        """These nodes, each after those of them that feed it; in a circle, which servers refuse, any comes first."""
+        wanted = dict.fromkeys(nodes)
+        order: dict[str, None] = {}
+        opened: set[str] = set()
+        for start in wanted:
+            waiting = [start]
+            while waiting:
+                node_id = waiting[-1]
+                if node_id in opened:
+                    order.setdefault(waiting.pop())
+                    continue
+                opened.add(node_id)
+                for link in self.into[node_id]:
+                    if link.source in wanted and link.source not in opened:
+                        waiting.append(link.source)
+        return list(order)
+
     def before(self, nodes: Iterable[str], kinds: Sequence[str] = (), barred: Iterable[str] = ()) -> dict[str, None]:
         """These nodes and all that feed them, over links of the types `kinds`, or of any type when there are none. What
         feeds `barred` nodes is not looked for, unless they are among the first."""
@@ -9801,7 +9819,7 @@ class Pruning:
     def run(self) -> bool:
         """Decide about all nodes behind those that go first. Whether the graph can do without them."""
         flow = self.flow
-        for node_id in _in_order(flow, flow.behind(self.gone)):
+        for node_id in flow.fed_first(flow.behind(self.gone)):
             lost = self._lost(node_id)
             goes_first = node_id in self.gone
             if not goes_first and not _needs(flow, node_id, lost):
@@ -9834,25 +9852,6 @@ class Pruning:
             instead = _passed_on(self.flow, link, lost)
             if instead:
                 self._stand_ins[link.origin] = self._stand_ins.get(instead.origin, instead.origin)
-
-
-def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
-    """These nodes, each after those of them that feed it; in a circle, which the server refuses, any comes first."""
-    wanted = dict.fromkeys(nodes)
-    order: dict[str, None] = {}
-    opened: set[str] = set()
-    for start in wanted:
-        waiting = [start]
-        while waiting:
-            node_id = waiting[-1]
-            if node_id in opened:
-                order.setdefault(waiting.pop())
-                continue
-            opened.add(node_id)
-            for link in wiring.into[node_id]:
-                if link.source in wanted and link.source not in opened:
-                    waiting.append(link.source)
-    return list(order)
 
 
 def _needs(wiring: Wiring, node_id: str, lost: Sequence[TypedLink]) -> bool:
@@ -15386,8 +15385,8 @@ class Template:
     is_paid: bool = False  # its nodes call a service that costs money
 
 
-class TemplateHost(Protocol):
-    """What is needed of the server; `ComfyUIServer` has it."""
+class AskedServer(Protocol):
+    """What is needed of a server to ask it for a list; `ComfyUIServer` has it."""
 
     async def call(self, method: str, path: str, *, seconds: float = ..., max_bytes: int) -> Answer:
         """One HTTP exchange."""
@@ -15403,7 +15402,7 @@ class TemplateHost(Protocol):
 class Templates:
     """The workflows that come with one ComfyUI, remembered for `INDEX_SECONDS`."""
 
-    host: TemplateHost
+    host: AskedServer
     exist: bool = True  # False for a service that has no such routes
     bytes_kept: int = 0  # how much the server sent of what is remembered, about
     _known: tuple[Template, ...] = ()
@@ -15702,24 +15701,11 @@ def _picture_count(value: Any) -> float:
 REPLACEMENT_SECONDS = 600.0  # that the list is believed: it changes when ComfyUI or a package is updated
 
 
-class ReplacementHost(Protocol):
-    """What is needed of the server; `ComfyUIServer` has it."""
-
-    async def call(self, method: str, path: str, *, max_bytes: int) -> Answer:
-        """One HTTP exchange."""
-
-    async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
-        """What `take` makes of the JSON in an answer."""
-
-    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One answer for all who ask the same at the same time."""
-
-
 @dataclass
 class ReplacedNodes:
     """What takes the place of old node classes on one server, remembered for `REPLACEMENT_SECONDS`."""
 
-    host: ReplacementHost
+    host: AskedServer
     exist: bool = True  # False for a service that has no such route
     _known: Mapping[str, Replacement] = field(default_factory=dict)
     _asked: float | None = field(default=None)  # of `time.monotonic`
@@ -22033,18 +22019,13 @@ class Amounts:
             self._sizes[target.node_id] = size
         self._numbers: dict[str, dict[str, Range]] = {}  # by node and by the last part of an input's name
         self._pictures: dict[str, Pictures] = {}
-        for node_id in _fed_first(roles):
+        for node_id in roles.fed_first(roles.nodes):
             self._numbers[node_id] = dict(self._numbers_into(node_id))
             self._pictures[node_id] = self._made_by(node_id)
 
-    def number(self, node_id: str, name: str) -> float | None:
-        """The highest number that an input may get, by the last part of its name: `math.inf` where nothing bounds it,
-        None where it gets none."""
-        found = self._numbers[node_id].get(name)
-        return None if found is None else found.high
-
     def numbers(self, node_id: str) -> dict[str, float]:
-        """All of them."""
+        """The highest numbers that a node's inputs may get, by the last parts of their names: `math.inf` where nothing
+        bounds one. An input that gets no number is not among them."""
         return {name: found.high for name, found in self._numbers[node_id].items()}
 
     def pictures(self, node_id: str) -> Pictures:
@@ -22257,23 +22238,6 @@ class Amounts:
         if repeats and (class_type.startswith("Repeat") or not given or BATCHES.search(class_type)):
             count *= max(*repeats, 1.0)
         return count
-
-
-def _fed_first(roles: Roles) -> list[str]:
-    """All nodes of a graph, each after those that feed it; of a circle of links, in any order."""
-    order: dict[str, None] = {}
-    opened: set[str] = set()
-    for first in roles.nodes:
-        waiting = [first]
-        while waiting:
-            node_id = waiting[-1]
-            if node_id in order or node_id in opened:
-                waiting.pop()
-                order.setdefault(node_id)
-                continue
-            opened.add(node_id)
-            waiting += [link.source for link in roles.links(node_id) if link.source not in opened]
-    return list(order)
 
 
 def _numbers_in_text(text: str) -> list[float]:

@@ -263,6 +263,24 @@ class Wiring:
 
     # What lies before and behind nodes.
 
+    def fed_first(self, nodes: Iterable[str]) -> list[str]:
+        """These nodes, each after those of them that feed it; in a circle, which servers refuse, any comes first."""
+        wanted = dict.fromkeys(nodes)
+        order: dict[str, None] = {}
+        opened: set[str] = set()
+        for start in wanted:
+            waiting = [start]
+            while waiting:
+                node_id = waiting[-1]
+                if node_id in opened:
+                    order.setdefault(waiting.pop())
+                    continue
+                opened.add(node_id)
+                for link in self.into[node_id]:
+                    if link.source in wanted and link.source not in opened:
+                        waiting.append(link.source)
+        return list(order)
+
     def before(self, nodes: Iterable[str], kinds: Sequence[str] = (), barred: Iterable[str] = ()) -> dict[str, None]:
         """These nodes and all that feed them, over links of the types `kinds`, or of any type when there are none. What
         feeds `barred` nodes is not looked for, unless they are among the first."""

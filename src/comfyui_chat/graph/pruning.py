@@ -100,7 +100,7 @@ class Pruning:
     def run(self) -> bool:
         """Decide about all nodes behind those that go first. Whether the graph can do without them."""
         flow = self.flow
-        for node_id in _in_order(flow, flow.behind(self.gone)):
+        for node_id in flow.fed_first(flow.behind(self.gone)):
             lost = self._lost(node_id)
             goes_first = node_id in self.gone
             if not goes_first and not _needs(flow, node_id, lost):
@@ -133,25 +133,6 @@ class Pruning:
             instead = _passed_on(self.flow, link, lost)
             if instead:
                 self._stand_ins[link.origin] = self._stand_ins.get(instead.origin, instead.origin)
-
-
-def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
-    """These nodes, each after those of them that feed it; in a circle, which the server refuses, any comes first."""
-    wanted = dict.fromkeys(nodes)
-    order: dict[str, None] = {}
-    opened: set[str] = set()
-    for start in wanted:
-        waiting = [start]
-        while waiting:
-            node_id = waiting[-1]
-            if node_id in opened:
-                order.setdefault(waiting.pop())
-                continue
-            opened.add(node_id)
-            for link in wiring.into[node_id]:
-                if link.source in wanted and link.source not in opened:
-                    waiting.append(link.source)
-    return list(order)
 
 
 def _needs(wiring: Wiring, node_id: str, lost: Sequence[TypedLink]) -> bool:

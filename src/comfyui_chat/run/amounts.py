@@ -94,18 +94,13 @@ class Amounts:
             self._sizes[target.node_id] = size
         self._numbers: dict[str, dict[str, Range]] = {}  # by node and by the last part of an input's name
         self._pictures: dict[str, Pictures] = {}
-        for node_id in _fed_first(roles):
+        for node_id in roles.fed_first(roles.nodes):
             self._numbers[node_id] = dict(self._numbers_into(node_id))
             self._pictures[node_id] = self._made_by(node_id)
 
-    def number(self, node_id: str, name: str) -> float | None:
-        """The highest number that an input may get, by the last part of its name: `math.inf` where nothing bounds it,
-        None where it gets none."""
-        found = self._numbers[node_id].get(name)
-        return None if found is None else found.high
-
     def numbers(self, node_id: str) -> dict[str, float]:
-        """All of them."""
+        """The highest numbers that a node's inputs may get, by the last parts of their names: `math.inf` where nothing
+        bounds one. An input that gets no number is not among them."""
         return {name: found.high for name, found in self._numbers[node_id].items()}
 
     def pictures(self, node_id: str) -> Pictures:
@@ -318,23 +313,6 @@ class Amounts:
         if repeats and (class_type.startswith("Repeat") or not given or BATCHES.search(class_type)):
             count *= max(*repeats, 1.0)
         return count
-
-
-def _fed_first(roles: Roles) -> list[str]:
-    """All nodes of a graph, each after those that feed it; of a circle of links, in any order."""
-    order: dict[str, None] = {}
-    opened: set[str] = set()
-    for first in roles.nodes:
-        waiting = [first]
-        while waiting:
-            node_id = waiting[-1]
-            if node_id in order or node_id in opened:
-                waiting.pop()
-                order.setdefault(node_id)
-                continue
-            opened.add(node_id)
-            waiting += [link.source for link in roles.links(node_id) if link.source not in opened]
-    return list(order)
 
 
 def _numbers_in_text(text: str) -> list[float]:

@@ -4,38 +4,22 @@ Releases since 0.33 have the route; where there is none, or it does not answer a
 """
 
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from ..bounds import MOST_REPLACEMENT_BYTES
 from ..errors import ServerError, ServerGone, ServerUnreachable
 from ..graph.replacements import Replacement, read_replacements
-from ..json_pieces import JsonText
-from ..tasks import T
-from .protocol import Answer
+from .templates import AskedServer
 
 REPLACEMENT_SECONDS = 600.0  # that the list is believed: it changes when ComfyUI or a package is updated
-
-
-class ReplacementHost(Protocol):
-    """What is needed of the server; `ComfyUIServer` has it."""
-
-    async def call(self, method: str, path: str, *, max_bytes: int) -> Answer:
-        """One HTTP exchange."""
-
-    async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
-        """What `take` makes of the JSON in an answer."""
-
-    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One answer for all who ask the same at the same time."""
 
 
 @dataclass
 class ReplacedNodes:
     """What takes the place of old node classes on one server, remembered for `REPLACEMENT_SECONDS`."""
 
-    host: ReplacementHost
+    host: AskedServer
     exist: bool = True  # False for a service that has no such route
     _known: Mapping[str, Replacement] = field(default_factory=dict)
     _asked: float | None = field(default=None)  # of `time.monotonic`

@@ -55,8 +55,8 @@ class Template:
     is_paid: bool = False  # its nodes call a service that costs money
 
 
-class TemplateHost(Protocol):
-    """What is needed of the server; `ComfyUIServer` has it."""
+class AskedServer(Protocol):
+    """What is needed of a server to ask it for a list; `ComfyUIServer` has it."""
 
     async def call(self, method: str, path: str, *, seconds: float = ..., max_bytes: int) -> Answer:
         """One HTTP exchange."""
@@ -72,7 +72,7 @@ class TemplateHost(Protocol):
 class Templates:
     """The workflows that come with one ComfyUI, remembered for `INDEX_SECONDS`."""
 
-    host: TemplateHost
+    host: AskedServer
     exist: bool = True  # False for a service that has no such routes
     bytes_kept: int = 0  # how much the server sent of what is remembered, about
     _known: tuple[Template, ...] = ()
