@@ -139,7 +139,9 @@ class Line:
 
 def read_module(name: str) -> Module:
     """A module by its name in `ORDER`, or the package of a floor by its folder."""
-    path = PACKAGE / f"{name}.py" if not (PACKAGE / name).is_dir() else PACKAGE / name / "__init__.py"
+    path = (
+        PACKAGE / f"{name}.py" if not (PACKAGE / name).is_dir() else PACKAGE / name / "__init__.py"
+    )
     text = path.read_text(encoding="utf-8")
     return Module(name, path, text.splitlines(), ast.parse(text))
 
@@ -155,8 +157,14 @@ def defined_names(node: ast.stmt) -> list[str]:
     """The names that a statement at the top of a module defines."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return [node.name]
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    return [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign):
+        targets = [node.target]
+    return [
+        part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)
+    ]
 
 
 def check_module(module: Module, above: set[str]) -> None:
@@ -166,11 +174,15 @@ def check_module(module: Module, above: set[str]) -> None:
             raise module.refuse(number, f'Open WebUI would rewrite "{found[0]}" here')
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Match):
-            raise module.refuse(node, "black parses a file with a match statement twice; use if and elif")
+            raise module.refuse(
+                node, "black parses a file with a match statement twice; use if and elif"
+            )
         if not isinstance(node, (ast.Import, ast.ImportFrom)):
             continue
         if any(alias.asname for alias in node.names):
-            raise module.refuse(node, "a name cannot be imported under another one: in one file there is only one")
+            raise module.refuse(
+                node, "a name cannot be imported under another one: in one file there is only one"
+            )
         if any(alias.name == "*" for alias in node.names):
             raise module.refuse(node, "import by name, not *")
         if isinstance(node, ast.Import):
@@ -180,9 +192,14 @@ def check_module(module: Module, above: set[str]) -> None:
         if node.level:
             home = imported_module(module, node)
             if node not in module.tree.body:
-                raise module.refuse(node, f"{home} is imported inside a definition, where the build cannot remove it")
+                raise module.refuse(
+                    node,
+                    f"{home} is imported inside a definition, where the build cannot remove it",
+                )
             if home not in above:
-                raise module.refuse(node, f"{home} does not stand above {module.name} in the order of build.py")
+                raise module.refuse(
+                    node, f"{home} does not stand above {module.name} in the order of build.py"
+                )
 
 
 def check_names(modules: list[Module]) -> None:
@@ -190,13 +207,17 @@ def check_names(modules: list[Module]) -> None:
     homes = dict.fromkeys(dir(builtins), "Python itself")
     for module in modules:
         for node in module.tree.body:
-            if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level):
+            if isinstance(node, ast.Import) or (
+                isinstance(node, ast.ImportFrom) and not node.level
+            ):
                 homes |= {alias.name: "an import" for alias in node.names}
     for module in modules:
         for node in module.tree.body:
             for name in defined_names(node):
                 if name in homes:
-                    raise module.refuse(node, f"{name} is defined a second time; the first is in {homes[name]}")
+                    raise module.refuse(
+                        node, f"{name} is defined a second time; the first is in {homes[name]}"
+                    )
                 homes[name] = module.shown_path
 
 
@@ -225,15 +246,21 @@ def merged_imports(modules: list[Module]) -> str:
 def banner(module: Module, rule: str) -> str:
     """A module's path and docstring as a comment that stands out."""
     text = [f"# {line}".rstrip() for line in module.docstring.splitlines()]
-    return "\n".join(["# " + rule * (WIDTH - 2), f"# {module.shown_path}", "#", *text, "# " + rule * (WIDTH - 2)])
+    return "\n".join(
+        ["# " + rule * (WIDTH - 2), f"# {module.shown_path}", "#", *text, "# " + rule * (WIDTH - 2)]
+    )
 
 
 def contents(modules: list[Module]) -> str:
     """The list of the modules, each with the first sentence of its docstring."""
     widest = max(len(module.name) for module in modules)
-    rows = [(module.name.ljust(widest), module.docstring.split("\n\n")[0].replace("\n", " ")) for module in modules]
+    rows = [
+        (module.name.ljust(widest), module.docstring.split("\n\n")[0].replace("\n", " "))
+        for module in modules
+    ]
     return "".join(
-        f"#   {name}  {textwrap.shorten(text, WIDTH - widest - 6, placeholder=' …')}\n" for name, text in rows
+        f"#   {name}  {textwrap.shorten(text, WIDTH - widest - 6, placeholder=' …')}\n"
+        for name, text in rows
     )
 
 
@@ -263,7 +290,9 @@ def built_lines() -> list[Line]:
         if path.name != "__init__.py"
     }
     if strangers := written.symmetric_difference([*ORDER, DATA]):
-        raise Refused(f"build.py:1: the order and the folder do not agree about {', '.join(sorted(strangers))}")
+        raise Refused(
+            f"build.py:1: the order and the folder do not agree about {', '.join(sorted(strangers))}"
+        )
     package, data = read_module(""), read_module(DATA)
     modules = [read_module(name) for name in ORDER]
     for number, module in enumerate(modules):
@@ -277,9 +306,13 @@ def built_lines() -> list[Line]:
 
     def add_module(module: Module, rule: str) -> None:
         add("\n\n" + banner(module, rule) + "\n\n")
-        lines.extend(Line(module.lines[number - 1], (module.shown_path, number)) for number in module.body())
+        lines.extend(
+            Line(module.lines[number - 1], (module.shown_path, number)) for number in module.body()
+        )
 
-    lines.extend(Line(line, (package.shown_path, number)) for number, line in enumerate(package.lines, 1))
+    lines.extend(
+        Line(line, (package.shown_path, number)) for number, line in enumerate(package.lines, 1)
+    )
     add("#\n" + NOTICE + contents([*modules[:-1], data]) + FORMATTING_OFF + merged_imports(modules))
     floor = ""
     for module in modules:
@@ -318,7 +351,11 @@ def main(arguments: list[str]) -> int:
         return 1
     text = "\n".join(line.text for line in lines) + "\n"
     files = {BUILT: text, IMPORTABLE: importable(text)}
-    changed = [path for path, made in files.items() if not path.exists() or path.read_text(encoding="utf-8") != made]
+    changed = [
+        path
+        for path, made in files.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != made
+    ]
     if arguments[:1] == ["--where"] and arguments[1:] and arguments[1].isdecimal():
         number = int(arguments[1])
         origin = lines[number - 1].origin if 0 < number <= len(lines) else None
@@ -329,7 +366,10 @@ def main(arguments: list[str]) -> int:
         )
     elif arguments == ["--check"]:
         for path in changed:
-            print(f"{path.name} is not what the modules in src/ make. Run: python build.py", file=sys.stderr)
+            print(
+                f"{path.name} is not what the modules in src/ make. Run: python build.py",
+                file=sys.stderr,
+            )
         return 1 if changed else 0
     elif arguments:
         print(__doc__, file=sys.stderr)

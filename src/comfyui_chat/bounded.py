@@ -1,6 +1,7 @@
 """Dictionaries that do not grow without end, for all that a process remembers.
 
-Open WebUI runs for months, and what the tool learns of servers, jobs, files and chats must not fill its memory.
+Open WebUI runs for months, and what the tool learns of servers, jobs, files and chats must not fill
+its memory.
 """
 
 from collections.abc import Callable
@@ -11,9 +12,11 @@ V = TypeVar("V")
 
 
 class BoundedDict(dict[K, V]):
-    """A dictionary that keeps its newest `most` entries, and besides them all whose value `is_needed`.
+    """A dictionary that keeps its newest `most` entries, and besides them all whose value
+    `is_needed`.
 
-    An entry is as old as its key: setting it again makes it no newer, unless it was taken out before.
+    An entry is as old as its key: setting it again makes it no newer, unless it was taken out
+    before.
     """
 
     def __init__(self, most: int, is_needed: Callable[[V], bool] | None = None) -> None:
@@ -26,7 +29,9 @@ class BoundedDict(dict[K, V]):
         forget_oldest(self, self._most, self._is_needed)
 
 
-def forget_oldest(entries: dict[K, V], most: int, is_needed: Callable[[V], bool] | None = None) -> None:
+def forget_oldest(
+    entries: dict[K, V], most: int, is_needed: Callable[[V], bool] | None = None
+) -> None:
     """Drop all but the newest `most` entries, and none whose value `is_needed`."""
     if len(entries) <= most:
         return

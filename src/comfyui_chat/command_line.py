@@ -1,12 +1,14 @@
 """The command line: `generate` pictures, `convert` workflows, `install` this tool.
 
-`main` parses what follows `python comfyui_tool.py` and runs one command, an `async` function of the options:
+`main` parses what follows `python comfyui_tool.py` and runs one command, an `async` function of the
+options:
 
-- `generate` makes pictures as generate_image does (run/make.py), with a progress bar on the terminal, and writes them
-  to files.
+- `generate` makes pictures as generate_image does (run/make.py), with a progress bar on the
+  terminal, and writes them to files.
 - `convert` turns workflows as ComfyUI's editor saves them into the format of its API.
-- `install` creates or updates the tool in a running Open WebUI through its REST interface, as Open WebUI 0.9.6 to
-  0.12.4 has it. It sends the very file that it runs from; run from the package, the one that build.py wrote last.
+- `install` creates or updates the tool in a running Open WebUI through its REST interface, as Open
+  WebUI 0.9.6 to 0.12.4 has it. It sends the very file that it runs from; run from the package, the
+  one that build.py wrote last.
 
 Exit status: 0 done, 1 failed, 2 called wrongly, 130 stopped.
 """
@@ -48,13 +50,27 @@ from .webui.valves import Valves
 
 VERSION = "0.1.0"  # as in the front matter
 TOOL_ID = "comfyui"  # under which Open WebUI keeps the tool
-# Options of `generate` that are passed on as they are typed: --negative-prompt is generate_image's negative_prompt.
-PLAIN_OPTIONS = ("negative_prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow")
-PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".png": "PNG"}  # by the endings of names
+# Options of `generate` that are passed on as they are typed: --negative-prompt is generate_image's
+# negative_prompt.
+PLAIN_OPTIONS = (
+    "negative_prompt",
+    "size",
+    "count",
+    "seed",
+    "steps",
+    "guidance",
+    "model",
+    "workflow",
+)
+# by the endings of names
+PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".png": "PNG"}
 
 
 # What errors call the valves that the command has as options.
-OPTION_OF_VALVE = {'the valve "ComfyUI address"': "--endpoint", 'the valve "ComfyUI API key"': "--api-key"}
+OPTION_OF_VALVE = {
+    'the valve "ComfyUI address"': "--endpoint",
+    'the valve "ComfyUI API key"': "--api-key",
+}
 
 
 def _with_options(text: str) -> str:
@@ -65,8 +81,9 @@ def _with_options(text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. `arguments` are those of the process when None. Returns the exit status: 0 done, 1 failed, 2
-    called wrongly, 130 stopped."""
+    """The command line. `arguments` are those of the process when None. Returns the exit status: 0
+    done, 1 failed, 2 called wrongly, 130 stopped.
+    """
     options = command_parser().parse_args(arguments)
     try:
         return asyncio.run(_run_command(options))
@@ -87,7 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run_command(options: argparse.Namespace) -> int:
-    """Run one command, so that SIGTERM cancels it as Ctrl+C does, and close all connections after it."""
+    """Run one command, so that SIGTERM cancels it as Ctrl+C does, and close all connections after
+    it.
+    """
     task = asyncio.current_task()
     if task:
         with contextlib.suppress(NotImplementedError):  # Windows
@@ -99,32 +118,52 @@ async def _run_command(options: argparse.Namespace) -> int:
 
 
 def command_parser() -> argparse.ArgumentParser:
-    """The command line's own description of itself. Each command sets `run`, the function that does it."""
-    parser = argparse.ArgumentParser(prog="comfyui_tool.py", description="ComfyUI for Open WebUI, and for a terminal.")
+    """The command line's own description of itself. Each command sets `run`, the function that does
+    it.
+    """
+    parser = argparse.ArgumentParser(
+        prog="comfyui_tool.py", description="ComfyUI for Open WebUI, and for a terminal."
+    )
     parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(dest="command", required=True)
 
     generate = commands.add_parser("generate", help="make pictures from a description")
     generate.add_argument("prompt")
-    generate.add_argument("-o", "--output", metavar="FILE", help="where the picture goes; others get a number")
+    generate.add_argument(
+        "-o", "--output", metavar="FILE", help="where the picture goes; others get a number"
+    )
     for name in PLAIN_OPTIONS:
         option = name.replace("_", "-")
         generate.add_argument(f"--{option}")
-    generate.add_argument("--loras", metavar="NAME[:STRENGTH],…", help="LoRAs to use, separated by commas")
+    generate.add_argument(
+        "--loras", metavar="NAME[:STRENGTH],…", help="LoRAs to use, separated by commas"
+    )
     generate.set_defaults(run=command_generate)
 
-    converting = commands.add_parser("convert", help="turn saved workflows into the format of ComfyUI's API")
-    converting.add_argument("files", nargs="+", metavar="FILE", help="x.json or x.ui.json; x.api.json is written")
-    converting.add_argument(
-        "--definitions", metavar="FILE", help="what /object_info answered; without it a ComfyUI is asked"
+    converting = commands.add_parser(
+        "convert", help="turn saved workflows into the format of ComfyUI's API"
     )
-    converting.add_argument("--out", metavar="DIR", help="where the results go; without it beside the files")
+    converting.add_argument(
+        "files", nargs="+", metavar="FILE", help="x.json or x.ui.json; x.api.json is written"
+    )
+    converting.add_argument(
+        "--definitions",
+        metavar="FILE",
+        help="what /object_info answered; without it a ComfyUI is asked",
+    )
+    converting.add_argument(
+        "--out", metavar="DIR", help="where the results go; without it beside the files"
+    )
     converting.set_defaults(run=command_convert)
 
     install = commands.add_parser("install", help="put this tool into a running Open WebUI")
     install.add_argument("--url", required=True, help="address of Open WebUI")
-    install.add_argument("--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for")
-    install.add_argument("--replace", action="store_true", help="also in place of another tool with the same id")
+    install.add_argument(
+        "--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for"
+    )
+    install.add_argument(
+        "--replace", action="store_true", help="also in place of another tool with the same id"
+    )
     install.add_argument("--public", action="store_true", help="let all users use it")
     install.set_defaults(run=command_install)
 
@@ -135,8 +174,8 @@ def command_parser() -> argparse.ArgumentParser:
     return parser
 
 
-# `generate`: pictures from a description, without a chat. The limits are wide, since whoever types the command may use
-# the server as they like.
+# `generate`: pictures from a description, without a chat. The limits are wide, since whoever types
+# the command may use the server as they like.
 
 
 async def command_generate(options: argparse.Namespace) -> int:
@@ -161,7 +200,9 @@ async def command_generate(options: argparse.Namespace) -> int:
     arguments = {name: getattr(options, name) for name in (*PLAIN_OPTIONS, "loras")}
     request = settings.request(options.prompt, **arguments)
     wanted = Format(picture_format, quality=95)
-    run_options = RunOptions(settings.catalogue, previews=False, format=wanted, credits=Credits(settings.purses))
+    run_options = RunOptions(
+        settings.catalogue, previews=False, format=wanted, credits=Credits(settings.purses)
+    )
     display = TerminalDisplay(sys.stderr)
     try:
         made = await make(request, settings.fleet, display, run_options)
@@ -174,7 +215,10 @@ async def command_generate(options: argparse.Namespace) -> int:
         await _write_products(made.products, target)
     for note in made.notes:
         print(f"Note: {note}", file=sys.stderr)
-    print(f"{made.workflow}, {made.model}, seed {made.seed}, {duration(made.seconds)}", file=sys.stderr)
+    print(
+        f"{made.workflow}, {made.model}, seed {made.seed}, {duration(made.seconds)}",
+        file=sys.stderr,
+    )
     return 0
 
 
@@ -192,7 +236,9 @@ def check_target(target: Path) -> None:
     """Find out before the work whether its result can be written. Raises `BadArgument`."""
     folder = target.absolute().parent
     if not folder.is_dir():
-        raise BadArgument(f'There is no folder "{target.parent}".', "Create it first, or give another -o.")
+        raise BadArgument(
+            f'There is no folder "{target.parent}".', "Create it first, or give another -o."
+        )
     if target.is_dir():
         raise BadArgument(f'"{target}" is a folder.', "Give the name of a file to -o.")
     changed = folder
@@ -207,8 +253,9 @@ CLEAR_LINE = "\r\x1b[2K"  # what has a terminal go to the beginning of its line 
 
 
 class TerminalDisplay:
-    """The `ProgressListener` of a run on a terminal: its last line, or one line a phase where the output goes
-    elsewhere."""
+    """The `ProgressListener` of a run on a terminal: its last line, or one line a phase where the
+    output goes elsewhere.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -246,13 +293,16 @@ def _bar(fraction: float) -> str:
 
 
 async def command_convert(options: argparse.Namespace) -> int:
-    """`convert`: turn workflows as ComfyUI saves them into the format that its API takes, one file each. What cannot be
-    converted is reported, and the others are done all the same."""
+    """`convert`: turn workflows as ComfyUI saves them into the format that its API takes, one file
+    each. What cannot be converted is reported, and the others are done all the same.
+    """
     folder = None
     if options.out:
         folder = Path(options.out)
         if not folder.is_dir():
-            raise BadArgument(f'There is no folder "{folder}".', "Create it first, or give another --out.")
+            raise BadArgument(
+                f'There is no folder "{folder}".', "Create it first, or give another --out."
+            )
     definitions = await node_definitions(options)
     status = 0
     for name in options.files:
@@ -276,8 +326,9 @@ async def command_convert(options: argparse.Namespace) -> int:
 
 
 async def node_definitions(options: argparse.Namespace) -> Definitions:
-    """All node definitions, out of a file with what `/object_info` answers, or of the first ComfyUI that answers.
-    Raises `BadArgument` and as `everywhere` does."""
+    """All node definitions, out of a file with what `/object_info` answers, or of the first ComfyUI
+    that answers. Raises `BadArgument` and as `everywhere` does.
+    """
     if options.definitions:
         answer = await _read_object_info(Path(options.definitions))
     else:
@@ -312,20 +363,25 @@ async def _read_json(path: Path) -> Any:
 
 
 def built_file() -> Path:
-    """The file to install: the one that this runs from, or, where that is a module of the package, comfyui_tool.py in
-    the root of the repository. Raises `BadArgument` where it was not built."""
+    """The file to install: the one that this runs from, or, where that is a module of the package,
+    comfyui_tool.py in the root of the repository. Raises `BadArgument` where it was not built.
+    """
     running = Path(__file__).resolve()
     if running.name != "command_line.py":
         return running
     root = running.parents[2]
     built = root / "comfyui_tool.py"
     if not built.is_file():
-        raise BadArgument(f"There is no {built.name} in {root} to install.", "Run `python build.py` there first.")
+        raise BadArgument(
+            f"There is no {built.name} in {root} to install.", "Run `python build.py` there first."
+        )
     return built
 
 
 async def command_install(options: argparse.Namespace) -> int:
-    """`install`: create or update the tool in a running Open WebUI, set its valves, and check what came of it."""
+    """`install`: create or update the tool in a running Open WebUI, set its valves, and check what
+    came of it.
+    """
     token = options.token or os.environ.get("OPEN_WEBUI_TOKEN")
     if not token:
         token = ask_secretly("Token or API key of Open WebUI: ")
@@ -334,7 +390,9 @@ async def command_install(options: argparse.Namespace) -> int:
         try:
             await _install(webui, options)
         except (LookupError, TypeError, AttributeError):
-            raise UnexpectedAnswer(f"What answers at {webui.url} does not behave like Open WebUI.") from None
+            raise UnexpectedAnswer(
+                f"What answers at {webui.url} does not behave like Open WebUI."
+            ) from None
     return 0
 
 
@@ -343,7 +401,9 @@ def ask_secretly(question: str) -> str:
     try:
         return getpass.getpass(question)
     except EOFError:
-        raise BadArgument("There is nobody to ask for the token.", "Give --token or set OPEN_WEBUI_TOKEN.") from None
+        raise BadArgument(
+            "There is nobody to ask for the token.", "Give --token or set OPEN_WEBUI_TOKEN."
+        ) from None
 
 
 class OpenWebUI:
@@ -355,14 +415,17 @@ class OpenWebUI:
         self._headers = {"Authorization": f"Bearer {token}"}
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """One exchange: `method` and `path` below /api/v1, and a body that is sent as JSON. Raises `ServerUnreachable`,
-        `AccessRefused` or `UnexpectedAnswer` with the server's reason."""
+        """One exchange: `method` and `path` below /api/v1, and a body that is sent as JSON. Raises
+        `ServerUnreachable`, `AccessRefused` or `UnexpectedAnswer` with the server's reason.
+        """
         status, text = await self._exchange(method, f"{self.url}/api/v1{path}", body)
         answer = None
         with contextlib.suppress(ValueError):
             answer = json.loads(text)
         if status in (401, 403):
-            raise AccessRefused(f"Open WebUI refused the token (HTTP {status}).", "Give an administrator's token.")
+            raise AccessRefused(
+                f"Open WebUI refused the token (HTTP {status}).", "Give an administrator's token."
+            )
         is_json = answer is not None or text.strip() == "null"
         if status == 200 and is_json:
             return answer
@@ -379,16 +442,22 @@ class OpenWebUI:
         try:
             async with (
                 asyncio.timeout(ANSWER_SECONDS),
-                self._session.request(method, url, json=body, headers=self._headers, allow_redirects=False) as response,
+                self._session.request(
+                    method, url, json=body, headers=self._headers, allow_redirects=False
+                ) as response,
             ):
                 return response.status, await response.text()
         except (aiohttp.ClientError, OSError) as error:
-            raise unanswered(f"Open WebUI at {self.url}", error, ANSWER_SECONDS, "Is it running?") from None
+            raise unanswered(
+                f"Open WebUI at {self.url}", error, ANSWER_SECONDS, "Is it running?"
+            ) from None
 
 
 async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
-    """Create the tool, or update it where its content differs; then its valves and access, and look whether Open WebUI
-    finds the methods in it. Raises `BadArgument` rather than replace another tool with the same id."""
+    """Create the tool, or update it where its content differs; then its valves and access, and look
+    whether Open WebUI finds the methods in it. Raises `BadArgument` rather than replace another
+    tool with the same id.
+    """
     path = f"/tools/id/{TOOL_ID}"
     await _install_source(webui, path, replace=options.replace)
     await _install_valves(webui, path, options)
@@ -397,18 +466,23 @@ async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
     if options.public:
         await _install_grant(webui, path, grants)
     elif not grants:
-        print(f"Only administrators and you can use it. --public shares it with all users, as does {SHARING}.")
+        print(
+            f"Only administrators and you can use it. --public shares it with all users, as does {SHARING}."
+        )
     specs = tool.get("specs") or []
     methods = sorted(spec["name"] for spec in specs)
     expected = sorted(name for name in vars(Tools) if name[0].islower())
     if methods != expected:
-        raise UnexpectedAnswer(f"Open WebUI reads {methods} from the tool; expected were {expected}.")
+        raise UnexpectedAnswer(
+            f"Open WebUI reads {methods} from the tool; expected were {expected}."
+        )
     print(f"A model can call: {', '.join(methods)}.")
 
 
 async def _install_source(webui: OpenWebUI, path: str, *, replace: bool) -> None:
-    """Create the tool with the content of this file, or update the one at `path` whose content differs. Raises
-    `BadArgument` for another author's tool, unless it is to be replaced."""
+    """Create the tool with the content of this file, or update the one at `path` whose content
+    differs. Raises `BadArgument` for another author's tool, unless it is to be replaced.
+    """
     file = built_file()
     source = await FILES.run(file.read_text, encoding="utf-8")
     about = front_matter(source)
@@ -435,7 +509,9 @@ async def _install_source(webui: OpenWebUI, path: str, *, replace: bool) -> None
 
 
 def front_matter(source: str) -> dict[str, str]:
-    """The fields in a tool's first lines, as Open WebUI reads them: {"title": "ComfyUI", "version": "0.1.0", ...}."""
+    """The fields in a tool's first lines, as Open WebUI reads them: {"title": "ComfyUI", "version":
+    "0.1.0", ...}.
+    """
     _, _, behind_quotes = source.partition('"""')
     head, _, _ = behind_quotes.partition('"""')
     fields = re.findall(r"^([a-z_]+): *(.+?) *$", head, re.MULTILINE)
@@ -443,7 +519,9 @@ def front_matter(source: str) -> dict[str, str]:
 
 
 async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespace) -> None:
-    """Set the valves that were given. An update replaces all of them, so the others are sent along."""
+    """Set the valves that were given. An update replaces all of them, so the others are sent
+    along.
+    """
     given: dict[str, str] = {}
     if options.endpoint:
         given["endpoint"] = as_valve(options.endpoint)
@@ -463,8 +541,9 @@ async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespa
 
 
 def as_valve(addresses: str) -> str:
-    """Addresses as the valve takes them, tidied; those that hold what lets a caller in as they are. Raises
-    `BadArgument`."""
+    """Addresses as the valve takes them, tidied; those that hold what lets a caller in as they are.
+    Raises `BadArgument`.
+    """
     endpoints = read_endpoints(addresses, "")
     if any(endpoint.auth for endpoint in endpoints):
         return addresses.strip()
@@ -477,7 +556,11 @@ def as_valve(addresses: str) -> str:
 
 async def _install_grant(webui: OpenWebUI, path: str, grants: list[dict[str, Any]]) -> None:
     """Let all users use the tool; the grants that are there stay."""
-    everybody: dict[str, Any] = {"principal_type": "user", "principal_id": "*", "permission": "read"}
+    everybody: dict[str, Any] = {
+        "principal_type": "user",
+        "principal_id": "*",
+        "permission": "read",
+    }
     granted = [{key: grant.get(key) for key in everybody} for grant in grants]
     if everybody in granted:
         return

@@ -1,13 +1,13 @@
 """Numbers as people and models write them, and those that stand for leaving an argument out.
 
-`read_number` takes a number with its unit or its name around it, or in words of nine languages; graph/fitting reads
-every number with it. `read_strength` knows also how strongly in words:
+`read_number` takes a number with its unit or its name around it, or in words of nine languages;
+graph/fitting reads every number with it. `read_strength` knows also how strongly in words:
 
     read_number("20 steps") == 20     read_number("4x") == 4     read_number("zwei Bilder") == 2
     read_strength("50 %") == 0.5      read_strength("low") == 0.3
 
-A model that has nothing to say of a number often gives 0 or -1: `says_no_number` tells. A seed may be left open
-(`says_random`), or be that of the result before (`says_same_seed`).
+A model that has nothing to say of a number often gives 0 or -1: `says_no_number` tells. A seed may
+be left open (`says_random`), or be that of the result before (`says_same_seed`).
 """
 
 import re
@@ -17,21 +17,35 @@ from .bounds import MOST_WORD_CHARACTERS
 from .spelling import NUMBER_WORDS, plain_words
 from .values import as_number, unwrapped
 
-# A number among words. A comma with one or two digits behind it is a decimal one; "1,000" may mean a thousand.
+# A number among words. A comma with one or two digits behind it is a decimal one; "1,000" may mean
+# a thousand.
 AMOUNT = re.compile(r"(?<![\d.,])[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:,\d+)?(?:e[+-]?\d+)?")
 DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d{1,2})")
 # Units that make another number of it; nobody knows whether "5m" means minutes, metres or millions.
 OTHER_UNITS = re.compile(
     r"(?<![a-z])(?:k|m|mio|million|thousand|ms|min|mins|minutes?|minuten|h|hours?|or|to|bis)(?![a-z])"
 )
-PERCENT = re.compile(r"%|percent|prozent|por ?ciento|pour ?cent|per ?cento|por ?cento|パーセント|퍼센트|百分之")
-FACTORS = {"half": 0.5, "halb": 0.5, "double": 2, "twice": 2, "doppelt": 2, "triple": 3, "thrice": 3, "quadruple": 4}
+PERCENT = re.compile(
+    r"%|percent|prozent|por ?ciento|pour ?cent|per ?cento|por ?cento|パーセント|퍼센트|百分之"
+)
+FACTORS = {
+    "half": 0.5,
+    "halb": 0.5,
+    "double": 2,
+    "twice": 2,
+    "doppelt": 2,
+    "triple": 3,
+    "thrice": 3,
+    "quadruple": 4,
+}
 JOINED_HALF = frozenset({"and", "und"})  # of "three and a half" it is 3.5
 SIGNS = re.compile(r"[\s:=×*~≈%#().,;!张張枚个個幅步장개단-]+|(?<![a-z])x(?![a-z])")
 
 
 def read_number(value: Any) -> float | None:
-    """The finite number that a value means, or None: a number, or a text with just one in it, in digits or words."""
+    """The finite number that a value means, or None: a number, or a text with just one in it, in
+    digits or words.
+    """
     value = unwrapped(value)
     number = as_number(value)
     if number is not None or not isinstance(value, str) or len(value) > MOST_WORD_CHARACTERS:
@@ -52,7 +66,9 @@ def read_number(value: Any) -> float | None:
 
 
 def _said_in_words(text: str) -> float | None:
-    """The number that a text without digits has among its words: of "two pictures" and "a couple of them" it is 2."""
+    """The number that a text without digits has among its words: of "two pictures" and "a couple of
+    them" it is 2.
+    """
     words = [word for word in SIGNS.split(text) if word]
     factors = [FACTORS[word] for word in words if word in FACTORS]
     numbers = [NUMBER_WORDS[word] for word in words if word in NUMBER_WORDS]
@@ -65,17 +81,23 @@ def _said_in_words(text: str) -> float | None:
 # How strongly a picture is painted anew, 0 to 1, in words.
 _STRENGTHS = (
     (0.2, "subtle subtly slight slightly little minimal leicht minimal sutil légère legger"),
-    (0.3, "low weak weakly light faible bajo baja baixo baixa basso bassa schwach niedrig gering 低 弱 낮음 약하게"),
+    (
+        0.3,
+        "low weak weakly light faible bajo baja baixo baixa basso bassa schwach niedrig gering 低 弱 낮음 약하게",
+    ),
     (0.5, "medium mid moderate moderately mittel medio media moyen moyenne médio média 中 중간"),
     (0.8, "high strong strongly stark hoch alto alta fort forte élevé fuerte 高 強 强 높음 강하게"),
     (0.9, "very completely extreme heavy heavily max maximum full voll 最大 최대"),
 )
 STRENGTH_WORDS = {word: strength for strength, words in _STRENGTHS for word in words.split()}
-LOWEST_OF_TEN = 2.0  # a strength of so much and more is one of ten, above that in percent, since it goes from 0 to 1
+# a strength of so much and more is one of ten, above that in percent, since it goes from 0 to 1
+LOWEST_OF_TEN = 2.0
 
 
 def read_strength(value: Any) -> float | None:
-    """The strength that a value means, from 0 to 1, or None. "7" is 7 of 10, and "70" 70 percent."""
+    """The strength that a value means, from 0 to 1, or None. "7" is 7 of 10, and "70" 70
+    percent.
+    """
     number = read_number(value)
     if number is None and isinstance(value, str):
         words = [word for word in SIGNS.split(plain_words(value)) if word in STRENGTH_WORDS]
@@ -87,7 +109,9 @@ def read_strength(value: Any) -> float | None:
 
 # What says nothing.
 
-_ABOVE_ZERO = "steps count batch_size size scale strength denoise guidance width height length seconds fps"
+_ABOVE_ZERO = (
+    "steps count batch_size size scale strength denoise guidance width height length seconds fps"
+)
 ABOVE_ZERO = frozenset(_ABOVE_ZERO.split())
 _RANDOM = (
     "random randomize new different any zufällig zufall aleatorio aleatoria aléatoire aleatório casuale "
@@ -102,7 +126,9 @@ RANDOM, SAME = frozenset(_RANDOM.split()), frozenset(_SAME.split())
 
 
 def says_no_number(name: str, value: Any) -> bool:
-    """Whether a value stands for leaving out an argument that has to be above 0: steps, count, scale, strength..."""
+    """Whether a value stands for leaving out an argument that has to be above 0: steps, count,
+    scale, strength...
+    """
     number = read_number(value)
     return name in ABOVE_ZERO and number is not None and number <= 0
 

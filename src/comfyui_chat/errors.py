@@ -1,15 +1,16 @@
 """Every way in which a call can fail: a code, what happened, and what to do next.
 
-Whatever goes wrong with a call ends as one of these classes, and as this answer for the model; any other exception is
-a mistake in the tool and is reported as an `InternalError`.
+Whatever goes wrong with a call ends as one of these classes, and as this answer for the model; any
+other exception is a mistake in the tool and is reported as an `InternalError`.
 
     {"status": "error", "code": "server_busy", "error": "what happened", "hint": "Try again in a minute."}
 
-No message and no hint tells where a server is: that is added with `at`, and only administrators get to know it.
+No message and no hint tells where a server is: that is added with `at`, and only administrators get
+to know it.
 
-A code is the name of its class in snake case. Only the leaves of this tree, `WorkflowRefused` and `RunFailed` are
-raised. `StillRunning` alone is not a failure. The README's table of errors repeats the first sentences of the classes
-that are raised.
+A code is the name of its class in snake case. Only the leaves of this tree, `WorkflowRefused` and
+`RunFailed` are raised. `StillRunning` alone is not a failure. The README's table of errors repeats
+the first sentences of the classes that are raised.
 
     ComfyUIError
     ├── BadArgument
@@ -64,8 +65,9 @@ class ComfyUIError(Exception):
     default_hint: ClassVar[str] = ""
 
     def __init__(self, message: str, hint: str = "") -> None:
-        """`message` says what happened, `hint` what to do next; both are plain text, and hold neither a secret nor an
-        address of a server."""
+        """`message` says what happened, `hint` what to do next; both are plain text, and hold
+        neither a secret nor an address of a server.
+        """
         super().__init__(message)
         self.message = message
         self.hint = hint or self.default_hint
@@ -82,7 +84,8 @@ class ComfyUIError(Exception):
         return f"{self.message} {self.where}".rstrip()
 
     def as_result(self) -> dict[str, Any]:
-        """The dictionary that the model receives; its `error` key marks the call as failed in the chat.
+        """The dictionary that the model receives; its `error` key marks the call as failed in the
+        chat.
 
         Notes that were added with `add_note` follow the hint.
         """
@@ -149,9 +152,11 @@ class ServerError(ComfyUIError):
     """ComfyUI could not be reached or answered in a way that cannot be used."""
 
     code = "server_error"
-    # True where a job was posted, or about to be, and the server certainly did not take it: another one may.
+    # True where a job was posted, or about to be, and the server certainly did not take it: another
+    # one may.
     untaken = False
-    # True where a job was posted, the server answered something else, and two look-ups did not find it there.
+    # True where a job was posted, the server answered something else, and two look-ups did not find
+    # it there.
     unfound = False
 
 
@@ -159,10 +164,14 @@ class ServerUnreachable(ServerError):
     """No ComfyUI answers at the address."""
 
     code = "server_unreachable"
-    default_hint = 'ComfyUI has to be started, or the valve "ComfyUI address" of this tool corrected.'
+    default_hint = (
+        'ComfyUI has to be started, or the valve "ComfyUI address" of this tool corrected.'
+    )
 
     def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
-        """`refused` means that no connection could be made, so the server cannot have heard anything."""
+        """`refused` means that no connection could be made, so the server cannot have heard
+        anything.
+        """
         super().__init__(message, hint)
         self.refused = refused
 
@@ -187,9 +196,13 @@ class ServerGone(ServerError):
     code = "server_gone"
     default_hint = "Try once more in a minute; if it fails again, a person has to look at ComfyUI."
 
-    def __init__(self, message: str, hint: str = "", refused: bool = False, executing: bool = False) -> None:
-        """`refused` means that no connection could be made in all that time, `executing` that it was the job's turn.
-        The job may be run elsewhere where the first is so and the second is not."""
+    def __init__(
+        self, message: str, hint: str = "", refused: bool = False, executing: bool = False
+    ) -> None:
+        """`refused` means that no connection could be made in all that time, `executing` that it
+        was the job's turn. The job may be run elsewhere where the first is so and the second is
+        not.
+        """
         super().__init__(message, DIED_HINT if executing else hint)
         self.refused = refused
         self.executing = executing
@@ -200,7 +213,8 @@ class UnexpectedAnswer(ServerError):
 
     code = "unexpected_answer"
     default_hint = (
-        "The address may belong to something else, or a proxy stands in front of ComfyUI; a person has to look."
+        "The address may belong to something else, or a proxy stands in front of ComfyUI; "
+        "a person has to look."
     )
 
     def __init__(self, message: str, hint: str = "", status: int = 0) -> None:
@@ -213,7 +227,9 @@ class PaymentRequired(ServerError):
     """The account at Comfy Cloud lacks credits, or a plan that includes this."""
 
     code = "payment_required"
-    default_hint = "Only a person can settle this, at Comfy Cloud; until then every call ends like this one."
+    default_hint = (
+        "Only a person can settle this, at Comfy Cloud; until then every call ends like this one."
+    )
 
 
 class ServerBusy(ServerError):
@@ -263,7 +279,8 @@ class RunFailed(ComfyUIError):
     """The run was accepted and did not come to a good end."""
 
     code = "run_failed"
-    ran: frozenset[str] | None = None  # the ids of the nodes that began to run; None where that is not known
+    # the ids of the nodes that began to run; None where that is not known
+    ran: frozenset[str] | None = None
 
 
 class OutOfMemory(RunFailed):
@@ -274,14 +291,19 @@ class OutOfMemory(RunFailed):
 
 
 class ModelUnusable(RunFailed):
-    """A model file could not be loaded: it is damaged, not completely downloaded, or of another kind."""
+    """A model file could not be loaded: it is damaged, not completely downloaded, or of another
+    kind.
+    """
 
     code = "model_unusable"
     default_hint = "Name another model that list_models lists; a person has to replace the file on the ComfyUI server."
 
-    def __init__(self, message: str, predicate: str = "", files: Mapping[Any, str] = MappingProxyType({})) -> None:
-        """`predicate` says what the file is, as the end of a sentence; `files` are those that the node should have
-        loaded, by the inputs that name them."""
+    def __init__(
+        self, message: str, predicate: str = "", files: Mapping[Any, str] = MappingProxyType({})
+    ) -> None:
+        """`predicate` says what the file is, as the end of a sentence; `files` are those that the
+        node should have loaded, by the inputs that name them.
+        """
         super().__init__(message)
         self.predicate = predicate
         self.files = files
@@ -305,7 +327,9 @@ class PictureMissed(RunFailed):
     """A picture that is only sent over the websocket was sent while the connection was down."""
 
     code = "picture_missed"
-    default_hint = "It was not saved anywhere, so run it again; a Save Image node in the workflow avoids this."
+    default_hint = (
+        "It was not saved anywhere, so run it again; a Save Image node in the workflow avoids this."
+    )
 
 
 class RunInterrupted(RunFailed):
@@ -322,8 +346,10 @@ class JobLost(RunFailed):
     default_hint = "Run it again."
 
     def __init__(self, message: str, arrived: bool = True, executing: bool = False) -> None:
-        """`arrived` means that the server is known to have had the job, `executing` that it was its turn: then the job
-        itself may have brought the server down, and is not run again without being asked for."""
+        """`arrived` means that the server is known to have had the job, `executing` that it was its
+        turn: then the job itself may have brought the server down, and is not run again without
+        being asked for.
+        """
         super().__init__(message, DIED_HINT if executing else "")
         self.arrived = arrived
         self.executing = executing
@@ -333,14 +359,18 @@ class StillRunning(ComfyUIError):
     """The longest wait is over and ComfyUI is still at work; the job goes on there."""
 
     code = "still_running"
-    default_hint = "It goes on; do not start it again. Tell the user; check_job brings it when they ask."
+    default_hint = (
+        "It goes on; do not start it again. Tell the user; check_job brings it when they ask."
+    )
 
     def __init__(self, message: str, job_id: str) -> None:
         super().__init__(message)
         self.job_id = job_id
 
     def as_result(self) -> dict[str, Any]:
-        """The dictionary that the model receives: not a failure, but the job's id and a note that it goes on."""
+        """The dictionary that the model receives: not a failure, but the job's id and a note that
+        it goes on.
+        """
         note = f"{self.message} {self.hint}"
         return {"status": "running", "code": self.code, "job_id": self.job_id, "note": note}
 

@@ -1,16 +1,17 @@
 """JSON from outside, decoded piece by piece, within bounds of depth, values and time.
 
-Python's own decoder takes a text as a whole. It holds the interpreter's lock all the while, so 60 MB stop the event
-loop for seconds, even from a thread; and some megabytes of `[[],[],` become gigabytes of lists. `JsonText` decodes what
-is at most `MOST_PIECE_BYTES` long in one call, and goes into whatever is longer. Between two calls others get the lock.
+Python's own decoder takes a text as a whole. It holds the interpreter's lock all the while, so 60
+MB stop the event loop for seconds, even from a thread; and some megabytes of `[[],[],` become
+gigabytes of lists. `JsonText` decodes what is at most `MOST_PIECE_BYTES` long in one call, and goes
+into whatever is longer. Between two calls others get the lock.
 
     text = JsonText(b'{"queue_running": [], "queue_pending": [[4, "d15c525b", {}], ...]}')
     for key in text.each_key():                   # each key; what it names has to be read before the next one
         rows = [row[1] for row in text.each_item()]
 
-Whoever goes through a long list by `each_key` and `each_item`, and keeps little of each, never has all of it in memory.
-Everything here blocks, so a long text is for a thread. Raises `ValueError` for what is not JSON, its kinds `CutOff`
-where the text ends too early and `BeyondBound`.
+Whoever goes through a long list by `each_key` and `each_item`, and keeps little of each, never has
+all of it in memory. Everything here blocks, so a long text is for a thread. Raises `ValueError` for
+what is not JSON, its kinds `CutOff` where the text ends too early and `BeyondBound`.
 """
 
 import codecs
@@ -47,10 +48,14 @@ class BeyondBound(ValueError):
 
 
 class JsonText:
-    """A JSON text, in UTF-8 or decoded, and the place in it that was read to. Its window is what is decoded of it and
-    not yet read. With `join` each object is made of its pairs of key and value by this function."""
+    """A JSON text, in UTF-8 or decoded, and the place in it that was read to. Its window is what is
+    decoded of it and not yet read. With `join` each object is made of its pairs of key and value by
+    this function.
+    """
 
-    def __init__(self, data: bytes | str, join: Callable[[list[tuple[str, Any]]], Any] | None = None) -> None:
+    def __init__(
+        self, data: bytes | str, join: Callable[[list[tuple[str, Any]]], Any] | None = None
+    ) -> None:
         self._data = data.removeprefix(codecs.BOM_UTF8) if isinstance(data, bytes) else data
         self._join = join or dict
         self._decoder = json.JSONDecoder(object_pairs_hook=join) if join else JSON_DECODER
@@ -70,8 +75,9 @@ class JsonText:
         return self._taken - (len(self._window) - self._place)
 
     def whole(self) -> Any:
-        """The one value that the text holds, of which nothing was read yet. A short text is decoded in one call; what
-        is wrong with it is found by going through it."""
+        """The one value that the text holds, of which nothing was read yet. A short text is decoded
+        in one call; what is wrong with it is found by going through it.
+        """
         if len(self._data) <= FIRST_PIECE_BYTES:
             with contextlib.suppress(ValueError, RecursionError):
                 text = self._data if isinstance(self._data, str) else self._data.decode()
@@ -90,7 +96,9 @@ class JsonText:
         return self._value(0)
 
     def each_key(self) -> Iterator[str]:
-        """The keys of the object at the place; each time, the value is to be read before the next key."""
+        """The keys of the object at the place; each time, the value is to be read before the next
+        key.
+        """
         for _ in self._places("{", "}"):
             key = self._value(0) if self._next() == '"' else None
             if not isinstance(key, str):
@@ -138,7 +146,9 @@ class JsonText:
                     return value
 
     def _may_grow(self, first: str) -> bool:
-        """Whether more of the text may be decoded in one call, for a value that begins with this character."""
+        """Whether more of the text may be decoded in one call, for a value that begins with this
+        character.
+        """
         size = len(self._window) - self._place
         if size < MOST_PIECE_BYTES:
             return True
@@ -167,7 +177,9 @@ class JsonText:
         raise ValueError("not JSON")
 
     def _places(self, opening: str, closing: str) -> Iterator[None]:
-        """Go through a list or an object: yields at the place of each item, which is to be read before the next."""
+        """Go through a list or an object: yields at the place of each item, which is to be read
+        before the next.
+        """
         self._take(opening)
         if self._next() == closing:
             self._place += 1
@@ -189,12 +201,16 @@ class JsonText:
         self._place += 1
 
     def _fault(self, found: str) -> ValueError:
-        """The error for a character that does not belong at the place, or for the end of the text."""
+        """The error for a character that does not belong at the place, or for the end of the
+        text.
+        """
         self.fault_at = self._dropped + self._place
         return ValueError("not JSON") if found else CutOff("the JSON ends too early")
 
     def _next(self) -> str:
-        """The next character that is not white space, to which the place is moved; "" at the end."""
+        """The next character that is not white space, to which the place is moved; "" at the
+        end.
+        """
         while True:
             following = self._window[self._place : self._place + 1]
             if following and following not in " \t\n\r":
@@ -208,7 +224,9 @@ class JsonText:
                 return ""
 
     def _more(self) -> bool:
-        """Double what is unread in the window, or begin a new one. Returns whether there was more to take."""
+        """Double what is unread in the window, or begin a new one. Returns whether there was more
+        to take.
+        """
         size = max(FIRST_PIECE_BYTES, len(self._window) - self._place)
         piece = self._data[self._taken : self._taken + size]
         self._taken += len(piece)
@@ -219,8 +237,10 @@ class JsonText:
         return bool(piece)
 
     def _count_retry(self) -> None:
-        """Bound what is decoded in vain: a text could be made such that every bracket in it costs a whole piece. A list
-        of 10 MB in a definition costs 44, for each of the five objects around it is tried as a whole."""
+        """Bound what is decoded in vain: a text could be made such that every bracket in it costs a
+        whole piece. A list of 10 MB in a definition costs 44, for each of the five objects around
+        it is tried as a whole.
+        """
         self._retried += len(self._window) - self._place
         if self._retried > 8 * (len(self._data) + MOST_LIGHT_PIECE_BYTES):
             raise BeyondBound(TOO_DEEP)

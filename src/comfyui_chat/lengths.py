@@ -1,4 +1,5 @@
-"""How long a video or a sound is to be, as people and models write it: "5 seconds", "1:30", "eine Minute", "1分30秒".
+"""How long a video or a sound is to be, as people and models write it: "5 seconds", "1:30", "eine
+Minute", "1分30秒".
 
 read_seconds("1 min 30 s") == 90     read_seconds("5") == 5     read_seconds("120 frames") is None
 """
@@ -30,8 +31,9 @@ CLOCK = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:\.\d{1,3})?)")
 
 
 def read_seconds(value: Any) -> float | None:
-    """How many seconds a value means, or None: a number, a time such as "1:30", or numbers with their units, also in
-    words of nine languages."""
+    """How many seconds a value means, or None: a number, a time such as "1:30", or numbers with
+    their units, also in words of nine languages.
+    """
     value = unwrapped(value)
     number = as_number(value)
     if number is not None or not isinstance(value, str) or len(value) > MOST_WORD_CHARACTERS:
@@ -49,7 +51,9 @@ def says_seconds(value: Any) -> bool:
 
 
 def _with_units(parts: list[str]) -> float | None:
-    """The sum of numbers, each with the unit behind it; one without is in seconds. None where anything else is said."""
+    """The sum of numbers, each with the unit behind it; one without is in seconds. None where
+    anything else is said.
+    """
     total = 0.0
     amount: float | None = None  # that has no unit yet
     has_unit = joined = False
@@ -73,8 +77,9 @@ def _with_units(parts: list[str]) -> float | None:
 
 
 def _together(amount: float | None, number: float, is_half: bool, joined: bool) -> float | None:
-    """The amount that a number makes with the one before it, as in "one and a half" and "eine halbe"; None where the
-    two do not belong together."""
+    """The amount that a number makes with the one before it, as in "one and a half" and "eine
+    halbe"; None where the two do not belong together.
+    """
     if amount is None:
         return number
     if not is_half:

@@ -1,10 +1,12 @@
 """Names of files and models, compared and looked up; names and values put into messages.
 
 People and models rarely write a name as ComfyUI lists it. `find_name` takes "detail tweaker" for
-"SDXL\\Detail_Tweaker.safetensors", since both have the same `plain_name`. Where it finds none, `names_with_words` tells
-which have all words of it, "juggernaut" for "Juggernaut-XL_v9.safetensors", and `closest` which are alike.
-`quoted`, `shortened`, `beginning`, `shown_value` and `duration` put names, values from anywhere and times into a
-message, `without_paths` and `whole_characters` what others say, and `file_stem` names the files that are made.
+"SDXL\\Detail_Tweaker.safetensors", since both have the same `plain_name`. Where it finds none,
+`names_with_words` tells which have all words of it, "juggernaut" for
+"Juggernaut-XL_v9.safetensors", and `closest` which are alike. `quoted`, `shortened`, `beginning`,
+`shown_value` and `duration` put names, values from anywhere and times into a message,
+`without_paths` and `whole_characters` what others say, and `file_stem` names the files that are
+made.
 """
 
 import difflib
@@ -17,7 +19,8 @@ from typing import Any
 
 from .bounds import MOST_COMPARED_CHARACTERS, MOST_LIKENED_CHARACTERS, MOST_MESSAGE_CHARACTERS
 
-# The most characters of a name that are compared, with its folder and without. Names may come in any length.
+# The most characters of a name that are compared, with its folder and without. Names may come in
+# any length.
 LONGEST_PATH, LONGEST_NAME = 4096, 120
 # The endings of model files.
 MODEL_FILE = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)$", re.IGNORECASE)
@@ -26,8 +29,8 @@ MODEL_FILE = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)$", re.IGNO
 def find_name(wanted: str, choices: Sequence[str]) -> str | None:
     """The one of `choices` that `wanted` means, or None.
 
-    That is the one that is exactly alike; else the first that differs in case, slashes or outer spaces only; else the
-    first with the same `plain_name`.
+    That is the one that is exactly alike; else the first that differs in case, slashes or outer
+    spaces only; else the first with the same `plain_name`.
     """
     if wanted in choices:
         return wanted
@@ -38,8 +41,9 @@ def find_name(wanted: str, choices: Sequence[str]) -> str | None:
 
 @functools.lru_cache(maxsize=4)
 def _names_to_compare(choices: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
-    """The first of `choices` for each tidy name and for each plain one. Cached, since many names may be looked up in
-    one list, and a list may have tens of thousands."""
+    """The first of `choices` for each tidy name and for each plain one. Cached, since many names
+    may be looked up in one list, and a list may have tens of thousands.
+    """
     tidy_names: dict[str, str] = {}
     plain_names: dict[str, str] = {}
     for choice in first_names(choices, MOST_COMPARED_CHARACTERS):
@@ -56,7 +60,9 @@ def _tidy_name(name: str) -> str:
 
 
 # Words beside a name that tell nothing of which one is meant.
-_NO_NAME = "the a an my model models checkpoint lora loras workflow workflows template file latest version"
+_NO_NAME = (
+    "the a an my model models checkpoint lora loras workflow workflows template file latest version"
+)
 NO_NAME = frozenset(_NO_NAME.split())
 WORD_OF_NAME = re.compile(r"\d+(?:\.\d+)+|[^\W\d_]+|\d+")
 VERSION_SIGN = re.compile(r"(?<![^\W_])v(?=\d)")
@@ -64,19 +70,26 @@ MOST_WORDS_OF_NAME = 12  # of a name that is asked for; more are a sentence
 
 
 def name_words(name: str) -> list[str]:
-    """The words by which somebody names a model or a workflow: of "Stable Diffusion XL" they are "sd" and "xl", of "the
-    SD 1.5 checkpoint" "sd" and "15"."""
+    """The words by which somebody names a model or a workflow: of "Stable Diffusion XL" they are
+    "sd" and "xl", of "the SD 1.5 checkpoint" "sd" and "15".
+    """
     text = MODEL_FILE.sub("", unicodedata.normalize("NFKC", name[-LONGEST_NAME:]).casefold())
     text = VERSION_SIGN.sub(" ", text)
-    text = text.replace("stable diffusion", "sd").replace("stable-diffusion", "sd").replace("stable_diffusion", "sd")
+    text = (
+        text.replace("stable diffusion", "sd")
+        .replace("stable-diffusion", "sd")
+        .replace("stable_diffusion", "sd")
+    )
     words = [word.replace(".", "") for word in WORD_OF_NAME.findall(text)]
     return [word for word in words if word not in NO_NAME]
 
 
 def names_with_words(wanted: str, choices: Iterable[str]) -> list[str]:
     """Those of the choices in which all words of the wanted name are: of "juggernaut xl" it is
-    "SDXL/Juggernaut-XL_v9.safetensors". Folders count, punctuation and case do not. One that has no other words is the
-    only one. Where none has the words of a folder, as of "stabilityai/sdxl", those behind it do."""
+    "SDXL/Juggernaut-XL_v9.safetensors". Folders count, punctuation and case do not. One that has no
+    other words is the only one. Where none has the words of a folder, as of "stabilityai/sdxl",
+    those behind it do.
+    """
     choices = list(choices)
     found = _names_with(name_words(wanted), choices)
     if not found and base_name(wanted) != wanted:
@@ -87,16 +100,24 @@ def names_with_words(wanted: str, choices: Iterable[str]) -> list[str]:
 def _names_with(words: Sequence[str], choices: Iterable[str]) -> list[str]:
     if not words or len(words) > MOST_WORDS_OF_NAME or len("".join(words)) < 2:
         return []
-    found = [choice for choice in first_names(choices, MOST_COMPARED_CHARACTERS) if _has_all(words, choice)]
+    found = [
+        choice
+        for choice in first_names(choices, MOST_COMPARED_CHARACTERS)
+        if _has_all(words, choice)
+    ]
     whole = [choice for choice in found if plain_name(choice) == "".join(words)]
     return whole if len(whole) == 1 else found
 
 
 def _has_all(words: Sequence[str], choice: str) -> bool:
-    """Whether all words are in a name. One sign alone has to be a word of it: "3d" is not in "sd3.5"."""
+    """Whether all words are in a name. One sign alone has to be a word of it: "3d" is not in
+    "sd3.5".
+    """
     text = MODEL_FILE.sub("", choice).casefold()
     plain = re.sub(r"[\W_]+", "", text)
-    return all(word in plain if len(word) > 1 else word in WORD_OF_NAME.findall(text) for word in words)
+    return all(
+        word in plain if len(word) > 1 else word in WORD_OF_NAME.findall(text) for word in words
+    )
 
 
 def plain_name(name: str) -> str:
@@ -120,7 +141,9 @@ def without_number(name: str) -> str:
 
 
 def simplified(name: str) -> str:
-    """A name for comparing, without case, spaces and underscores; unlike `plain_name` it keeps all else."""
+    """A name for comparing, without case, spaces and underscores; unlike `plain_name` it keeps all
+    else.
+    """
     return re.sub(r"[\s_]+", "", name).casefold()
 
 
@@ -137,14 +160,16 @@ def first_names(names: Iterable[str], most_characters: int) -> list[str]:
 
 
 def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
-    """The `count` names most like the wanted one, best first; where none is alike, simply the first ones.
+    """The `count` names most like the wanted one, best first; where none is alike, simply the first
+    ones.
 
     A name that contains the wanted one, or is contained in it, comes before all others.
     """
     some = first_names(choices, MOST_LIKENED_CHARACTERS)
     plain_names = {choice: plain_name(choice[-LONGEST_NAME:]) for choice in some}
     plain_wanted = plain_name(wanted[-LONGEST_NAME:])
-    matcher = difflib.SequenceMatcher(None, "", plain_wanted, autojunk=False)  # it learns the second text only once
+    # it learns the second text only once
+    matcher = difflib.SequenceMatcher(None, "", plain_wanted, autojunk=False)
 
     def likeness(choice: str) -> float:
         plain = plain_names[choice]
@@ -157,13 +182,20 @@ def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
     return sorted(plain_names, key=likeness, reverse=True)[:count]
 
 
-CLOSE, CLOSE_WORD = 0.7, 0.75  # how alike two names are, of 1, that may be taken for one another; and one's word
+# how alike two names are, of 1, that may be taken for one another; and one's word
+CLOSE, CLOSE_WORD = 0.7, 0.75
 
 
 def close_names(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
-    """The names, best first, that somebody may have meant who wrote this one: none where none is like it."""
+    """The names, best first, that somebody may have meant who wrote this one: none where none is
+    like it.
+    """
     plain_wanted = plain_name(wanted[-LONGEST_NAME:])
-    return [name for name in closest(wanted, choices, count) if _is_close(plain_wanted, name[-LONGEST_NAME:])]
+    return [
+        name
+        for name in closest(wanted, choices, count)
+        if _is_close(plain_wanted, name[-LONGEST_NAME:])
+    ]
 
 
 def _is_close(plain_wanted: str, name: str) -> bool:
@@ -173,7 +205,10 @@ def _is_close(plain_wanted: str, name: str) -> bool:
         return True
     if _likeness(plain, plain_wanted) >= CLOSE:
         return True
-    return any(_likeness(word, plain_wanted) >= CLOSE_WORD for word in re.findall(r"[^\W_]{3,}", name.lower()))
+    return any(
+        _likeness(word, plain_wanted) >= CLOSE_WORD
+        for word in re.findall(r"[^\W_]{3,}", name.lower())
+    )
 
 
 def _likeness(one: str, other: str) -> float:
@@ -203,13 +238,15 @@ def beginning(text: str, length: int) -> str:
     return text[: length - 1] + "…"
 
 
-# A file is named after so many characters of the prompt at most. Its name is shorter by far, but in some scripts one
-# letter takes several characters.
+# A file is named after so many characters of the prompt at most. Its name is shorter by far, but in
+# some scripts one letter takes several characters.
 STEM_PROMPT = 500
 
 
 def file_stem(prompt: str, seed: int | None) -> str:
-    """A file name without extension: the first words of the prompt, in any script, and the seed: "a-red-fox-7"."""
+    """A file name without extension: the first words of the prompt, in any script, and the seed:
+    "a-red-fox-7".
+    """
     plain = unicodedata.normalize("NFC", prompt[:STEM_PROMPT])
     words = re.sub(r"[^\w]+", "-", plain).strip("-_")
     stem = words[:48].rstrip("-_") or "picture"
@@ -222,9 +259,11 @@ HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 
 
 def whole_characters(value: Any) -> Any:
-    """A text, or all texts in a value of JSON, in whole characters. Models and their programs cut texts in the middle
-    of an emoji, which JSON writes as two halves: halves that stand together become one, and lone ones are left out,
-    since neither a tokenizer nor a database takes them. What is whole is given back itself."""
+    """A text, or all texts in a value of JSON, in whole characters. Models and their programs cut
+    texts in the middle of an emoji, which JSON writes as two halves: halves that stand together
+    become one, and lone ones are left out, since neither a tokenizer nor a database takes them.
+    What is whole is given back itself.
+    """
     if _is_whole(value):
         return value
     if isinstance(value, str):
@@ -255,8 +294,8 @@ def _is_whole(value: Any) -> bool:
     return True
 
 
-# The beginning of a path from the root of a file system, to the last slash in it. Spaces in it count behind the usual
-# roots and on Windows only, since elsewhere a slash may stand between words.
+# The beginning of a path from the root of a file system, to the last slash in it. Spaces in it
+# count behind the usual roots and on Windows only, since elsewhere a slash may stand between words.
 PATH = re.compile(
     r"""(?<![\w:/\\.])(?:
         [A-Za-z]:[\\/](?:[^\\/:*?"'<>|\r\n]{1,100}[\\/]){0,40}

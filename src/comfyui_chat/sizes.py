@@ -1,7 +1,8 @@
-"""What people and models write for a size: pixels, proportions, megapixels, a screen's name, a word for a format.
+"""What people and models write for a size: pixels, proportions, megapixels, a screen's name, a word
+for a format.
 
-`read_size` makes an `AskedSize` of an argument, which says only what was said. What is left open is settled where the
-workflow and its picture are known (run/sizing.py):
+`read_size` makes an `AskedSize` of an argument, which says only what was said. What is left open is
+settled where the workflow and its picture are known (run/sizing.py):
 
     "1216x832", [1216, 832], {"width": 1216, "height": 832}, "1216,832"     pixels
     "16:9", "16対9", "wide", "portrait", "Hochformat", "横長"                 proportions
@@ -11,7 +12,8 @@ workflow and its picture are known (run/sizing.py):
 
 `nearest_choice` finds the choice of a node, "1344x768 (1.75)" or "16:9", that comes next to a size.
 
-Words for formats are understood in English, German, French, Spanish, Portuguese, Italian, Japanese, Korean and Chinese.
+Words for formats are understood in English, German, French, Spanish, Portuguese, Italian, Japanese,
+Korean and Chinese.
 """
 
 import math
@@ -53,11 +55,14 @@ class AskedSize:
     pixels: Size | None = None
     ratio: Ratio | None = None
     megapixels: float | None = None
-    named: bool = False  # whether the pixels are those of a screen, such as "1080p", and not to be met exactly
+    # whether the pixels are those of a screen, such as "1080p", and not to be met exactly
+    named: bool = False
     side: tuple[str, int] | None = None  # one side alone: ("width", 1200)
 
     def pixels_in(self, ratio: Ratio) -> Size | None:
-        """The pixels that are asked for: those of one side alone with another side for these proportions."""
+        """The pixels that are asked for: those of one side alone with another side for these
+        proportions.
+        """
         if self.side is None:
             return self.pixels
         name, length = self.side
@@ -87,10 +92,27 @@ SCREENS = {
     "2k": Size(2560, 1440),
     "1k": Size(1024, 1024),
 }
-LINES = {240: 426, 360: 640, 480: 854, 540: 960, 576: 1024, 720: 1280, 1080: 1920, 1440: 2560, 2160: 3840, 4320: 7680}
+LINES = {
+    240: 426,
+    360: 640,
+    480: 854,
+    540: 960,
+    576: 1024,
+    720: 1280,
+    1080: 1920,
+    1440: 2560,
+    2160: 3840,
+    4320: 7680,
+}
 
 # Words for formats, and the proportions that they mean.
-SQUARE, LANDSCAPE, PORTRAIT, WIDE, TALL = (1.0, 1.0), (3.0, 2.0), (2.0, 3.0), (16.0, 9.0), (9.0, 16.0)
+SQUARE, LANDSCAPE, PORTRAIT, WIDE, TALL = (
+    (1.0, 1.0),
+    (3.0, 2.0),
+    (2.0, 3.0),
+    (16.0, 9.0),
+    (9.0, 16.0),
+)
 _FORMATS: tuple[tuple[Ratio, str], ...] = (
     (
         SQUARE,
@@ -133,9 +155,12 @@ NUMBER = r"\d{1,6}(?:\.\d{1,6})?"
 WIDTH = r"(?:width|breite|ancho|largeur|largura|larghezza|wide|w|幅|宽|寬|너비|가로)"
 HEIGHT = r"(?:height|höhe|alto|altura|hauteur|altezza|high|tall|h|高さ|高|높이|세로)"
 BETWEEN_SIDES = r"(?:x|×|✕|✖|\*|,|;|by|auf|por|par|per| )"
-BETWEEN_RATIO = r"(?:∶|:|/|to|zu|対|比|대)"  # between two numbers that are proportions whatever they are
+# between two numbers that are proportions whatever they are
+BETWEEN_RATIO = r"(?:∶|:|/|to|zu|対|比|대)"
 _SCREENS = "|".join(sorted(SCREENS, key=len, reverse=True))
-_UNSPACED = "|".join(sorted((word for word in {*FORMATS, *FILLERS} if not word.isascii()), key=len, reverse=True))
+_UNSPACED = "|".join(
+    sorted((word for word in {*FORMATS, *FILLERS} if not word.isascii()), key=len, reverse=True)
+)
 PART = re.compile(
     rf"(?P<megapixels>\d{{1,6}}(?:[.,]\d{{1,6}})?) ?(?:mega ?pixels?|megapíxel(?:es)?|mégapixels?|mpx?|メガピクセル"
     rf"|메가픽셀|百万像素)(?![a-z])"
@@ -183,11 +208,15 @@ OWN = frozenset(_OWN.split())
 
 
 NO_SIZE = re.compile(r"0 ?(?:[x×*:] ?0)?")
-THE_PICTURE = re.compile(r"(?:as|of|like) (?:the |in )?(?:image|picture|photo|input|source)?[ #]{0,2}\d{0,4}$")
+THE_PICTURE = re.compile(
+    r"(?:as|of|like) (?:the |in )?(?:image|picture|photo|input|source)?[ #]{0,2}\d{0,4}$"
+)
 
 
 def says_own_size(value: Any) -> bool:
-    """Whether a value leaves a picture the size that it has: "original", "keep", "same as image 1", "0x0"."""
+    """Whether a value leaves a picture the size that it has: "original", "keep", "same as image 1",
+    "0x0".
+    """
     if not isinstance(value, str):
         return False
     text = plain_words(value)
@@ -195,14 +224,19 @@ def says_own_size(value: Any) -> bool:
     return bool(NO_SIZE.fullmatch(text)) or (bool(words) and OWN.issuperset(words))
 
 
-# How a choice of a node says pixels or proportions, whatever stands around: "1344x768 (1.75)", "16:9 - Wide".
+# How a choice of a node says pixels or proportions, whatever stands around: "1344x768 (1.75)",
+# "16:9 - Wide".
 PIXELS_OF_CHOICE = re.compile(r"(?<![\d.])(\d{2,5}) ?[x×*] ?(\d{2,5})(?![\d.])")
-RATIO_OF_CHOICE = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,3})?) ?[:∶_/] ?(\d{1,3}(?:\.\d{1,3})?)(?![\d.])")
+RATIO_OF_CHOICE = re.compile(
+    r"(?<![\d.])(\d{1,3}(?:\.\d{1,3})?) ?[:∶_/] ?(\d{1,3}(?:\.\d{1,3})?)(?![\d.])"
+)
 ALIKE = 0.05  # by how much, as a logarithm, proportions differ that people take for the same
 
 
 def size_of_choice(choice: Any) -> AskedSize:
-    """The size that a choice of a node stands for; nothing for one that is none, such as "custom"."""
+    """The size that a choice of a node stands for; nothing for one that is none, such as
+    "custom".
+    """
     text = plain_words(choice)
     pixels, ratio = PIXELS_OF_CHOICE.search(text), RATIO_OF_CHOICE.search(text)
     if pixels and int(pixels[1]) and int(pixels[2]):
@@ -216,8 +250,9 @@ def size_of_choice(choice: Any) -> AskedSize:
 
 
 def nearest_choice(asked: AskedSize, choices: Iterable[Any]) -> tuple[Any, float] | None:
-    """The one of a node's choices whose size is nearest to what is asked for, and how far it is from that, 0 for just
-    that; None where none of them is a size. Proportions count before pixels."""
+    """The one of a node's choices whose size is nearest to what is asked for, and how far it is
+    from that, 0 for just that; None where none of them is a size. Proportions count before pixels.
+    """
     found: list[tuple[tuple[float, float], int, Any]] = []
     for number, choice in enumerate(choices):
         difference = _difference(asked, size_of_choice(choice))
@@ -230,8 +265,13 @@ def nearest_choice(asked: AskedSize, choices: Iterable[Any]) -> tuple[Any, float
 
 
 def _difference(asked: AskedSize, other: AskedSize) -> tuple[float, float] | None:
-    """How far two sizes are apart in their proportions, in steps of `ALIKE`, and in all; None where one says none."""
-    ratios = [size.ratio or (size.pixels and (size.pixels.width, size.pixels.height)) for size in (asked, other)]
+    """How far two sizes are apart in their proportions, in steps of `ALIKE`, and in all; None where
+    one says none.
+    """
+    ratios = [
+        size.ratio or (size.pixels and (size.pixels.width, size.pixels.height))
+        for size in (asked, other)
+    ]
     areas = [size.megapixels or (size.pixels and size.pixels.megapixels) for size in (asked, other)]
     area = abs(math.log(areas[0] / areas[1])) if areas[0] and areas[1] else None
     if not ratios[0] or not ratios[1]:
@@ -264,8 +304,9 @@ OTHER_KEYS = ("size", "resolution", "aspect_ratio", "aspectratio", "ratio", "ori
 
 
 def _as_one_text(wanted: Argument, value: Any) -> str:
-    """A size in any shape as one text: [1024, 768] and {"width": 1024, "height": 768} as "1024 x 768". Raises
-    `BadArgument`."""
+    """A size in any shape as one text: [1024, 768] and {"width": 1024, "height": 768} as "1024 x
+    768". Raises `BadArgument`.
+    """
     parts, joint = _parts_of(value)
     if not 1 <= len(parts) <= 3 or not all(map(_is_written, parts)):
         raise _no_size(wanted)
@@ -328,7 +369,9 @@ DECIMAL_COMMA_IN_RATIO = re.compile(r"(?<![\d,])(\d{1,2}),(\d{1,2})(?= ?[:∶])"
 
 
 def _read_text(text: str) -> AskedSize | None:
-    """What one text in `plain_words` says, or None where some of it is not understood or two parts disagree."""
+    """What one text in `plain_words` says, or None where some of it is not understood or two parts
+    disagree.
+    """
     said = _Said()
     for part in PART.finditer(DECIMAL_COMMA_IN_RATIO.sub(r"\1.\2", text)):
         kind = str(part.lastgroup)
@@ -363,8 +406,16 @@ def _read_text(text: str) -> AskedSize | None:
 
 
 def _take_pair(said: _Said, across: float, down: float) -> bool:
-    """Take in two numbers: pixels if one is large enough for it, else proportions. Returns whether they are either."""
-    if max(across, down) >= SMALLEST_SIDE and across.is_integer() and down.is_integer() and across and down:
+    """Take in two numbers: pixels if one is large enough for it, else proportions. Returns whether
+    they are either.
+    """
+    if (
+        max(across, down) >= SMALLEST_SIDE
+        and across.is_integer()
+        and down.is_integer()
+        and across
+        and down
+    ):
         said.pixels.add(Size(int(across), int(down)))
         return True
     said.ratios.add((across, down))
@@ -417,7 +468,9 @@ def _settled(said: _Said) -> AskedSize | None:
 def _with_pixels(
     pixels: Size | None, screen: Size | None, ratio: Ratio | None, megapixels: float | None
 ) -> AskedSize | None:
-    """What numbers of pixels, or the name of a screen, say together with the rest; None where they disagree."""
+    """What numbers of pixels, or the name of a screen, say together with the rest; None where they
+    disagree.
+    """
     if pixels is None and screen:
         asked = AskedSize(_screen_in(screen, ratio)) if ratio else AskedSize(screen, named=True)
         return None if megapixels else asked
@@ -425,7 +478,9 @@ def _with_pixels(
 
 
 def _turned(ratio: Ratio, form: Ratio) -> Ratio | None:
-    """A ratio in the format that a word asks for, as "4:3 portrait" is 3:4; None where the two disagree."""
+    """A ratio in the format that a word asks for, as "4:3 portrait" is 3:4; None where the two
+    disagree.
+    """
     if _leans(*ratio) == _leans(*form):
         return ratio
     if form not in (PORTRAIT, LANDSCAPE) or not _leans(*ratio):
@@ -436,7 +491,9 @@ def _turned(ratio: Ratio, form: Ratio) -> Ratio | None:
 def _agreed(
     pixels: Size | None, screen: Size | None, ratio: Ratio | None, megapixels: float | None
 ) -> AskedSize | None:
-    """The pixels that are said, where whatever else is said agrees with them: "4k (3840x2160)"; else None."""
+    """The pixels that are said, where whatever else is said agrees with them: "4k (3840x2160)";
+    else None.
+    """
     if pixels is None:
         return None
     if ratio and _leans(*ratio) != _leans(pixels.width, pixels.height):
@@ -462,7 +519,9 @@ def _leans(across: float, down: float) -> int:
 
 
 def _screen_in(screen: Size, ratio: Ratio) -> Size:
-    """A screen's pixels in other proportions: its shorter side stays, so that "1080p portrait" is 1080x1920."""
+    """A screen's pixels in other proportions: its shorter side stays, so that "1080p portrait" is
+    1080x1920.
+    """
     across, down = ratio
     if ratio in (PORTRAIT, TALL):
         return Size(screen.height, screen.width)

@@ -1,7 +1,9 @@
-"""How people and models spell what they mean: signs of any width, quotes, JSON in a text, numbers in words.
+"""How people and models spell what they mean: signs of any width, quotes, JSON in a text, numbers
+in words.
 
-The readers of pictures, sizes, counts and lengths begin here. `plain_words` makes one spelling of many, `parsed_json`
-takes a list or an object out of a text, and `number_in_words` knows the small numbers of nine languages:
+The readers of pictures, sizes, counts and lengths begin here. `plain_words` makes one spelling of
+many, `parsed_json` takes a list or an object out of a text, and `number_in_words` knows the small
+numbers of nine languages:
 
     plain_words(' "１６：９" ') == "16:9"      parsed_json('["1", 2]') == ["1", 2]      number_in_words("zwei") == 2
 """
@@ -17,16 +19,18 @@ QUOTES = "\"'`´‘’“”„«»「」『』"
 
 
 def plain_words(value: Any) -> str:
-    """The text of a value for comparing: signs of usual width, in lower case, one space between words, no quotes around
-    it. Of a very long text only the beginning."""
+    """The text of a value for comparing: signs of usual width, in lower case, one space between
+    words, no quotes around it. Of a very long text only the beginning.
+    """
     text = unicodedata.normalize("NFKC", str(value)[:MOST_WORD_CHARACTERS])
     words = " ".join(text.casefold().split())
     return words.strip(QUOTES).strip()
 
 
 def parsed_json(value: Any) -> Any:
-    """The list or object that a text holds as JSON, also with single quotes as Python writes it; any other value as it
-    is. A text beyond `MOST_ARGUMENT_CHARACTERS` is left alone."""
+    """The list or object that a text holds as JSON, also with single quotes as Python writes it;
+    any other value as it is. A text beyond `MOST_ARGUMENT_CHARACTERS` is left alone.
+    """
     if not isinstance(value, str) or len(value) > MOST_ARGUMENT_CHARACTERS:
         return value
     text = value.strip()
@@ -61,13 +65,16 @@ _WORDS = {
     40: "forty vierzig cuarenta quarante quarenta quaranta 四十 마흔 사십",
     50: "fifty fünfzig cincuenta cinquante cinquenta cinquanta 五十 쉰 오십",
 }
-NUMBER_WORDS = {word: number for number, words in _WORDS.items() for word in words.casefold().split()}
+NUMBER_WORDS = {
+    word: number for number, words in _WORDS.items() for word in words.casefold().split()
+}
 DIGITS = re.compile(r"\d{1,9}")
 
 
 def number_in_words(word: str) -> int | None:
-    """The whole number that a word is, in digits or one of nine languages; None for any other. The word comes out of
-    `plain_words`."""
+    """The whole number that a word is, in digits or one of nine languages; None for any other. The
+    word comes out of `plain_words`.
+    """
     if DIGITS.fullmatch(word):
         return int(word)
     return NUMBER_WORDS.get(word)

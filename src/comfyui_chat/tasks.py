@@ -1,9 +1,9 @@
 """Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
 
-`gather` awaits many requests, a few at a time; `together` has what many ask at the same moment answered once. `finish`
-brings a clean-up to its end, within a time limit, even when the call that it belongs to is cancelled meanwhile: Stop in
-Open WebUI's chat cancels the call's task. The two constants are time limits, in seconds, for waiting in many parts of
-the tool.
+`gather` awaits many requests, a few at a time; `together` has what many ask at the same moment
+answered once. `finish` brings a clean-up to its end, within a time limit, even when the call that
+it belongs to is cancelled meanwhile: Stop in Open WebUI's chat cancels the call's task. The two
+constants are time limits, in seconds, for waiting in many parts of the tool.
 """
 
 import asyncio
@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 
 async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-    """Call each function in `work` and await its result, at most `most` at a time; returns the results in order.
+    """Call each function in `work` and await its result, at most `most` at a time; returns the
+    results in order.
 
     The first failure, or a cancellation, cancels the rest; it is raised when they have ended.
     """
@@ -39,27 +40,33 @@ async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[
 
 
 _Questions = dict[Hashable, "asyncio.Task[Any]"]
-_ASKED: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Questions]" = weakref.WeakKeyDictionary()
+_ASKED: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Questions]" = (
+    weakref.WeakKeyDictionary()
+)
 
 
 async def together(question: Hashable, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """One answer for all who ask the same question before it is begun to be answered, so in the same turn of the event
-    loop. When one of them is cancelled, the work goes on for the others."""
+    """One answer for all who ask the same question before it is begun to be answered, so in the
+    same turn of the event loop. When one of them is cancelled, the work goes on for the others.
+    """
     loop = asyncio.get_running_loop()
     asked = _ASKED.setdefault(loop, {})
     task = asked.get(question)
     if task is None:
         task = asked[question] = asyncio.create_task(ask())
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # its waiters may be gone
+        # its waiters may be gone
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
         loop.call_soon(asked.pop, question)  # right after its first step
     answer: T = await asyncio.shield(task)
     return answer
 
 
 async def finish(work: Awaitable[Any], seconds: float) -> bool:
-    """Await a short clean-up to its end, for at most `seconds`, however often the caller is cancelled meanwhile.
+    """Await a short clean-up to its end, for at most `seconds`, however often the caller is
+    cancelled meanwhile.
 
-    Returns whether it went well. A failure is logged and not raised; a cancellation of the caller is raised afterwards.
+    Returns whether it went well. A failure is logged and not raised; a cancellation of the caller
+    is raised afterwards.
     """
 
     async def bounded() -> None:

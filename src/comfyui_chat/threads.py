@@ -1,22 +1,27 @@
-"""The tool's own threads: whatever blocks runs in one of these few, and never in those that Open WebUI shares.
+"""The tool's own threads: whatever blocks runs in one of these few, and never in those that Open
+WebUI shares.
 
     still = await PICTURES.run(read_input, data, name)
 
-There are three sorts, so that one sort of work cannot hold up another: `FILES` reads texts and workflows, `PICTURES`
-decodes and encodes, which takes memory, and `STORAGE` waits for Open WebUI's storage, which may be a disk or a service
-far away. A user gets all but a part of the threads of a sort, whatever they ask for; what more they ask for waits
-until one of theirs is done. Whose work it is, `WORKS_FOR` tells, which a call sets at its beginning.
+There are three sorts, so that one sort of work cannot hold up another: `FILES` reads texts and
+workflows, `PICTURES` decodes and encodes, which takes memory, and `STORAGE` waits for Open WebUI's
+storage, which may be a disk or a service far away. A user gets all but a part of the threads of a
+sort, whatever they ask for; what more they ask for waits until one of theirs is done. Whose work it
+is, `WORKS_FOR` tells, which a call sets at its beginning.
 
-What is short is not worth a thread. `run_unless_short` does it at once, on the event loop, where what it works over is
-short (extents.py), and so spread over the loop's turns that two hundred calls at the same moment do not hold it either:
+What is short is not worth a thread. `run_unless_short` does it at once, on the event loop, where
+what it works over is short (extents.py), and so spread over the loop's turns that two hundred calls
+at the same moment do not hold it either:
 
     prompts = await FILES.run_unless_short([graph, definitions], prepare, graph, definitions)
 
-A thread cannot be stopped. So a call that takes too long ends with `TookTooLong` while its thread goes on, and counts
-as its user's until it is done: work must be bounded by itself, by the table in bounds.py.
+A thread cannot be stopped. So a call that takes too long ends with `TookTooLong` while its thread
+goes on, and counts as its user's until it is done: work must be bounded by itself, by the table in
+bounds.py.
 
-Open WebUI loads a tool anew whenever it is saved, and may have it twice. So the threads belong to the process: they are
-kept by a name among Python's modules, where every load of this file finds them. They are started when they are needed.
+Open WebUI loads a tool anew whenever it is saved, and may have it twice. So the threads belong to
+the process: they are kept by a name among Python's modules, where every load of this file finds
+them. They are started when they are needed.
 """
 
 import asyncio
@@ -40,19 +45,22 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 HOME = "comfyui_tool_threads"  # the module that keeps the threads
-WORKS_FOR: contextvars.ContextVar[str] = contextvars.ContextVar("works_for", default="")  # the id of a user
+# the id of a user
+WORKS_FOR: contextvars.ContextVar[str] = contextvars.ContextVar("works_for", default="")
 
-# How much each user may have done at the same time: a gate for each sort of threads and user. A semaphore belongs to an
-# event loop, and is forgotten when nobody is behind it.
+# How much each user may have done at the same time: a gate for each sort of threads and user. A
+# semaphore belongs to an event loop, and is forgotten when nobody is behind it.
 _Gates = weakref.WeakValueDictionary[tuple[str, str], asyncio.Semaphore]
 _GATES: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Gates]" = weakref.WeakKeyDictionary()
 
-TURN_SECONDS = 0.005  # of short work in one turn of an event loop; what is more waits for the next turn
+# of short work in one turn of an event loop; what is more waits for the next turn
+TURN_SECONDS = 0.005
 
 
 def _of_process(name: str, make: Callable[[], R]) -> R:
-    """What this process keeps by a name, the same for every load of this file. It is made where there is nothing
-    yet."""
+    """What this process keeps by a name, the same for every load of this file. It is made where
+    there is nothing yet.
+    """
     home = vars(sys.modules.get(HOME) or sys.modules.setdefault(HOME, ModuleType(HOME)))
     if name not in home:
         home.setdefault(name, make())  # another thread may have been faster
@@ -61,13 +69,16 @@ def _of_process(name: str, make: Callable[[], R]) -> R:
 
 
 def one_at_a_time() -> contextlib.AbstractContextManager[Any]:
-    """Within this only one thread of the process is at a time: for work that takes much memory. Blocks."""
+    """Within this only one thread of the process is at a time: for work that takes much memory.
+    Blocks.
+    """
     return _of_process("one_at_a_time", threading.Lock)
 
 
 class ShortWork:
-    """The short work of an event loop, done in the order in which it comes and at most `TURN_SECONDS` of it in one turn
-    of the loop, so that everything else gets its turn, too."""
+    """The short work of an event loop, done in the order in which it comes and at most
+    `TURN_SECONDS` of it in one turn of the loop, so that everything else gets its turn, too.
+    """
 
     def __init__(self) -> None:
         self._seconds = 0.0  # of work that was done in this turn
@@ -83,7 +94,9 @@ class ShortWork:
         return works
 
     async def run(self, function: Callable[[], R]) -> R:
-        """Call a function in this turn of the loop or, where that has had enough, in one of the next."""
+        """Call a function in this turn of the loop or, where that has had enough, in one of the
+        next.
+        """
         if self._seconds < TURN_SECONDS and not self._waiting:
             with self._measured():
                 return function()
@@ -94,7 +107,9 @@ class ShortWork:
 
     @contextlib.contextmanager
     def _measured(self) -> Iterator[None]:
-        """Count the time of a piece of work. The first one of a turn sees to it that the turn ends."""
+        """Count the time of a piece of work. The first one of a turn sees to it that the turn
+        ends.
+        """
         loop = asyncio.get_running_loop()
         if not self._seconds:
             loop.call_soon(self._next_turn)
@@ -118,7 +133,9 @@ class ShortWork:
                     future.set_exception(error)
 
 
-_SHORT_WORK: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, ShortWork]" = weakref.WeakKeyDictionary()
+_SHORT_WORK: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, ShortWork]" = (
+    weakref.WeakKeyDictionary()
+)
 
 
 @dataclass(frozen=True)
@@ -131,9 +148,11 @@ class Threads:
     seconds: float  # that a call may take, with its wait for a thread
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call a function in one of the threads, with the context of the caller, and return or raise what it does.
+        """Call a function in one of the threads, with the context of the caller, and return or
+        raise what it does.
 
-        Raises `TookTooLong`. What was given up, or cancelled, before its turn came is not begun any more.
+        Raises `TookTooLong`. What was given up, or cancelled, before its turn came is not begun any
+        more.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + self.seconds
@@ -166,8 +185,9 @@ class Threads:
     async def run_unless_short(
         self, what: Sequence[Any], function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """`run`, but on the event loop where `what` the function works through is short. Only what is in it may make
-        the function take longer."""
+        """`run`, but on the event loop where `what` the function works through is short. Only what
+        is in it may make the function take longer.
+        """
         if not is_short(what):
             return await self.run(function, *args, **kwargs)
         return await ShortWork.here().run(functools.partial(function, *args, **kwargs))
@@ -187,7 +207,9 @@ class Threads:
         return _of_process(name, lambda: ThreadPoolExecutor(self.count, name))
 
     def _too_long(self) -> TookTooLong:
-        return TookTooLong(f"Open WebUI did not get it done within {self.seconds:g} seconds ({self.name}).")
+        return TookTooLong(
+            f"Open WebUI did not get it done within {self.seconds:g} seconds ({self.name})."
+        )
 
 
 FILES = Threads("files", count=3, most_for_one=2, seconds=60.0)

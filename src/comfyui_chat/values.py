@@ -1,13 +1,14 @@
 """Values that somebody asks for: whether one was given, and what is meant by it.
 
-Open WebUI passes on a model's arguments unchecked, and valves hold whatever was typed, so values come in any type and
-spelling. `is_given` tells whether one is meant at all, and `check_arguments` refuses what is too much. An `Argument` is
-a value together with who asked for it, so that an error can name the argument or valve. `as_text`, `words_of` and
-`as_yes` read what may be given for a text and a switch; sizes, counts and lengths have modules of their own. What
-depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
+Open WebUI passes on a model's arguments unchecked, and valves hold whatever was typed, so values
+come in any type and spelling. `is_given` tells whether one is meant at all, and `check_arguments`
+refuses what is too much. An `Argument` is a value together with who asked for it, so that an error
+can name the argument or valve. `as_text`, `words_of` and `as_yes` read what may be given for a text
+and a switch; sizes, counts and lengths have modules of their own. What depends on a workflow's own
+ranges and choices is made to fit later, in graph/fitting.
 
-The functions at the end read JSON values of files and answers: `text_of`, `list_of` and `object_of` where anything may
-stand, `is_number` and those after it as ComfyUI understands numbers.
+The functions at the end read JSON values of files and answers: `text_of`, `list_of` and `object_of`
+where anything may stand, `is_number` and those after it as ComfyUI understands numbers.
 """
 
 import re
@@ -31,8 +32,10 @@ ALSO_NOT_GIVEN = frozenset(_ALSO_NOT_GIVEN.split("|"))
 
 
 def is_given(value: Any) -> bool:
-    """Whether a value was given, and not something that stands for leaving an argument out: None, false, an empty list
-    or object, the texts in `NOT_GIVEN`, and `...`, which is the default of what has to be given."""
+    """Whether a value was given, and not something that stands for leaving an argument out: None,
+    false, an empty list or object, the texts in `NOT_GIVEN`, and `...`, which is the default of
+    what has to be given.
+    """
     if value is None or value is False or value is ... or value == [] or value == {}:
         return False
     if not isinstance(value, str):
@@ -47,21 +50,32 @@ class Argument:
 
     value: Any
     name: str  # in messages: "The argument size"
-    level: int = 0  # 0 an argument of the call, 1 a valve of the user, 2 a valve of the administrator
+    # 0 an argument of the call, 1 a valve of the user, 2 a valve of the administrator
+    level: int = 0
 
 
-def check_arguments(arguments: Mapping[str, Any], kind: str = "argument", may_hold_files: bool = False) -> None:
-    """Raise `BadArgument` for arguments that say more than anybody means: before they are read, and by name. A file in
-    a data URI has a bound of its own, where there may be one."""
+def check_arguments(
+    arguments: Mapping[str, Any], kind: str = "argument", may_hold_files: bool = False
+) -> None:
+    """Raise `BadArgument` for arguments that say more than anybody means: before they are read, and
+    by name. A file in a data URI has a bound of its own, where there may be one.
+    """
     if len(arguments) > MOST_ARGUMENT_VALUES:
-        raise BadArgument(f"The call has {len(arguments)} {kind}s.", "Give only those that differ from what is saved.")
+        raise BadArgument(
+            f"The call has {len(arguments)} {kind}s.",
+            "Give only those that differ from what is saved.",
+        )
     for name, value in arguments.items():
         is_file = may_hold_files and isinstance(value, str) and value.startswith("data:")
-        check_extent(Argument([str(name), "" if is_file else value], f"The {kind} {shortened(name, 60)}"))
+        check_extent(
+            Argument([str(name), "" if is_file else value], f"The {kind} {shortened(name, 60)}")
+        )
 
 
 def check_extent(wanted: Argument) -> None:
-    """Raise `BadArgument` for a value with too much in it: characters, values, or levels of lists and objects."""
+    """Raise `BadArgument` for a value with too much in it: characters, values, or levels of lists
+    and objects.
+    """
     level = [wanted.value]
     characters = count = 0
     for _ in range(MOST_ARGUMENT_LEVELS):
@@ -88,12 +102,15 @@ def _all_in(container: Any) -> list[Any]:
 
 
 # Under which keys an object holds nothing but a value.
-ONLY_KEYS = frozenset({"value", "text", "name", "prompt", "content", "description", "model", "workflow", "id"})
+ONLY_KEYS = frozenset(
+    {"value", "text", "name", "prompt", "content", "description", "model", "workflow", "id"}
+)
 
 
 def unwrapped(value: Any) -> Any:
-    """The value that a list or an object holds alone: of [4], {"value": 4} and {"name": "4"} it is 4 or "4". Any other
-    value stays as it is."""
+    """The value that a list or an object holds alone: of [4], {"value": 4} and {"name": "4"} it is
+    4 or "4". Any other value stays as it is.
+    """
     for _ in range(MOST_ARGUMENT_LEVELS):
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
@@ -105,7 +122,9 @@ def unwrapped(value: Any) -> Any:
 
 
 def as_text(wanted: Argument) -> str:
-    """A text; a list of texts is joined by commas. Raises `BadArgument` for anything else, and for one too long."""
+    """A text; a list of texts is joined by commas. Raises `BadArgument` for anything else, and for
+    one too long.
+    """
     check_extent(wanted)
     value = unwrapped(wanted.value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -124,7 +143,9 @@ def listed_texts(value: Any) -> Any:
 
 
 def words_of(value: Any, name: str) -> str:
-    """The text of an argument, or "" where none was given. Raises `BadArgument` for what is not a text."""
+    """The text of an argument, or "" where none was given. Raises `BadArgument` for what is not a
+    text.
+    """
     if not is_given(value):
         return ""
     return as_text(Argument(listed_texts(value), f"The argument {name}"))
@@ -144,7 +165,10 @@ def as_yes(value: Any, name: str) -> bool:
         return False
     if word in SWITCH_WORDS:
         return SWITCH_WORDS[word]
-    raise BadArgument(f"The argument {name} is {shortened(value)}, which is neither yes nor no.", "Give true or false.")
+    raise BadArgument(
+        f"The argument {name} is {shortened(value)}, which is neither yes nor no.",
+        "Give true or false.",
+    )
 
 
 # JSON values of files and answers, which may hold anything in each other's place.
@@ -167,14 +191,18 @@ def object_of(value: Any) -> Mapping[str, Any]:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number; true and false are not, although Python takes them for 1 and 0."""
+    """Whether a value is a number; true and false are not, although Python takes them for 1 and
+    0.
+    """
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def as_number(value: Any) -> float | None:
-    """The finite number that a value is to ComfyUI, which also takes the text "7" for one; None for all else.
+    """The finite number that a value is to ComfyUI, which also takes the text "7" for one; None for
+    all else.
 
-    A whole number in a text becomes an `int`: as a `float`, a seed of 64 bits would lose its last digits.
+    A whole number in a text becomes an `int`: as a `float`, a seed of 64 bits would lose its last
+    digits.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -197,7 +225,9 @@ def same_value(one: Any, other: Any) -> bool:
 
 
 def share(value: Any, part: float) -> Any:
-    """A share of a number of steps, such as 0.5 of 20, and at least 1; what is not a number stays as it is."""
+    """A share of a number of steps, such as 0.5 of 20, and at least 1; what is not a number stays
+    as it is.
+    """
     if part == 1.0 or not is_number(value):
         return value
     return max(1, round(value * part))

@@ -1,14 +1,15 @@
 """From what somebody wants to a workflow and model files that this server has.
 
-`choose` takes a `Request` and answers with a `FittedWorkflow`. A workflow that is named is found in the catalogue.
-Where none is named, the first bundled one is taken that does one of the request's tasks, has room for its pictures, and
-whose model files are installed (`_choose_for`). catalogue/fitted.py makes it fit the server. A name that nothing has is
-taken for what is meant by its words (catalogue/naming.py), with a note. The templates that came with a server
+`choose` takes a `Request` and answers with a `FittedWorkflow`. A workflow that is named is found in
+the catalogue. Where none is named, the first bundled one is taken that does one of the request's
+tasks, has room for its pictures, and whose model files are installed (`_choose_for`).
+catalogue/fitted.py makes it fit the server. A name that nothing has is taken for what is meant by
+its words (catalogue/naming.py), with a note. The templates that came with a server
 (catalogue/gallery.py) are taken by their names, and for a task that nothing else here can do.
 
-When a model and a workflow do not go together, their levels decide which gives way (`Argument.level`: 0 argument, 1 the
-user's valve, 2 the administrator's valve): the higher one has less right. Prompt, seed and the like are left to
-`run/planning.py`, input files to `run/inputs.py`.
+When a model and a workflow do not go together, their levels decide which gives way
+(`Argument.level`: 0 argument, 1 the user's valve, 2 the administrator's valve): the higher one has
+less right. Prompt, seed and the like are left to `run/planning.py`, input files to `run/inputs.py`.
 """
 
 import contextlib
@@ -37,13 +38,16 @@ from .task_words import WITH_PICTURES, done_elsewhere, means, task_named
 MOST_LOOKED_INTO = 24  # workflows of the user's own that are read to see which does a task
 
 
-async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue = Catalogue()) -> FittedWorkflow:
-    """The workflow that is asked for by name, else the first bundled one that fits the request's tasks, its pictures,
-    the model asked for and what is installed. The name of a task, where no workflow has that name, stands for any
-    bundled workflow that does the task.
+async def choose(
+    server: ComfyUIServer, request: Request, catalogue: Catalogue = Catalogue()
+) -> FittedWorkflow:
+    """The workflow that is asked for by name, else the first bundled one that fits the request's
+    tasks, its pictures, the model asked for and what is installed. The name of a task, where no
+    workflow has that name, stands for any bundled workflow that does the task.
 
-    When a model and a workflow do not go together, the one asked for with less right (a valve against an argument)
-    gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`, `NodeNotInstalled`, `BadArgument`, and as the server does.
+    When a model and a workflow do not go together, the one asked for with less right (a valve
+    against an argument) gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`,
+    `NodeNotInstalled`, `BadArgument`, and as the server does.
     """
     workflow = request.workflow
     if workflow is None:
@@ -55,8 +59,12 @@ async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue =
     return await _choose_named(server, request, workflow, entry)
 
 
-async def _choose_for_model(server: ComfyUIServer, request: Request, catalogue: Catalogue) -> FittedWorkflow:
-    """The workflow for a request that names none; if its model is really the name of a workflow, that workflow."""
+async def _choose_for_model(
+    server: ComfyUIServer, request: Request, catalogue: Catalogue
+) -> FittedWorkflow:
+    """The workflow for a request that names none; if its model is really the name of a workflow,
+    that workflow.
+    """
     try:
         return await _choose_for(server, request)
     except ModelNotInstalled:
@@ -72,24 +80,32 @@ async def _choose_for_model(server: ComfyUIServer, request: Request, catalogue: 
 
 
 async def _entries_with_words(server: ComfyUIServer, listing: Listing, name: str) -> list[Entry]:
-    """The workflows, but no templates, that have all words of a name, or are about it; of several, those that can run
-    here, if any can."""
+    """The workflows, but no templates, that have all words of a name, or are about it; of several,
+    those that can run here, if any can.
+    """
     entries = {entry.name: entry for entry in listing.entries if not entry.template}
     names = list(entries)
     worded = await FILES.run_unless_short([name, names], names_with_words, name, names)
     if not worded and done_elsewhere(name):
-        worded = [entry.name for entry in entries.values() if not entry.bundled and _is_about(entry, name)]
+        worded = [
+            entry.name for entry in entries.values() if not entry.bundled and _is_about(entry, name)
+        ]
     if len(worded) > 1:
         worded = await _runnable(server, [entries[each] for each in worded]) or worded
     return [entries[each] for each in worded]
 
 
 async def _choose_by_meaning(
-    server: ComfyUIServer, request: Request, catalogue: Catalogue, workflow: Argument, unknown: UnknownWorkflow
+    server: ComfyUIServer,
+    request: Request,
+    catalogue: Catalogue,
+    workflow: Argument,
+    unknown: UnknownWorkflow,
 ) -> FittedWorkflow:
-    """The workflow that is meant by a name that none has: that of a task, of the one workflow that has all words of it,
-    of a model, or of the one template that came with the server and has all words. Raises `unknown` where nothing is
-    meant, and `BadArgument` where it could be several."""
+    """The workflow that is meant by a name that none has: that of a task, of the one workflow that
+    has all words of it, of a model, or of the one template that came with the server and has all
+    words. Raises `unknown` where nothing is meant, and `BadArgument` where it could be several.
+    """
     name = str(workflow.value)
     task = task_named(name, request.pictures)
     if request.pictures:
@@ -116,9 +132,12 @@ async def _choose_by_meaning(
     return fitted.noting(taken_for(workflow, f'the template "{template.name}"'))
 
 
-async def _means_model_first(server: ComfyUIServer, request: Request, listing: Listing, name: str) -> bool:
-    """Whether a name of a workflow that none has is rather that of a model than of a template: where no template is
-    called so, or a file or a family of models is."""
+async def _means_model_first(
+    server: ComfyUIServer, request: Request, listing: Listing, name: str
+) -> bool:
+    """Whether a name of a workflow that none has is rather that of a model than of a template:
+    where no template is called so, or a file or a family of models is.
+    """
     if not await FILES.run(in_name, listing.entries, name):
         return True
     entries = [entry for task in request.tasks for entry in _entries_for(server, task)]
@@ -132,8 +151,10 @@ async def _template_meant(
     given: Collection[str] = (),
     offered: Collection[str] = ("image", "video", "audio"),
 ) -> Entry | None:
-    """The one template that has all words of a name and takes the files that are `given`, or might be; of several the
-    one that can run here, and costs nothing. None for nothing; raises `BadArgument` where it could be several."""
+    """The one template that has all words of a name and takes the files that are `given`, or might
+    be; of several the one that can run here, and costs nothing. None for nothing; raises
+    `BadArgument` where it could be several.
+    """
     meant = await FILES.run(templates_meant, listing.entries, str(wanted.value), given, offered)
     if len(meant) > 1:
         meant = await running(server, meant) or meant
@@ -148,10 +169,13 @@ def _is_about(entry: Entry, name: str) -> bool:
     return all(means(word, text, entry.task) for word in done_elsewhere(name))
 
 
-async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argument, entry: Entry) -> FittedWorkflow:
-    """The entry that the argument `workflow` names, with the model that is named. Where the two do not go together, the
-    one with less right is left out. A workflow of a valve is also left out when it does not take the files that were
-    given."""
+async def _choose_named(
+    server: ComfyUIServer, request: Request, workflow: Argument, entry: Entry
+) -> FittedWorkflow:
+    """The entry that the argument `workflow` names, with the model that is named. Where the two do
+    not go together, the one with less right is left out. A workflow of a valve is also left out
+    when it does not take the files that were given.
+    """
     fit = fit_entry if entry.bundled else fit_saved
     model = request.model
     if model and not entry.bundled and model.level > workflow.level:
@@ -165,16 +189,21 @@ async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argum
             return await _choose_for(server, request)
         fitted = await fit(server, entry, None)
         model_name = f'{model.name} "{shortened(model.value)}"'
-        fitted = fitted.noting(f'{model_name} does not go with the workflow "{entry.name}" and was left out')
+        fitted = fitted.noting(
+            f'{model_name} does not go with the workflow "{entry.name}" and was left out'
+        )
     if workflow.level == 0 or _has_room(fitted, request):
         return fitted
     fitted = await _choose_for(server, request)  # the files that were given go before a valve
-    return fitted.noting(f'{workflow.name} names "{entry.name}", which does not take what was given, and was left out')
+    return fitted.noting(
+        f'{workflow.name} names "{entry.name}", which does not take what was given, and was left out'
+    )
 
 
 async def _fit_meant(server: ComfyUIServer, entry: Entry, model: Argument | None) -> FittedWorkflow:
-    """A workflow with the model that is named, or with the one that is meant by its words. Raises as `fit_entry` and
-    `fit_saved` do."""
+    """A workflow with the model that is named, or with the one that is meant by its words. Raises
+    as `fit_entry` and `fit_saved` do.
+    """
     if not entry.bundled:
         return await fit_saved(server, entry, model)
     try:
@@ -191,7 +220,9 @@ async def _fit_meant(server: ComfyUIServer, entry: Entry, model: Argument | None
 
 
 async def _runnable(server: ComfyUIServer, entries: Sequence[Entry]) -> list[str]:
-    """The names of the workflows whose models are installed. One that somebody saved is taken to have its models."""
+    """The names of the workflows whose models are installed. One that somebody saved is taken to
+    have its models.
+    """
     names: list[str] = []
     for entry in entries[:MOST_LOOKED_INTO]:
         with contextlib.suppress(WorkflowRefused):
@@ -202,8 +233,9 @@ async def _runnable(server: ComfyUIServer, entries: Sequence[Entry]) -> list[str
 
 
 async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argument) -> Entry:
-    """The workflow that a name means, to be described, as `choose` finds it. Raises `UnknownWorkflow`, and
-    `BadArgument` where it could be several."""
+    """The workflow that a name means, to be described, as `choose` finds it. Raises
+    `UnknownWorkflow`, and `BadArgument` where it could be several.
+    """
     try:
         return await catalogue.find(server, wanted)
     except UnknownWorkflow:
@@ -217,11 +249,15 @@ async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argume
         if for_task:
             return for_task[0]
         listing = await catalogue.entries(server)
-        doing_task = [entry for entry in listing.entries if entry.template and task and entry.task == task]
+        doing_task = [
+            entry for entry in listing.entries if entry.template and task and entry.task == task
+        ]
         if doing_task:
             return [*await running(server, doing_task), *doing_task][0]
         entries = {entry.name: entry for entry in listing.entries if not entry.template}
-        worded = await FILES.run_unless_short([name, list(entries)], names_with_words, name, list(entries))
+        worded = await FILES.run_unless_short(
+            [name, list(entries)], names_with_words, name, list(entries)
+        )
         if len(worded) > 1:
             raise several_meant(wanted.name, name, worded) from None
         if not worded:
@@ -234,11 +270,16 @@ async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argume
 
 
 async def _choose_for_task(
-    server: ComfyUIServer, request: Request, catalogue: Catalogue, task: str, unknown: UnknownWorkflow
+    server: ComfyUIServer,
+    request: Request,
+    catalogue: Catalogue,
+    task: str,
+    unknown: UnknownWorkflow,
 ) -> FittedWorkflow:
-    """The first bundled workflow for a task, or where its models are missing, one that somebody saved or pasted, or a
-    template that came with the server. The two tasks that change pictures stand in for one another, with a note. Raises
-    `unknown` for a task that nothing here is for."""
+    """The first bundled workflow for a task, or where its models are missing, one that somebody
+    saved or pasted, or a template that came with the server. The two tasks that change pictures
+    stand in for one another, with a note. Raises `unknown` for a task that nothing here is for.
+    """
     tasks: tuple[str, ...] = (task,)
     if task in CHANGING:
         tasks = (task, *[other for other in CHANGING if other != task])
@@ -261,7 +302,9 @@ async def _choose_for_task(
     templates = [entry for entry in listing.entries if entry.template and entry.task == task]
     fitting = await _template_for_task(server, request, templates, task)
     if fitting is not None:
-        return fitting.noting(f'the template "{fitting.workflow.name}" of the ComfyUI server was taken')
+        return fitting.noting(
+            f'the template "{fitting.workflow.name}" of the ComfyUI server was taken'
+        )
     if own is not None:
         return own
     if refused is not None:
@@ -275,12 +318,17 @@ async def _choose_for_task(
 async def _template_for_task(
     server: ComfyUIServer, request: Request, templates: Sequence[Entry], task: str
 ) -> FittedWorkflow | None:
-    """The first of these templates that does the task with what is given, runs here and costs nothing."""
+    """The first of these templates that does the task with what is given, runs here and costs
+    nothing.
+    """
 
     async def suits(fitted: FittedWorkflow) -> bool:
         if not _has_room(fitted, request) or not await _is_free(fitted):
             return False
-        return await FILES.run_unless_short([fitted.workflow], guess_task, fitted.workflow.flow) == task
+        return (
+            await FILES.run_unless_short([fitted.workflow], guess_task, fitted.workflow.flow)
+            == task
+        )
 
     return await first_fitting(server, templates, suits)
 
@@ -288,8 +336,9 @@ async def _template_for_task(
 async def _saved_for_task(
     server: ComfyUIServer, request: Request, catalogue: Catalogue, task: str
 ) -> FittedWorkflow | None:
-    """The first workflow that somebody saved or pasted which does a task and can run here, one that costs nothing
-    before all that do; None where none does."""
+    """The first workflow that somebody saved or pasted which does a task and can run here, one that
+    costs nothing before all that do; None where none does.
+    """
     listing = await catalogue.entries(server)
     own = [entry for entry in listing.entries if entry.own and entry.task in ("", task)]
     paid: FittedWorkflow | None = None
@@ -298,7 +347,9 @@ async def _saved_for_task(
             fitted = await fit_saved(server, entry, None)
         except WorkflowRefused:
             continue
-        does = entry.task or await FILES.run_unless_short([fitted.workflow], guess_task, fitted.workflow.flow)
+        does = entry.task or await FILES.run_unless_short(
+            [fitted.workflow], guess_task, fitted.workflow.flow
+        )
         if does != task or fitted.absent or not _has_room(fitted, request):
             continue
         if await _is_free(fitted):
@@ -310,7 +361,10 @@ async def _saved_for_task(
 async def _is_free(fitted: FittedWorkflow) -> bool:
     """Whether a workflow costs nothing."""
     workflow = fitted.workflow
-    return await FILES.run_unless_short([workflow], price_of, workflow.graph, workflow.definitions) is None
+    return (
+        await FILES.run_unless_short([workflow], price_of, workflow.graph, workflow.definitions)
+        is None
+    )
 
 
 def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
@@ -322,8 +376,9 @@ def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
 
 
 async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow:
-    """The first bundled workflow of the first task for which everything is installed. A file that the server itself
-    cannot read counts as installed only when nothing else is."""
+    """The first bundled workflow of the first task for which everything is installed. A file that
+    the server itself cannot read counts as installed only when nothing else is.
+    """
     entries: list[Entry] = []
     for task in request.tasks:
         entries += _entries_for(server, task)
@@ -338,7 +393,9 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
     for readable in (True, False):  # a file that the server cannot read is still better than none
         for model, entry in candidates:
             try:
-                return await fit_entry(server, entry, model, strict=True, readable=readable, began=began)
+                return await fit_entry(
+                    server, entry, model, strict=True, readable=readable, began=began
+                )
             except WorkflowRefused as refused:
                 if model is None:
                     refusals[refused.message] = None
@@ -364,8 +421,9 @@ async def _can_do_one(server: ComfyUIServer, request: Request) -> bool:
 async def _choose_meant(
     server: ComfyUIServer, request: Request, model: Argument, entries: Sequence[Entry]
 ) -> FittedWorkflow:
-    """The workflow for a model that no file is called: what is meant by its words. Raises `ModelNotInstalled` for
-    nothing, and `BadArgument` where it could be several."""
+    """The workflow for a model that no file is called: what is meant by its words. Raises
+    `ModelNotInstalled` for nothing, and `BadArgument` where it could be several.
+    """
     with_room = [entry for entry in entries if request.room_in(entry.files) >= request.pictures]
     can_run = functools.partial(_can_run, server, model=None)
     meant = await meant_by(server, with_room, model, can_run)
@@ -375,7 +433,9 @@ async def _choose_meant(
             fitted = await fit_entry(server, named, None)
             return fitted.noting(taken_for(model, f'the workflow "{named.name}"'))
         except WorkflowRefused:  # its own models are not there, but others may be meant
-            meant = await meant_by(server, [entry for entry in with_room if entry is not named], model, can_run)
+            meant = await meant_by(
+                server, [entry for entry in with_room if entry is not named], model, can_run
+            )
     if meant is None or not meant.file or meant.file == model.value:
         raise await _no_such_model(server, request, model, entries)
     fitted = await _choose_for(server, replace(request, model=replace(model, value=meant.file)))
@@ -388,10 +448,13 @@ def _entries_for(server: ComfyUIServer, task: str) -> list[Entry]:
 
 
 def _candidates(request: Request, entries: Sequence[Entry]) -> list[tuple[Argument | None, Entry]]:
-    """The models and workflows to try, the preferred ones first; the model None stands for any that is installed."""
+    """The models and workflows to try, the preferred ones first; the model None stands for any that
+    is installed.
+    """
     models = [request.model]
     if request.model and request.model.level and request.tasks != TEXT_TO_IMAGE:
-        models.append(None)  # to work on pictures, since the model of the valve may be made for something else
+        # to work on pictures, since the model of the valve may be made for something else
+        models.append(None)
     candidates: list[tuple[Argument | None, Entry]] = []
     for task in request.tasks:
         doing_task = [entry for entry in entries if entry.task == task]
@@ -414,8 +477,9 @@ def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgumen
 async def _no_such_model(
     server: ComfyUIServer, request: Request, model: Argument, entries: Sequence[Entry]
 ) -> ModelNotInstalled:
-    """The error if no workflow takes the model: it is not installed, or not of a kind that any of them runs with. Its
-    hint names only models and workflows that would be taken."""
+    """The error if no workflow takes the model: it is not installed, or not of a kind that any of
+    them runs with. Its hint names only models and workflows that would be taken.
+    """
     installed: list[str] = []
     suitable: list[str] = []  # for workflows of which all other files are there
     for entry in entries:

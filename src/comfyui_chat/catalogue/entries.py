@@ -1,12 +1,13 @@
 """The workflows that can be asked for by name, from all the places where they may be.
 
-An `Entry` is one of them. They come from the chat (an attached file), from valves (`read_pasted`), from what is saved
-on the server, from the templates that came with it (`template_entry`), and from the manifest (`bundled_entries`). A
-`Catalogue` holds the first two, and with a server in hand puts all of them into one `Listing`; `Catalogue.find` looks a
-name up in it.
+An `Entry` is one of them. They come from the chat (an attached file), from valves (`read_pasted`),
+from what is saved on the server, from the templates that came with it (`template_entry`), and from
+the manifest (`bundled_entries`). A `Catalogue` holds the first two, and with a server in hand puts
+all of them into one `Listing`; `Catalogue.find` looks a name up in it.
 
-Bundled entries know more than a graph tells: each `ModelNeed` says by regular expressions which installed files will
-do, and each `Family` how models of a kind are best run. Their data is the manifest's:
+Bundled entries know more than a graph tells: each `ModelNeed` says by regular expressions which
+installed files will do, and each `Family` how models of a kind are best run. Their data is the
+manifest's:
 
     {"name": "flux2", "task": "text_to_image", "description": "Flux 2 dev: the finest detail ...",
      "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "source": "Comfy-Org/...",
@@ -51,7 +52,8 @@ SOURCES = (
     "bundled",
 )  # in the order in which they are searched
 USERS_SOURCES = ("attached", "user")  # those that a user chooses freely
-ATTACHED = "attached"  # the name, and the source, of the workflow in a file that is attached to the chat
+# the name, and the source, of the workflow in a file that is attached to the chat
+ATTACHED = "attached"
 
 
 @dataclass(frozen=True)
@@ -59,35 +61,44 @@ class Family:
     """How models whose names match are best run."""
 
     name: str
-    match: str  # regular expression over path, name and what the file says of itself, any case; "" matches all
-    megapixels: float | None  # how large its pictures are best; None where the size in the graph is right
+    # regular expression over path, name and what the file says of itself, any case; "" matches all
+    match: str
+    # how large its pictures are best; None where the size in the graph is right
+    megapixels: float | None
     defaults: Mapping[str, Any]  # parameter -> value, instead of the graph's own
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether one of the manifest's patterns fits a text. Many of them say "this, and somewhere behind it that", which
-    takes a time that grows with the square of the length, so only the beginning is looked at."""
+    """Whether one of the manifest's patterns fits a text. Many of them say "this, and somewhere
+    behind it that", which takes a time that grows with the square of the length, so only the
+    beginning is looked at.
+    """
     return re.search(pattern, text[:MOST_MATCHED_CHARACTERS], re.IGNORECASE) is not None
 
 
-# Words in the names of files that ComfyUI's own loaders cannot read: catalogue/small_files.py has the nodes that can.
+# Words in the names of files that ComfyUI's own loaders cannot read: catalogue/small_files.py has
+# the nodes that can.
 MADE_SMALL = re.compile(r"(?<![a-z])(gguf|svdq|nf4|int4|awq)(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class ModelNeed:
-    """A model file that a workflow loads: where it is named in the graph, and which files will do."""
+    """A model file that a workflow loads: where it is named in the graph, and which files will
+    do.
+    """
 
     target: Target
     folder: str
     file: str  # the one to download, and the best one to have
-    match: str  # regular expression over a file's name, any case, that finds what will do; "" finds all
+    # regular expression over a file's name, any case, that finds what will do; "" finds all
+    match: str
     avoid: str  # the same for what will not do, although `match` finds it; "" is for nothing
     source: str = ""  # the repository on Hugging Face that has `file`
 
     def fits(self, name: str, about: str = "", *, small: bool = False) -> bool:
-        """Whether a file will do, by its name or by what it says of itself (`about`): one that ComfyUI's own loaders
-        can read, or with `small` one that they cannot."""
+        """Whether a file will do, by its name or by what it says of itself (`about`): one that
+        ComfyUI's own loaders can read, or with `small` one that they cannot.
+        """
         if bool(MADE_SMALL.search(base_name(name)[:MOST_MATCHED_CHARACTERS])) != small:
             return False
         texts = [base_name(name)]
@@ -98,15 +109,25 @@ class ModelNeed:
         return any(matches(self.match, text) for text in texts)
 
     def rank(self, choices: Iterable[str], *, small: bool = False) -> list[str]:
-        """Those of the installed files that will do by their names, best first. Blocks, where there are many."""
-        fitting = [name for name in first_names(choices, MOST_COMPARED_CHARACTERS) if self.fits(name, small=small)]
+        """Those of the installed files that will do by their names, best first. Blocks, where there
+        are many.
+        """
+        fitting = [
+            name
+            for name in first_names(choices, MOST_COMPARED_CHARACTERS)
+            if self.fits(name, small=small)
+        ]
         best = plain_name(self.file)
         return sorted(fitting, key=lambda name: (plain_name(name) != best, name.lower()))
 
     @property
     def on_hugging_face(self) -> FileSource | None:
         """The repository that has `file`."""
-        return FileSource(f"https://huggingface.co/{self.source}", self.folder) if self.source else None
+        return (
+            FileSource(f"https://huggingface.co/{self.source}", self.folder)
+            if self.source
+            else None
+        )
 
     def __str__(self) -> str:
         path = f"{self.folder}/{self.file}"
@@ -119,8 +140,9 @@ class ModelNeed:
 class Entry:
     """One workflow of the catalogue, in either of ComfyUI's formats.
 
-    Bundled ones say which models they run with; the first need is the main model, the one that `model` names. Where
-    `graph` is None, the workflow is still to be fetched from the server, by its `path` or as its `template`.
+    Bundled ones say which models they run with; the first need is the main model, the one that
+    `model` names. Where `graph` is None, the workflow is still to be fetched from the server, by
+    its `path` or as its `template`.
     """
 
     name: str
@@ -171,8 +193,9 @@ class Entry:
 
 @functools.cache
 def bundled_entries() -> tuple[Entry, ...]:
-    """The bundled workflows, in the manifest's order of preference. Those that run with the same models share the
-    families of the one that the manifest names as `families_of`."""
+    """The bundled workflows, in the manifest's order of preference. Those that run with the same
+    models share the families of the one that the manifest names as `families_of`.
+    """
     items = json.loads(MANIFEST)["workflows"]
     families = {item["name"]: item["families"] for item in items if "families" in item}
     entries: list[Entry] = []
@@ -206,8 +229,8 @@ def _bundled_entry(item: Mapping[str, Any], families: Sequence[Mapping[str, Any]
     )
 
 
-# Workflows that somebody pasted into a valve. What cannot be read is reported, and the call goes on: the valve may have
-# been saved long ago, and by somebody else.
+# Workflows that somebody pasted into a valve. What cannot be read is reported, and the call goes
+# on: the valve may have been saved long ago, and by somebody else.
 
 
 @dataclass(frozen=True)
@@ -220,14 +243,14 @@ class Pasted:
 
 @functools.lru_cache(maxsize=32)
 def read_pasted(text: str, source: str, valve: str) -> Pasted:
-    """What the valve of that title holds: one workflow, an object of name -> workflow, or a list of them; each as
-    ComfyUI saves or exports it, or in an envelope that tells more about it:
+    """What the valve of that title holds: one workflow, an object of name -> workflow, or a list of
+    them; each as ComfyUI saves or exports it, or in an envelope that tells more about it:
 
         {"name": "portrait", "description": "A face in studio light", "task": "text_to_image", "tags": ["face"],
          "workflow": {...}}
 
-    One without a name is called after its `source`: "user", or "user-2" where there are several. Cached, since every
-    call reads the valves.
+    One without a name is called after its `source`: "user", or "user-2" where there are several.
+    Cached, since every call reads the valves.
     """
     try:
         items = _pasted_items(text)
@@ -254,14 +277,17 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
         task = shortened(text_of(about.get("task")), 200)
         description = shortened(text_of(about.get("description")), 200)
         tags = about.get("tags")
-        tags = " ".join(text_of(tag) for tag in tags[:20]) if isinstance(tags, list) else text_of(tags)
+        tags = (
+            " ".join(text_of(tag) for tag in tags[:20]) if isinstance(tags, list) else text_of(tags)
+        )
         entries.append(Entry(name, source, graph, task, description, shortened(tags, 200)))
     return Pasted(tuple(entries), tuple(problems))
 
 
 def _pasted_items(text: str) -> list[tuple[str, Any]] | None:
-    """The workflows in a text, each with the key that it has in an object, or with ""; None where the text can hold
-    none. Raises `WorkflowRefused` for what is not JSON."""
+    """The workflows in a text, each with the key that it has in an object, or with ""; None where
+    the text can hold none. Raises `WorkflowRefused` for what is not JSON.
+    """
     if not text.strip():
         return []
     value = read_json(text)
@@ -280,8 +306,9 @@ def is_workflow(value: Any) -> bool:
 
 
 def is_envelope(value: Mapping[str, Any]) -> bool:
-    """Whether an object is the envelope of one workflow, and not several workflows by their names: one of its keys is a
-    usual one for a workflow (`WRAPPERS`), and under no other key there is one."""
+    """Whether an object is the envelope of one workflow, and not several workflows by their names:
+    one of its keys is a usual one for a workflow (`WRAPPERS`), and under no other key there is one.
+    """
     if value.keys().isdisjoint(WRAPPERS):
         return False
     others = [item for key, item in value.items() if key not in WRAPPERS]
@@ -295,18 +322,22 @@ def without_json(name: str) -> str:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Where workflows are looked for by name: those attached and pasted, then those saved on the server, those that
-    came with it, and the bundled ones (`Listing.find`)."""
+    """Where workflows are looked for by name: those attached and pasted, then those saved on the
+    server, those that came with it, and the bundled ones (`Listing.find`).
+    """
 
     given: tuple[Entry, ...] = ()  # attached and pasted
-    saved: bool = True  # whether those on the ComfyUI server may be used: saved there, or come with it
+    # whether those on the ComfyUI server may be used: saved there, or come with it
+    saved: bool = True
     problems: tuple[str, ...] = ()  # why some that were pasted are not there
 
     async def entries(self, server: ComfyUIServer, believe: float = DOUBT_SECONDS) -> "Listing":
-        """All of them, in the order in which they are searched. Of two with one name the later one carries its source
-        in its name: "portrait (server)". The list of what is saved on the server is at most `believe` seconds old.
-        Raises `ServerUnreachable` and `ServerGone`; any other failure to list that, and any to list what came with the
-        server, becomes a problem of the listing."""
+        """All of them, in the order in which they are searched. Of two with one name the later one
+        carries its source in its name: "portrait (server)". The list of what is saved on the server
+        is at most `believe` seconds old. Raises `ServerUnreachable` and `ServerGone`; any other
+        failure to list that, and any to list what came with the server, becomes a problem of the
+        listing.
+        """
         paths: list[str] = []
         templates: tuple[Template, ...] = ()
         problems = list(self.problems)
@@ -316,17 +347,24 @@ class Catalogue:
             except (ServerUnreachable, ServerGone):
                 raise
             except ServerError as error:  # a proxy that lets only the other routes through, or a server of many users
-                problems.append(f"What is saved on the ComfyUI server cannot be listed. {error.message}")
+                problems.append(
+                    f"What is saved on the ComfyUI server cannot be listed. {error.message}"
+                )
             try:
                 templates = await server.templates.all()
             except ServerError as error:  # whatever it is: nothing else needs them
-                problems.append(f"The templates of the ComfyUI server cannot be listed. {error.message}")
+                problems.append(
+                    f"The templates of the ComfyUI server cannot be listed. {error.message}"
+                )
         listing = await self._listed(server, paths, templates)
         return replace(listing, problems=tuple(problems))
 
-    async def _listed(self, server: ComfyUIServer, paths: Sequence[str], templates: tuple[Template, ...]) -> "Listing":
-        """The listing of these and what is given. One that was made before is taken again: hundreds of templates came
-        with some servers, and every call that names a workflow asks for it."""
+    async def _listed(
+        self, server: ComfyUIServer, paths: Sequence[str], templates: tuple[Template, ...]
+    ) -> "Listing":
+        """The listing of these and what is given. One that was made before is taken again: hundreds
+        of templates came with some servers, and every call that names a workflow asks for it.
+        """
         known = _LISTED.setdefault(server, [])
         for listing in known:
             if listing.is_of(self.given, paths, templates, server.endpoint.allowed):
@@ -334,18 +372,24 @@ class Catalogue:
         names = [entry.name for entry in self.given]
         what = [names, paths, templates]
         allowed = server.endpoint.allowed
-        listing = await FILES.run_unless_short(what, Listing.of, self.given, paths, templates, allowed)
+        listing = await FILES.run_unless_short(
+            what, Listing.of, self.given, paths, templates, allowed
+        )
         known[:] = [listing, *known[: REMEMBERED_LISTINGS - 1]]
         return listing
 
     async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
-        """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`."""
+        """The workflow of a name, whatever its case, folder or extension. Raises
+        `UnknownWorkflow`.
+        """
         name = str(wanted.value).strip()
         for believe in (DOUBT_SECONDS, 0.0):  # it may have been saved a moment ago
             listing = await self.entries(server, believe)
             entry = await FILES.run_unless_short([name, listing], listing.find_chosen, name)
             if entry is None:
-                entry = await FILES.run_unless_short([name, listing.templates], listing.find_template, name)
+                entry = await FILES.run_unless_short(
+                    [name, listing.templates], listing.find_template, name
+                )
             if entry:
                 return entry
         message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow has that name.'
@@ -354,7 +398,9 @@ class Catalogue:
 
 @functools.lru_cache(maxsize=4)
 def template_entries(templates: tuple[Template, ...]) -> tuple[Entry, ...]:
-    """The entries of a server's templates. Cached, since every call looks through all of them. Blocks."""
+    """The entries of a server's templates. Cached, since every call looks through all of them.
+    Blocks.
+    """
     return tuple(map(template_entry, templates))
 
 
@@ -368,14 +414,18 @@ def template_entry(template: Template) -> Entry:
     about = ": ".join(text for text in (template.title, template.description) if text)
     tags = shortened(" ".join([*template.tags, *template.models]), 300)
     task = task_of_tags(template.tags, template.takes)
-    return Entry(template.name, TEMPLATE, task=task, description=about, tags=tags, template=template)
+    return Entry(
+        template.name, TEMPLATE, task=task, description=about, tags=tags, template=template
+    )
 
 
 def _with_different_names(found: Iterable[Entry]) -> tuple[Entry, ...]:
-    """The entries in their order, those after the first of a name renamed: "mine", "mine (user)", "mine 2", "mine 3".
-    Blocks."""
+    """The entries in their order, those after the first of a name renamed: "mine", "mine (user)",
+    "mine 2", "mine 3". Blocks.
+    """
     entries: dict[str, Entry] = {}
-    counts: dict[str, int] = {}  # how often a name was counted up, so that thousands of one name do not count anew
+    # how often a name was counted up, so that thousands of one name do not count anew
+    counts: dict[str, int] = {}
     for entry in found:
         name = entry.name
         if name in entries:
@@ -404,13 +454,20 @@ class Listing:
 
     @classmethod
     def of(
-        cls, given: tuple[Entry, ...], paths: Sequence[str], templates: tuple[Template, ...], allowed: Allowed
+        cls,
+        given: tuple[Entry, ...],
+        paths: Sequence[str],
+        templates: tuple[Template, ...],
+        allowed: Allowed,
     ) -> "Listing":
-        """Those given, those saved on the server at these paths, those that came with it, and the bundled ones, as far
-        as the caller may use them. Blocks."""
+        """Those given, those saved on the server at these paths, those that came with it, and the
+        bundled ones, as far as the caller may use them. Blocks.
+        """
         saved = [Entry(without_json(path), "server", path=path) for path in paths]
         every = [*given, *saved, *template_entries(templates), *bundled_entries()]
-        entries = _with_different_names([entry for entry in every if entry.brought or allowed.workflow(entry.name)])
+        entries = _with_different_names(
+            [entry for entry in every if entry.brought or allowed.workflow(entry.name)]
+        )
         by_source: dict[str, dict[str, Entry]] = {source: {} for source in SOURCES}
         for entry in entries:
             by_source[entry.source][entry.name] = entry
@@ -418,7 +475,11 @@ class Listing:
         return cls(entries, by_source, given, paths, templates, allowed, extent)
 
     def is_of(
-        self, given: Sequence[Entry], paths: Sequence[str], templates: tuple[Template, ...], allowed: Allowed
+        self,
+        given: Sequence[Entry],
+        paths: Sequence[str],
+        templates: tuple[Template, ...],
+        allowed: Allowed,
     ) -> bool:
         """Whether it was made of these, for callers who may use the same."""
         if len(self.given) != len(given) or self.templates is not templates:
@@ -428,18 +489,23 @@ class Listing:
         return all(one is other for one, other in zip(self.given, given, strict=True))
 
     def find(self, name: str) -> Entry | None:
-        """The workflow of that name, or None: as `find_chosen`, else as `find_template` finds it. Blocks, where there
-        are many."""
+        """The workflow of that name, or None: as `find_chosen`, else as `find_template` finds it.
+        Blocks, where there are many.
+        """
         return self.find_chosen(name) or self.find_template(name)
 
     def find_chosen(self, name: str) -> Entry | None:
-        """The workflow of that name from the first source that has one, or None; in each source an exact match comes
-        before one without regard to case, folder or extension. A template has to be exactly of that name."""
+        """The workflow of that name from the first source that has one, or None; in each source an
+        exact match comes before one without regard to case, folder or extension. A template has to
+        be exactly of that name.
+        """
         for source, entries in self.by_source.items():
             if not entries:
                 continue
             if source == TEMPLATE:
-                full_name = next((each for each in (name, without_json(name)) if each in entries), None)
+                full_name = next(
+                    (each for each in (name, without_json(name)) if each in entries), None
+                )
             else:
                 full_name = _find_entry_name(name, list(entries))
             if full_name is not None:
@@ -447,10 +513,15 @@ class Listing:
         return None
 
     def find_template(self, name: str) -> Entry | None:
-        """The template that is not exactly of that name, or has it as its title; None for none. It comes after all
-        others: nobody here chose what it is called."""
+        """The template that is not exactly of that name, or has it as its title; None for none. It
+        comes after all others: nobody here chose what it is called.
+        """
         templates = self.by_source[TEMPLATE]
-        titles = {entry.template.title: entry for entry in reversed([*templates.values()]) if entry.template}
+        titles = {
+            entry.template.title: entry
+            for entry in reversed([*templates.values()])
+            if entry.template
+        }
         for named in (templates, titles):
             full_name = _find_entry_name(name, list(named))
             if full_name:

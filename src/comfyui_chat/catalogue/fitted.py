@@ -1,11 +1,13 @@
 """A workflow made to fit a server: which of its installed files it runs with.
 
-- `fit_entry` fits a bundled one, for each of whose needs a `FileSearch` picks the best file that is installed; where
-  the files for a node are there only as nodes of other packages read them, such a node takes its place;
-- `fit_saved` fits any other, which stays as its author saved it, apart from the names of model files.
+- `fit_entry` fits a bundled one, for each of whose needs a `FileSearch` picks the best file that is
+  installed; where the files for a node are there only as nodes of other packages read them, such a
+  node takes its place;
+- `fit_saved` fits any other, which stays as its author saved it, apart from the names of model
+  files.
 
-Lists of files come from the server's node definitions, which may be minutes old. When a file is not in them, they are
-asked for once more before anybody hears that it is missing.
+Lists of files come from the server's node definitions, which may be minutes old. When a file is not
+in them, they are asked for once more before anybody hears that it is missing.
 """
 
 import time
@@ -60,12 +62,13 @@ async def fit_entry(
     readable: bool = False,
     began: float | None = None,
 ) -> FittedWorkflow:
-    """A bundled workflow with model files that this server has, and the family that its main model belongs to.
+    """A bundled workflow with model files that this server has, and the family that its main model
+    belongs to.
 
-    `strict` takes a named model only when its name or its metadata say that it belongs to the workflow; `readable`
-    passes over files that the server cannot read, or lately could not load. Lists of files that lack a named model are
-    asked for again unless that was done after `began` (of `time.monotonic`; None is now). Raises `NodeNotInstalled`,
-    `ModelNotInstalled`.
+    `strict` takes a named model only when its name or its metadata say that it belongs to the
+    workflow; `readable` passes over files that the server cannot read, or lately could not load.
+    Lists of files that lack a named model are asked for again unless that was done after `began`
+    (of `time.monotonic`; None is now). Raises `NodeNotInstalled`, `ModelNotInstalled`.
     """
     if began is None:
         began = time.monotonic()
@@ -73,7 +76,9 @@ async def fit_entry(
     definitions = dict(await server.define_all(node["class_type"] for node in graph.values()))
     missing_classes = missing_nodes(graph, definitions)
     if missing_classes:
-        raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{missing_classes[0]}".')
+        raise NodeNotInstalled(
+            f'The workflow "{entry.name}" needs the node "{missing_classes[0]}".'
+        )
     main_need = entry.needs[0]
     wanted = Wanted(model, strict, readable, began)
     files: dict[str, str] = {}  # a need as a text -> its file: several nodes may read the same one
@@ -81,9 +86,13 @@ async def fit_entry(
     loaders: dict[str, NodeFiles] = {}
     for node_id, needs in entry.needs_by_node.items():
         unmet = [need for need in needs if str(need) not in files]
-        found = await _node_files(server, entry, unmet, replace(wanted, readable=readable and not missing))
+        found = await _node_files(
+            server, entry, unmet, replace(wanted, readable=readable and not missing)
+        )
         missing |= dict.fromkeys(map(str, found.missing))
-        files |= {str(need): found.files[need.target] for need in unmet if need.target in found.files}
+        files |= {
+            str(need): found.files[need.target] for need in unmet if need.target in found.files
+        }
         loaders[node_id] = found
     if missing:
         lacks = ", ".join(missing)
@@ -110,8 +119,12 @@ def _places(entry: Entry, loaders: Mapping[str, "NodeFiles"]) -> dict[Target, Ta
     return places
 
 
-def _loading(entry: Entry, loaders: Mapping[str, "NodeFiles"], definitions: Definitions) -> Workflow:
-    """A bundled workflow with other nodes in the place of loaders that cannot load its files. Blocks."""
+def _loading(
+    entry: Entry, loaders: Mapping[str, "NodeFiles"], definitions: Definitions
+) -> Workflow:
+    """A bundled workflow with other nodes in the place of loaders that cannot load its files.
+    Blocks.
+    """
     graph = dict(entry.workflow.graph)
     known = dict(definitions)
     for node_id, loader in loaders.items():
@@ -133,20 +146,30 @@ class _Fitted:
     definitions: Definitions
     files: Mapping[Target, str]
 
-    def is_of(self, loaders: Mapping[str, "NodeFiles"], definitions: Definitions, files: Mapping[Target, str]) -> bool:
+    def is_of(
+        self,
+        loaders: Mapping[str, "NodeFiles"],
+        definitions: Definitions,
+        files: Mapping[Target, str],
+    ) -> bool:
         """Whether it was made of these very definitions, and names these files."""
         if self.files != files or self.definitions.keys() != definitions.keys():
             return False
-        if any(self.definitions[name] is not definition for name, definition in definitions.items()):
+        if any(
+            self.definitions[name] is not definition for name, definition in definitions.items()
+        ):
             return False
         return all(
-            self.loaders[node_id].small is loader.small and self.loaders[node_id].definition is loader.definition
+            self.loaders[node_id].small is loader.small
+            and self.loaders[node_id].definition is loader.definition
             for node_id, loader in loaders.items()
         )
 
 
 REMEMBERED_FITTED = 8  # bundled workflows of each server, with their files
-_FITTED: "weakref.WeakKeyDictionary[ComfyUIServer, BoundedDict[str, _Fitted]]" = weakref.WeakKeyDictionary()
+_FITTED: "weakref.WeakKeyDictionary[ComfyUIServer, BoundedDict[str, _Fitted]]" = (
+    weakref.WeakKeyDictionary()
+)
 
 
 async def _with_files(
@@ -156,8 +179,9 @@ async def _with_files(
     definitions: Definitions,
     files: Mapping[Target, str],
 ) -> Workflow:
-    """A bundled workflow with these files. The same as the last time where nothing has changed since: it knows much of
-    itself by then, which otherwise each call would find anew."""
+    """A bundled workflow with these files. The same as the last time where nothing has changed
+    since: it knows much of itself by then, which otherwise each call would find anew.
+    """
     remembered = _FITTED.setdefault(server, BoundedDict(REMEMBERED_FITTED))
     known = remembered.get(entry.name)
     if known is not None and known.is_of(loaders, definitions, files):
@@ -188,7 +212,9 @@ class Wanted:
 
 @dataclass
 class NodeFiles:
-    """The files that a loader node of a bundled workflow reads on a server, and the node that takes its place."""
+    """The files that a loader node of a bundled workflow reads on a server, and the node that takes
+    its place.
+    """
 
     small: SmallLoader | None = None  # that can read them, where the plain one cannot
     definition: NodeDefinition | None = None  # of that
@@ -196,9 +222,12 @@ class NodeFiles:
     missing: list[ModelNeed] = field(default_factory=list)
 
 
-async def _node_files(server: ComfyUIServer, entry: Entry, needs: Sequence[ModelNeed], wanted: Wanted) -> NodeFiles:
-    """The files for these needs of one node, which the node itself reads, or else one that can read those made small.
-    Raises `ModelNotInstalled` where the model that was asked for is not there."""
+async def _node_files(
+    server: ComfyUIServer, entry: Entry, needs: Sequence[ModelNeed], wanted: Wanted
+) -> NodeFiles:
+    """The files for these needs of one node, which the node itself reads, or else one that can read
+    those made small. Raises `ModelNotInstalled` where the model that was asked for is not there.
+    """
     if not needs:
         return NodeFiles()
     plain = entry.workflow.graph[needs[0].target.node_id]["class_type"]
@@ -208,7 +237,9 @@ async def _node_files(server: ComfyUIServer, entry: Entry, needs: Sequence[Model
     if not lacking.missing:
         return lacking
     for small, definition in await small_loaders(server, plain):
-        small_searches = [replace(search, small=small, sees=bool(entry.files)) for search in searches]
+        small_searches = [
+            replace(search, small=small, sees=bool(entry.files)) for search in searches
+        ]
         found = await _files_found(small_searches, NodeFiles(small, definition), wanted)
         if not found.missing:
             return found
@@ -224,7 +255,9 @@ async def _node_files(server: ComfyUIServer, entry: Entry, needs: Sequence[Model
     return lacking
 
 
-async def _files_found(searches: Sequence["FileSearch"], found: NodeFiles, wanted: Wanted) -> NodeFiles:
+async def _files_found(
+    searches: Sequence["FileSearch"], found: NodeFiles, wanted: Wanted
+) -> NodeFiles:
     """What these searches find, put into `found`."""
     for search in searches:
         if wanted.model and search.main:
@@ -240,7 +273,9 @@ async def _files_found(searches: Sequence["FileSearch"], found: NodeFiles, wante
 
 @dataclass(frozen=True)
 class FileSearch:
-    """The search for one model file of a bundled workflow, among those that a loader node lists on this server."""
+    """The search for one model file of a bundled workflow, among those that a loader node lists on
+    this server.
+    """
 
     server: ComfyUIServer
     need: ModelNeed
@@ -250,12 +285,18 @@ class FileSearch:
     sees: bool = False  # whether a text encoder is shown pictures
 
     async def named(self, model: Argument, strict: bool, began: float) -> str | None:
-        """The file of the name that somebody asked for; `strict` and `began` are those of `fit_entry`."""
+        """The file of the name that somebody asked for; `strict` and `began` are those of
+        `fit_entry`.
+        """
         for believe in (DEFINITION_SECONDS, time.monotonic() - began):
             names = await self.names(believe)
             name = find_name(str(model.value), names)
             if name and self.small:
-                return name if name in await FILES.run(small_ones, self.small, self.need, names) else None
+                return (
+                    name
+                    if name in await FILES.run(small_ones, self.small, self.need, names)
+                    else None
+                )
             if name and not strict and not MADE_SMALL.search(name):
                 return name
             if name:
@@ -265,9 +306,10 @@ class FileSearch:
         return None
 
     async def best(self, readable: bool) -> str | None:
-        """The best installed file, or None. A main model may also be found by what it says of itself. `readable` passes
-        over files that the server cannot read, or lately could not load, which would only fail in the middle of the
-        run; else they come last."""
+        """The best installed file, or None. A main model may also be found by what it says of
+        itself. `readable` passes over files that the server cannot read, or lately could not load,
+        which would only fail in the middle of the run; else they come last.
+        """
         for believe in (DEFINITION_SECONDS, DOUBT_SECONDS):
             names = await self.names(believe)
             name = await (self._best_small(names) if self.small else self._best_of(names, readable))
@@ -276,7 +318,9 @@ class FileSearch:
         return None
 
     async def _best_small(self, names: Sequence[str]) -> str | None:
-        """The best of these files for a loader of files made small: one of those, or a plain text encoder beside it."""
+        """The best of these files for a loader of files made small: one of those, or a plain text
+        encoder beside it.
+        """
         fitting: list[str] = []
         if self.small:
             fitting = await FILES.run(small_ones, self.small, self.need, names)
@@ -290,8 +334,9 @@ class FileSearch:
         return next(iter(fitting), None)
 
     async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
-        """The best of these files: first by name, then, for a main model, by the metadata of files whose names tell
-        nothing."""
+        """The best of these files: first by name, then, for a main model, by the metadata of files
+        whose names tell nothing.
+        """
         by_name = await FILES.run_unless_short([names], self.need.rank, names)
         by_name.sort(key=self._is_aside)
         for name in by_name:
@@ -335,27 +380,35 @@ class FileSearch:
 
 
 def model_missing(model: Argument, choices: Sequence[str]) -> ModelNotInstalled:
-    """The error for a model that is not among the choices of its loader, with those that are most like it."""
+    """The error for a model that is not among the choices of its loader, with those that are most
+    like it.
+    """
     similar = closest(str(model.value), choices)
     hint = "No model is installed for this workflow."
     if similar:
         hint = f"Installed are: {quoted(similar)}."
-    return ModelNotInstalled(f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint)
+    return ModelNotInstalled(
+        f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint
+    )
 
 
 # All other workflows, read and left as their authors saved them.
 
 
 async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None) -> FittedWorkflow:
-    """A workflow that is not bundled, as its author saved it, with the model that was asked for, and with its other
-    model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
-    `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
+    """A workflow that is not bundled, as its author saved it, with the model that was asked for,
+    and with its other model files under the names that they have on this server. Files that are not
+    there are noted as `absent`. Raises `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`,
+    and as the server does.
+    """
     fitted = await fit_workflow(server, await read_entry(server, entry), model)
     size = (entry.template.bytes or 0) if entry.template else 0
     return replace(fitted, from_user=entry.source in USERS_SOURCES, models_size=size)
 
 
-async def fit_workflow(server: ComfyUIServer, workflow: Workflow, model: Argument | None) -> FittedWorkflow:
+async def fit_workflow(
+    server: ComfyUIServer, workflow: Workflow, model: Argument | None
+) -> FittedWorkflow:
     """`fit_saved` for a workflow that was read already. Raises in the same way."""
     await FILES.run_unless_short([workflow], _check_nodes, workflow)
     try:
@@ -377,17 +430,19 @@ def _check_nodes(workflow: Workflow) -> None:
     missing = missing_nodes(workflow.graph, workflow.definitions)
     if missing:
         reason = nodes_missing(missing, workflow.remarks.packages)
-        raise NodeNotInstalled(f'The workflow "{workflow.name}" cannot be used. {reason.message}', reason.hint)
+        raise NodeNotInstalled(
+            f'The workflow "{workflow.name}" cannot be used. {reason.message}', reason.hint
+        )
     check_links(workflow.graph, workflow.definitions)
 
 
 async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool = False) -> Workflow:
-    """A workflow of the catalogue with its parameters, converted to the API format where it is not in it, and with the
-    definitions of its nodes, as far as the server has them. Raises `WorkflowRefused` and its kin, naming the workflow,
-    and as the server does.
+    """A workflow of the catalogue with its parameters, converted to the API format where it is not
+    in it, and with the definitions of its nodes, as far as the server has them. Raises
+    `WorkflowRefused` and its kin, naming the workflow, and as the server does.
 
-    `to_describe` also reads a file of the editor of which the server lacks nodes, by what the file itself tells of
-    them: what comes of it is not to be run.
+    `to_describe` also reads a file of the editor of which the server lacks nodes, by what the file
+    itself tells of them: what comes of it is not to be run.
     """
     try:
         raw = entry.graph
@@ -398,11 +453,15 @@ async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool =
         if is_ui_format(raw):
             return await _read_page(server, entry.name, raw, to_describe)
         graph = await FILES.run_unless_short([raw], clean, raw)
-        definitions, replacements = await _defined(server, {node["class_type"] for node in graph.values()})
+        definitions, replacements = await _defined(
+            server, {node["class_type"] for node in graph.values()}
+        )
         what = [graph, *definitions.values()]
         graph = await FILES.run_unless_short(what, with_replacements, graph, replacements)
         remarks = await FILES.run_unless_short([entry.page], read_remarks, entry.page)
-        return await FILES.run_unless_short(what, Workflow.parse, entry.name, graph, definitions, frozenset(), remarks)
+        return await FILES.run_unless_short(
+            what, Workflow.parse, entry.name, graph, definitions, frozenset(), remarks
+        )
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
         raise type(refused)(message, refused.hint) from None
@@ -410,12 +469,17 @@ async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool =
 
 def bare_reason(entry: Entry, error: ComfyUIError) -> str:
     """Why a workflow cannot be used, without its name."""
-    return error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix("cannot be used. ")
+    return error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix(
+        "cannot be used. "
+    )
 
 
-async def _defined(server: ComfyUIServer, class_types: Iterable[str]) -> tuple[Definitions, Mapping[str, Replacement]]:
-    """The definitions of those of these classes that the server has, and of those that take the place of others, with
-    what takes it. Raises as the server does."""
+async def _defined(
+    server: ComfyUIServer, class_types: Iterable[str]
+) -> tuple[Definitions, Mapping[str, Replacement]]:
+    """The definitions of those of these classes that the server has, and of those that take the
+    place of others, with what takes it. Raises as the server does.
+    """
     names = set(class_types)
     definitions = await server.define_all(names)
     lacking = names - definitions.keys()
@@ -424,7 +488,9 @@ async def _defined(server: ComfyUIServer, class_types: Iterable[str]) -> tuple[D
     known = await server.replaced_nodes.all()
     meant = {name: known[name] for name in lacking if name in known}
     new = await server.define_all(replacement.new for replacement in meant.values())
-    replacements = {name: replacement for name, replacement in meant.items() if replacement.new in new}
+    replacements = {
+        name: replacement for name, replacement in meant.items() if replacement.new in new
+    }
     return {**definitions, **new}, replacements
 
 
@@ -448,12 +514,16 @@ async def _read_page(server: ComfyUIServer, name: str, raw: Graph, to_describe: 
             raise refusal from None
         raise
     graph = await FILES.run_unless_short(what, with_replacements, graph, replacements)
-    return await FILES.run_unless_short(what, Workflow.parse, name, graph, definitions, dynamic, remarks)
+    return await FILES.run_unless_short(
+        what, Workflow.parse, name, graph, definitions, dynamic, remarks
+    )
 
 
 def _fit_files(workflow: Workflow, model: Argument | None) -> FittedWorkflow:
-    """The workflow with the files that are installed, by its definitions. A file that no output needs may be missing
-    without a word. Raises `ModelNotInstalled` when the model that was asked for is not there."""
+    """The workflow with the files that are installed, by its definitions. A file that no output
+    needs may be missing without a word. Raises `ModelNotInstalled` when the model that was asked
+    for is not there.
+    """
     notes: tuple[str, ...] = ()
     chosen: dict[Target, str] = {}
     if model and "model" in workflow.parameters:
@@ -464,7 +534,9 @@ def _fit_files(workflow: Workflow, model: Argument | None) -> FittedWorkflow:
             notes = (taken_for(model, f'"{name}"'),)
         chosen = {target.widget: name for target in workflow.parameters["model"]}
     elif model:
-        notes = (f'the workflow "{workflow.name}" has no model to choose; {model.name} was left out',)
+        notes = (
+            f'the workflow "{workflow.name}" has no model to choose; {model.name} was left out',
+        )
     renamed, absent = _other_files(workflow, chosen)
     workflow = workflow.set(renamed | chosen)
     model_file = str(workflow.value("model") or "")
@@ -472,8 +544,9 @@ def _fit_files(workflow: Workflow, model: Argument | None) -> FittedWorkflow:
 
 
 def _by_words(model: Argument, choices: Sequence[str]) -> str:
-    """The one choice that has all words of a model's name. Raises `ModelNotInstalled` for none, and `BadArgument` for
-    several."""
+    """The one choice that has all words of a model's name. Raises `ModelNotInstalled` for none, and
+    `BadArgument` for several.
+    """
     worded = names_with_words(str(model.value), choices)
     if not worded:
         raise model_missing(model, choices)
@@ -485,8 +558,8 @@ def _by_words(model: Argument, choices: Sequence[str]) -> str:
 def _other_files(
     workflow: Workflow, chosen: Mapping[Target, str]
 ) -> tuple[dict[Target, str], dict[Target, AbsentFile]]:
-    """The model files that were not `chosen`: those which are installed under another name, by their names on this
-    server, and those which are not installed.
+    """The model files that were not `chosen`: those which are installed under another name, by
+    their names on this server, and those which are not installed.
 
         {Target("4", "ckpt_name"): "SDXL/base.safetensors"}
         {Target("7", "vae_name"): AbsentFile("vae/ae.safetensors", ("flux-ae.safetensors",))}

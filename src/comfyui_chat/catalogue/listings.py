@@ -3,8 +3,9 @@
     {"name": ..., "inputs": {"steps": "INT, 1 to 10000, now 20"}, "files": [...], "makes": [...],
      "models": {"vae/ae.safetensors": "installed"}, "diagram": "```mermaid ...", ...}
 
-It is cut to a length that a model can read, and says how much was left out. `one_list` merges what several servers
-list, of workflows (catalogue/workflow_list.py) and of models (catalogue/model_list.py).
+It is cut to a length that a model can read, and says how much was left out. `one_list` merges what
+several servers list, of workflows (catalogue/workflow_list.py) and of models
+(catalogue/model_list.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import NodeNotInstalled, WorkflowRefused
-from ..graph.facts import FileInput, ModelFile, file_inputs, guess_task, missing_nodes, model_files, outputs
+from ..graph.facts import (
+    FileInput,
+    ModelFile,
+    file_inputs,
+    guess_task,
+    missing_nodes,
+    model_files,
+    outputs,
+)
 from ..graph.mermaid import mermaid
 from ..graph.nodes import given_title
 from ..graph.paths import lists_users_files
@@ -29,13 +38,21 @@ from ..threads import FILES
 from ..values import is_number
 from .entries import Entry
 from .fitted import bare_reason, fit_entry, fit_workflow, read_entry
-from .missing import file_path, file_size, files_in_short, node_with_package, told_notes, told_source
+from .missing import (
+    file_path,
+    file_size,
+    files_in_short,
+    node_with_package,
+    told_notes,
+    told_source,
+)
 from .secret_inputs import holds_secret
 from .workflow_list import CANNOT_RUN, WorkflowLine, can_run, characters_of
 
 MAX_NAMES = 60  # lines of what a workflow makes, or of nodes that are missing
 PAID_NOTE = "it calls a service that costs credits of a Comfy account"
-MOST_DESCRIBED = 7500  # characters of a description without its diagram: less than 2,500 tokens of a model
+# characters of a description without its diagram: less than 2,500 tokens of a model
+MOST_DESCRIBED = 7500
 
 
 @dataclass(frozen=True)
@@ -58,12 +75,17 @@ DETAILS = (
 )
 
 
-async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool = False) -> dict[str, Any]:
-    """Everything that a caller has to know about a workflow, as far as this server knows its nodes, and with `diagram`
-    its graph. Raises as `read_entry` does, except for nodes that are missing."""
+async def describe_workflow(
+    server: ComfyUIServer, entry: Entry, diagram: bool = False
+) -> dict[str, Any]:
+    """Everything that a caller has to know about a workflow, as far as this server knows its nodes,
+    and with `diagram` its graph. Raises as `read_entry` does, except for nodes that are missing.
+    """
     try:
         workflow = await read_entry(server, entry, to_describe=True)
-    except NodeNotInstalled as refused:  # there is no more to tell about a graph that cannot be converted
+    except (
+        NodeNotInstalled
+    ) as refused:  # there is no more to tell about a graph that cannot be converted
         return {"name": entry.name, "source": entry.source, CANNOT_RUN: refused.message}
     flow = workflow.flow
     files = file_inputs(flow)
@@ -81,21 +103,29 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool =
         "files": await FILES.run(_file_lines, flow, files),
         "makes": _first([f'{kind} ("{title}")' for title, kind in outputs(flow)]),
         "models": await _model_lines(server, entry, workflow, taken),
-        "size of all models": file_size(entry.template.bytes) if entry.template and entry.template.bytes else "",
+        "size of all models": file_size(entry.template.bytes)
+        if entry.template and entry.template.bytes
+        else "",
         "paid": await FILES.run(_price_line, server.endpoint, entry, workflow),
         "missing nodes": _first([node_with_package(name, workflow.remarks) for name in missing]),
     }
-    answer |= await FILES.run(_inputs_within, workflow, files, MOST_DESCRIBED - characters_of(answer))
-    answer = {name: value for name, value in answer.items() if value}  # nothing is said of what it does not have
+    answer |= await FILES.run(
+        _inputs_within, workflow, files, MOST_DESCRIBED - characters_of(answer)
+    )
+    # nothing is said of what it does not have
+    answer = {name: value for name, value in answer.items() if value}
     if diagram:
         answer["diagram"] = f"```mermaid\n{mermaid(flow)}\n```"
         answer["note"] = "To show the user the graph, copy `diagram` into the answer as it is."
     return answer
 
 
-async def _lacking(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> tuple[str, Mapping[str, str]]:
-    """What this server lacks to run a workflow, at a glance, "" when it can; and of a bundled one that it can run the
-    files, by the needs as texts."""
+async def _lacking(
+    server: ComfyUIServer, entry: Entry, workflow: Workflow
+) -> tuple[str, Mapping[str, str]]:
+    """What this server lacks to run a workflow, at a glance, "" when it can; and of a bundled one
+    that it can run the files, by the needs as texts.
+    """
     try:
         if entry.bundled:
             fitted = await fit_entry(server, entry, None)
@@ -107,7 +137,9 @@ async def _lacking(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> t
 
 
 def _price_line(endpoint: Endpoint, entry: Entry, workflow: Workflow) -> str:
-    """What a run costs as the workflow is saved: "$0.7 a run, for "Kling" (KlingNode)"; "" for nothing."""
+    """What a run costs as the workflow is saved: "$0.7 a run, for "Kling" (KlingNode)"; "" for
+    nothing.
+    """
     price = price_of(workflow.graph, workflow.definitions)
     if endpoint.cloud:
         return "amount unknown, as of all that runs on Comfy Cloud"
@@ -126,8 +158,9 @@ def _first(lines: Sequence[str]) -> list[str]:
 
 
 def _inputs_within(workflow: Workflow, files: Sequence[FileInput], room: int) -> dict[str, Any]:
-    """The inputs in so many characters, if they fit at all: as many of them and in as much detail as there is room
-    for. Blocks."""
+    """The inputs in so many characters, if they fit at all: as many of them and in as much detail
+    as there is room for. Blocks.
+    """
     told: dict[str, Any] = {}
     for detail in DETAILS:
         told = {
@@ -139,8 +172,12 @@ def _inputs_within(workflow: Workflow, files: Sequence[FileInput], room: int) ->
     return told
 
 
-def _other_input_lines(workflow: Workflow, files: Sequence[FileInput], detail: Detail) -> dict[str, str]:
-    """The lines of the first inputs that neither a parameter sets nor a file goes into, and how many more there are."""
+def _other_input_lines(
+    workflow: Workflow, files: Sequence[FileInput], detail: Detail
+) -> dict[str, str]:
+    """The lines of the first inputs that neither a parameter sets nor a file goes into, and how
+    many more there are.
+    """
     taken = {file.target for file in files}
     for targets in workflow.parameters.values():
         taken.update(target.widget for target in targets)
@@ -176,7 +213,9 @@ def _input_line(workflow: Workflow, name: str, detail: Detail) -> str:
 
 
 def _value_now(workflow: Workflow, name: str, length: int) -> str:
-    """What an input holds, as far as anybody may know, in so many characters: "now 20", 'now "a red fox"', "is set"."""
+    """What an input holds, as far as anybody may know, in so many characters: "now 20", 'now "a red
+    fox"', "is set".
+    """
     value = workflow.value(name)
     nodes = [workflow.graph[target.node_id] for target in workflow.find(name) or ()]
     if any(holds_secret(name, given_title(node) or node["class_type"], value) for node in nodes):
@@ -189,7 +228,9 @@ def _value_now(workflow: Workflow, name: str, length: int) -> str:
 
 
 def _file_lines(flow: Flow, files: Sequence[FileInput]) -> list[str]:
-    """The files that a graph takes, and which of them it can do without: 'image and mask for "Photo", optional'."""
+    """The files that a graph takes, and which of them it can do without: 'image and mask for
+    "Photo", optional'.
+    """
     lines = []
     for file in files[:MAX_INPUT_FILES]:
         line = file.kind
@@ -205,8 +246,10 @@ def _file_lines(flow: Flow, files: Sequence[FileInput]) -> list[str]:
 async def _model_lines(
     server: ComfyUIServer, entry: Entry, workflow: Workflow, taken: Mapping[str, str]
 ) -> dict[str, str]:
-    """Model file -> whether it is installed: "installed", 'installed as "other.safetensors"', "not installed" or "not
-    known". For a bundled workflow any file will do that its need matches; those that it would run with are `taken`."""
+    """Model file -> whether it is installed: "installed", 'installed as "other.safetensors"', "not
+    installed" or "not known". For a bundled workflow any file will do that its need matches; those
+    that it would run with are `taken`.
+    """
     graph = workflow.graph
     loaders = [graph[file.target.node_id] for file in model_files(graph, {})]
     class_types = [loader["class_type"] for loader in loaders]
@@ -229,7 +272,9 @@ async def _model_lines(
 
 
 def _model_state(file: ModelFile, installed: str | None, source: FileSource | None) -> str:
-    """Whether a model file is installed, and under which name; of one that is not, where it is to be had."""
+    """Whether a model file is installed, and under which name; of one that is not, where it is to
+    be had.
+    """
     if installed == file.file:
         return "installed"
     if installed:
@@ -245,8 +290,9 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         {"loras": ["a", "b"]}                                   and  {"loras": ["b", "c"]}              ->  a, b and c
         {"installed": {"loras": 3}}                             and  {"installed": {"loras": 5}}        ->  5
 
-    Of a workflow the line of the first server that can run it is taken. An answer that found nothing ("found": 0) only
-    fills in what no other has, and that nothing was found is only said where no server found anything.
+    Of a workflow the line of the first server that can run it is taken. An answer that found
+    nothing ("found": 0) only fills in what no other has, and that nothing was found is only said
+    where no server found anything.
     """
     found_nothing = [answer for answer in answers if answer.get("found") == 0]
     found_some = [answer for answer in answers if answer not in found_nothing]
@@ -265,8 +311,9 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _merged_values(earlier: Any, value: Any) -> Any:
-    """Two lists of names without duplicates, or for each name the higher one of two counts, or the first of two texts;
-    of all else the first."""
+    """Two lists of names without duplicates, or for each name the higher one of two counts, or the
+    first of two texts; of all else the first.
+    """
     if isinstance(earlier, list) and isinstance(value, list):
         return list(dict.fromkeys([*earlier, *value]))
     if isinstance(earlier, dict) and isinstance(value, dict):
@@ -281,7 +328,9 @@ def _merged_values(earlier: Any, value: Any) -> Any:
 
 
 def _merged_lines(lines: list[WorkflowLine], others: list[WorkflowLine]) -> list[WorkflowLine]:
-    """The lines of two lists of workflows, one for each name: the first by which it can run, or the last."""
+    """The lines of two lists of workflows, one for each name: the first by which it can run, or the
+    last.
+    """
     by_name = {line["name"]: line for line in lines}
     for line in others:
         name = line["name"]

@@ -1,13 +1,15 @@
-"""What LoRAs say of themselves, told to a model: what they were made for, and the words that call it.
+"""What LoRAs say of themselves, told to a model: what they were made for, and the words that call
+it.
 
 `told_loras` is for a list of LoRAs, `lora_notes` for a picture that is made with some:
 
     {"fox.safetensors": 'made for SDXL; trigger words "sks fox"; tags "snow", "1girl"'}
     the LoRA "fox" says that it was made for SD 1.5, and juggernautXL.safetensors is a model of SDXL: it may do nothing
 
-Files say it in their metadata (server/model_files.py), which anybody may have written: it is told as a quotation,
-shortened and without links. What a base is called differs from trainer to trainer, so `family_of` brings such names,
-and those of model files, to a few families, of which no LoRA fits another.
+Files say it in their metadata (server/model_files.py), which anybody may have written: it is told
+as a quotation, shortened and without links. What a base is called differs from trainer to trainer,
+so `family_of` brings such names, and those of model files, to a few families, of which no LoRA fits
+another.
 """
 
 import asyncio
@@ -33,15 +35,14 @@ TRIGGER_LENGTH, TAG_LENGTH, KIND_LENGTH = 120, 30, 40  # characters
 LINE_LENGTH, MOST_CHARACTERS_OF_LORAS = 240, 1400
 MOST_TAGS_TOLD, MOST_TRIGGER_TAGS = 6, 2
 # Tags of so many pictures that they tell nothing of one LoRA.
-EVERYDAY_TAGS = frozenset(
-    {
-        *("1girl", "1boy", "solo", "girl", "boy", "woman", "man", "no humans", "realistic", "photo", "photorealistic"),
-        *("simple background", "white background", "black background", "outdoors", "indoors", "looking at viewer"),
-        *("long hair", "short hair", "black hair", "brown hair", "blonde hair", "blue eyes", "brown eyes", "smile"),
-        *("breasts", "large breasts", "open mouth", "closed mouth", "standing", "upper body", "full body", "portrait"),
-        *("masterpiece", "best quality", "highres", "absurdres", "monochrome", "greyscale", "bangs", "blush"),
-    }
-)
+_EVERYDAY_TAGS = """
+    1girl, 1boy, solo, girl, boy, woman, man, no humans, realistic, photo, photorealistic,
+    simple background, white background, black background, outdoors, indoors, looking at viewer,
+    long hair, short hair, black hair, brown hair, blonde hair, blue eyes, brown eyes, smile,
+    breasts, large breasts, open mouth, closed mouth, standing, upper body, full body, portrait,
+    masterpiece, best quality, highres, absurdres, monochrome, greyscale, bangs, blush
+"""
+EVERYDAY_TAGS = frozenset(tag.strip() for tag in _EVERYDAY_TAGS.split(","))
 
 # Families of models, by what their files and LoRAs call them; the first that is found counts.
 FAMILIES = (
@@ -63,13 +64,17 @@ FAMILIES = (
 
 
 def family_of(text: str) -> str:
-    """The family that a name of a model, or of the base of a LoRA, speaks of; "" where it does not tell."""
+    """The family that a name of a model, or of the base of a LoRA, speaks of; "" where it does not
+    tell.
+    """
     plain = text[:300].lower()
     return next((name for name, pattern in FAMILIES if re.search(pattern, plain)), "")
 
 
 async def lora_facts(server: ComfyUIServer, names: Sequence[str]) -> dict[str, ModelFacts]:
-    """What the first of these LoRAs say of themselves, within `LORA_SECONDS`; those that say nothing are left out."""
+    """What the first of these LoRAs say of themselves, within `LORA_SECONDS`; those that say
+    nothing are left out.
+    """
     found: dict[str, ModelFacts] = {}
 
     async def ask(name: str) -> None:
@@ -85,7 +90,9 @@ async def lora_facts(server: ComfyUIServer, names: Sequence[str]) -> dict[str, M
 
 
 async def told_loras(server: ComfyUIServer, names: Sequence[str]) -> dict[str, str]:
-    """What these LoRAs say of themselves, each in a line: as many as there is room for in a list."""
+    """What these LoRAs say of themselves, each in a line: as many as there is room for in a
+    list.
+    """
     told: dict[str, str] = {}
     left = MOST_CHARACTERS_OF_LORAS
     for name, facts in (await lora_facts(server, names)).items():
@@ -128,8 +135,9 @@ def _words(text: str, length: int) -> str:
 async def lora_notes(
     server: ComfyUIServer, fitted: FittedWorkflow, bound: Workflow, model: str, files: Sequence[str]
 ) -> list[str]:
-    """Notes on the LoRAs that a picture is made with: one that was made for models of another family, and words that
-    call what it was trained for and that its prompt does not have."""
+    """Notes on the LoRAs that a picture is made with: one that was made for models of another
+    family, and words that call what it was trained for and that its prompt does not have.
+    """
     facts = await lora_facts(server, files)
     if not facts:
         return []
@@ -141,22 +149,35 @@ async def lora_notes(
         made_for = family_of(said.kind)
         if family and made_for and made_for != family:
             its_own = f"{shortened(base_name(model))} is a model of {family}"
-            notes.append(f'the LoRA "{name}" says that it was made for {made_for}, and {its_own}: it may do nothing')
+            notes.append(
+                f'the LoRA "{name}" says that it was made for {made_for}, and {its_own}: it may do nothing'
+            )
         trigger = _words(said.trigger, TRIGGER_LENGTH) or ", ".join(_telling_tags(said))
         if trigger and not all(word.strip() in prompt for word in trigger.lower().split(",")):
-            notes.append(f'the LoRA "{name}" says that it is called by words that are not in the prompt: "{trigger}"')
+            notes.append(
+                f'the LoRA "{name}" says that it is called by words that are not in the prompt: "{trigger}"'
+            )
     return notes
 
 
 def _telling_tags(facts: ModelFacts) -> list[str]:
-    """Tags of nearly all training pictures that are no everyday words: these call what a LoRA was trained for, where
-    its file has no words for that."""
-    plain = [tag for tag in _plain_tags(facts.always) if tag.lower().replace("_", " ") not in EVERYDAY_TAGS]
+    """Tags of nearly all training pictures that are no everyday words: these call what a LoRA was
+    trained for, where its file has no words for that.
+    """
+    plain = [
+        tag
+        for tag in _plain_tags(facts.always)
+        if tag.lower().replace("_", " ") not in EVERYDAY_TAGS
+    ]
     return plain[:MOST_TRIGGER_TAGS]
 
 
-async def _family_of_model(server: ComfyUIServer, fitted: FittedWorkflow, bound: Workflow, model: str) -> str:
-    """The family of the model that is used, by its name, what its file says, or the workflow that was made for it."""
+async def _family_of_model(
+    server: ComfyUIServer, fitted: FittedWorkflow, bound: Workflow, model: str
+) -> str:
+    """The family of the model that is used, by its name, what its file says, or the workflow that
+    was made for it.
+    """
     by_name = family_of(base_name(model))
     if by_name or not model:
         return by_name

@@ -1,11 +1,13 @@
-"""What a server lacks for a workflow, and where that is to be had: said so that a person can fetch it.
+"""What a server lacks for a workflow, and where that is to be had: said so that a person can fetch
+it.
 
-    vae/ae.safetensors, 335 MB, from https://huggingface.co/Comfy-Org/z_image_turbo/resolve/main/.../ae.safetensors
-    "ImageResizeKJ" (package comfyui-kjnodes)
+    vae/ae.safetensors, 335 MB, from
+    https://huggingface.co/Comfy-Org/z_image_turbo/resolve/main/.../ae.safetensors "ImageResizeKJ"
+    (package comfyui-kjnodes)
 
-Links, packages and notes are what the author of the workflow put into its file (graph/remarks.py), so a stranger's. A
-link is told only if it is plain https to the name of a host and holds no key; notes are told without their links,
-shortened, as quoted texts.
+Links, packages and notes are what the author of the workflow put into its file (graph/remarks.py),
+so a stranger's. A link is told only if it is plain https to the name of a host and holds no key;
+notes are told without their links, shortened, as quoted texts.
 """
 
 import re
@@ -20,7 +22,8 @@ from ..names import quoted, shortened
 from .secret_inputs import holds_secret
 
 PLAIN_LINK = re.compile(
-    r"https://(?:[a-z0-9-]{1,63}\.){1,10}[a-z][a-z0-9-]{1,62}/[\w.~%/+,=&?@:-]*", re.IGNORECASE | re.ASCII
+    r"https://(?:[a-z0-9-]{1,63}\.){1,10}[a-z][a-z0-9-]{1,62}/[\w.~%/+,=&?@:-]*",
+    re.IGNORECASE | re.ASCII,
 )
 MOST_FILES_NAMED = 12  # in one message
 MOST_NODES_NAMED, MOST_PACKAGES_NAMED = 5, 5  # nodes of each package
@@ -34,7 +37,11 @@ ADDRESS = re.compile(r"<?\b[a-z][a-z0-9+.-]{1,20}://[^\s<>]{0,2000}>?", re.IGNOR
 
 def plain_link(url: str) -> str:
     """A link as it may be told, or ""."""
-    if len(url) > MOST_LINK_CHARACTERS or not PLAIN_LINK.fullmatch(url) or holds_secret("link", "", url):
+    if (
+        len(url) > MOST_LINK_CHARACTERS
+        or not PLAIN_LINK.fullmatch(url)
+        or holds_secret("link", "", url)
+    ):
         return ""
     return url
 
@@ -56,7 +63,9 @@ class AbsentFile:
 
     @property
     def place(self) -> str:
-        """How large it is and where it is to be had, as far as that is known: "335 MB, from https://..."."""
+        """How large it is and where it is to be had, as far as that is known: "335 MB, from
+        https://...".
+        """
         return told_source(self.source)
 
     def __str__(self) -> str:
@@ -67,14 +76,18 @@ class AbsentFile:
 
 
 def file_path(file: ModelFile, source: FileSource | None) -> str:
-    """A model file with the folder that it belongs in, where that is known: "vae/ae.safetensors"."""
+    """A model file with the folder that it belongs in, where that is known:
+    "vae/ae.safetensors".
+    """
     folder = file.folder or (source.folder if source else "")
     name = shortened(file.file, LONGEST_FILE)
     return f"{folder}/{name}" if folder else name
 
 
 def told_source(source: FileSource | None) -> str:
-    """Where a model file is to be had, with its size: "335 MB, from https://..."; "" where nobody knows."""
+    """Where a model file is to be had, with its size: "335 MB, from https://..."; "" where nobody
+    knows.
+    """
     if source is None:
         return ""
     link = plain_link(source.url)
@@ -105,13 +118,16 @@ def _first_of(said: Sequence[str], most: int, between: str) -> str:
 
 
 def node_with_package(class_type: str, remarks: Remarks) -> str:
-    """A node's class with what it belongs to, where that is known: 'ImageResizeKJ (package comfyui-kjnodes)'."""
+    """A node's class with what it belongs to, where that is known: 'ImageResizeKJ (package
+    comfyui-kjnodes)'.
+    """
     package = remarks.packages.get(class_type, "")
     return f"{class_type} ({package})" if package else class_type
 
 
 def nodes_missing(names: Sequence[str], packages: Mapping[str, str]) -> NodeNotInstalled:
-    """The error for node classes that the server does not have, with the packages that they belong to.
+    """The error for node classes that the server does not have, with the packages that they belong
+    to.
 
     "CFGOverride", "CustomCombo" (part of ComfyUI 0.23.0); "ImageResizeKJ" (package comfyui-kjnodes)
     """
@@ -135,8 +151,9 @@ def without_links(text: str) -> str:
 
 
 def told_notes(notes: Iterable[str]) -> list[str]:
-    """An author's notes as they are told: the first ones, each shortened, without links and addresses; none that holds
-    a key. Those that list where files are to be had come last. Blocks."""
+    """An author's notes as they are told: the first ones, each shortened, without links and
+    addresses; none that holds a key. Those that list where files are to be had come last. Blocks.
+    """
     texts: list[tuple[bool, str]] = []
     for note in notes:
         text = shortened(without_links(note[:MOST_NOTE_CHARACTERS]), NOTE_LENGTH)

@@ -1,7 +1,9 @@
-"""Which installed model, or which bundled workflow, somebody means who says "SDXL", "flux" or "juggernaut".
+"""Which installed model, or which bundled workflow, somebody means who says "SDXL", "flux" or
+"juggernaut".
 
-Files are found by their exact names in catalogue/fitted.py. Where none has the name that was asked for, `meant_by`
-looks for what is meant by its words, in this order, and takes the first that finds one:
+Files are found by their exact names in catalogue/fitted.py. Where none has the name that was asked
+for, `meant_by` looks for what is meant by its words, in this order, and takes the first that finds
+one:
 
     "flux"                  a bundled workflow of that name
     "juggernaut"            the one installed file that has all words of it
@@ -16,7 +18,16 @@ from dataclasses import dataclass
 
 from ..bounds import MOST_COMPARED_CHARACTERS
 from ..errors import BadArgument
-from ..names import base_name, find_name, first_names, name_words, names_with_words, plain_name, quoted, shortened
+from ..names import (
+    base_name,
+    find_name,
+    first_names,
+    name_words,
+    names_with_words,
+    plain_name,
+    quoted,
+    shortened,
+)
 from ..server.client import ComfyUIServer
 from ..threads import FILES
 from ..values import Argument
@@ -28,7 +39,9 @@ MOST_ASKED = 12  # names that a question lists
 
 @dataclass(frozen=True)
 class Meant:
-    """What a model's name was taken for: a file, or a workflow with whatever model it runs best with."""
+    """What a model's name was taken for: a file, or a workflow with whatever model it runs best
+    with.
+    """
 
     file: str = ""
     entry: Entry | None = None
@@ -40,14 +53,18 @@ async def meant_by(
     model: Argument,
     can_run: Callable[[Entry], Awaitable[bool]] | None = None,
 ) -> Meant | None:
-    """What somebody means by a model that is not installed under that name, for any of these workflows; None for
-    nothing. Of several workflows only those count that `can_run`. Raises `BadArgument` where it could be several, and
-    as the server does."""
+    """What somebody means by a model that is not installed under that name, for any of these
+    workflows; None for nothing. Of several workflows only those count that `can_run`. Raises
+    `BadArgument` where it could be several, and as the server does.
+    """
     name = str(model.value)
     named = [entry for entry in entries if plain_name(entry.name) == plain_name(name)]
     if named:
         return Meant(entry=named[0])
-    installed = [(entry, await files_of_loader(server, entry), await small_files(server, entry)) for entry in entries]
+    installed = [
+        (entry, await files_of_loader(server, entry), await small_files(server, entry))
+        for entry in entries
+    ]
     files = await FILES.run(_files_with_words, name, installed)
     if files:
         return Meant(_one_of(model, files))
@@ -64,15 +81,18 @@ async def meant_by(
 
 
 def _of_that_version(name: str, files: Sequence[str]) -> Sequence[str]:
-    """The one of a family's files that has the numbers of a name, as "v1-5-pruned" those of "SD 1.5"; else all."""
+    """The one of a family's files that has the numbers of a name, as "v1-5-pruned" those of "SD
+    1.5"; else all.
+    """
     version = "".join(word for word in name_words(name) if word.isdigit())
     found = [file for file in files if version and version in plain_name(file)]
     return found if len(found) == 1 else files
 
 
 async def names_model(server: ComfyUIServer, entries: Sequence[Entry], name: str) -> bool:
-    """Whether a name is that of an installed file that one of these workflows may load, or of a family of models that
-    the manifest knows."""
+    """Whether a name is that of an installed file that one of these workflows may load, or of a
+    family of models that the manifest knows.
+    """
     if any(_is_named(family, name, exactly=True) for entry in entries for family in entry.families):
         return True
     for entry in entries:
@@ -81,8 +101,12 @@ async def names_model(server: ComfyUIServer, entries: Sequence[Entry], name: str
     return False
 
 
-async def entry_meant(server: ComfyUIServer, entries: Sequence[Entry], model: Argument) -> Entry | None:
-    """The workflow that runs with the model that somebody means; None for no model. Raises as `meant_by` does."""
+async def entry_meant(
+    server: ComfyUIServer, entries: Sequence[Entry], model: Argument
+) -> Entry | None:
+    """The workflow that runs with the model that somebody means; None for no model. Raises as
+    `meant_by` does.
+    """
     meant = await meant_by(server, entries, model)
     if meant is None or meant.entry:
         return meant.entry if meant else None
@@ -107,7 +131,8 @@ def several_meant(argument: str, value: str, names: Sequence[str]) -> BadArgumen
     if len(names) > MOST_ASKED:
         listed += f" and {len(names) - MOST_ASKED} more"
     return BadArgument(
-        f'{argument} is "{shortened(value)}", which could be any of: {listed}.', "Give one of these names."
+        f'{argument} is "{shortened(value)}", which could be any of: {listed}.',
+        "Give one of these names.",
     )
 
 
@@ -123,7 +148,9 @@ Installed = Sequence[tuple[Entry, tuple[str, ...], list[str]]]
 
 
 def _files_with_words(name: str, installed: Installed) -> list[str]:
-    """The files with all words of a name, those first that suit a workflow by their own names. Blocks."""
+    """The files with all words of a name, those first that suit a workflow by their own names.
+    Blocks.
+    """
     suitable: dict[str, None] = {}
     others: dict[str, None] = {}
     for entry, names, small in installed:
@@ -138,7 +165,9 @@ def _files_of_family(name: str, installed: Installed) -> list[str]:
     found: dict[str, None] = {}
     for exactly in (True, False):
         for entry, names, small in installed:
-            families = [family for family in entry.families if _is_named(family, name, exactly=exactly)]
+            families = [
+                family for family in entry.families if _is_named(family, name, exactly=exactly)
+            ]
             if not families:
                 continue
             for file in first_names([*names, *small], MOST_COMPARED_CHARACTERS):
@@ -159,7 +188,9 @@ def _is_named(family: Family, name: str, *, exactly: bool) -> bool:
 
 
 def family_by_name(entry: Entry, file: str) -> Family:
-    """The family that a file belongs to as far as its name tells. The last family of each workflow fits all."""
+    """The family that a file belongs to as far as its name tells. The last family of each workflow
+    fits all.
+    """
     fitting = [family for family in entry.families if matches(family.match, file)]
     return fitting[0]
 

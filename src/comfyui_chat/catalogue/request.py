@@ -1,7 +1,8 @@
 """What somebody wants, and the workflow that was found for it: `Request` and `FittedWorkflow`.
 
-A `Request` goes through all of run/ as it was given, so that another server can be tried with it. Each of its values
-tells whose it is (`Argument.level`): 0 an argument of the call, 1 the user's valve, 2 the administrator's valve.
+A `Request` goes through all of run/ as it was given, so that another server can be tried with it.
+Each of its values tells whose it is (`Argument.level`): 0 an argument of the call, 1 the user's
+valve, 2 the administrator's valve.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,19 +21,25 @@ from .entries import Family
 from .missing import AbsentFile
 
 TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture
-VARYING = ("image_to_image", "image_edit")  # those of a request that says how strongly, the preferred one first
-CHANGING = ("image_edit", "image_to_image")  # those of a request to change pictures, the preferred one first
-AS_SAVED = Family("", "", None, {})  # the family of a workflow that is not bundled: nothing of its own to set
-Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used; it is not read until it is needed
+# those of a request that says how strongly, the preferred one first
+VARYING = ("image_to_image", "image_edit")
+# those of a request to change pictures, the preferred one first
+CHANGING = ("image_edit", "image_to_image")
+# the family of a workflow that is not bundled: nothing of its own to set
+AS_SAVED = Family("", "", None, {})
+# reads a file that may be used; it is not read until it is needed
+Offer = Callable[[], Awaitable[InputFile]]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody wants, not yet understood. None leaves a value to what is best, or to what the workflow's author
-    saved."""
+    """What somebody wants, not yet understood. None leaves a value to what is best, or to what the
+    workflow's author saved.
+    """
 
     prompt: str | None = None
-    tasks: tuple[str, ...] = TEXT_TO_IMAGE  # when no workflow is named, one for the first of these that can be done
+    # when no workflow is named, one for the first of these that can be done
+    tasks: tuple[str, ...] = TEXT_TO_IMAGE
     negative_prompt: Argument | None = None
     size: Argument | None = None
     count: Argument | None = None
@@ -44,11 +51,15 @@ class Request:
     loras: Argument | None = None
     strength: Argument | None = None  # how much of a picture is painted anew, 0 to 1
     scale: Argument | None = None  # how many times as wide and high a picture becomes
-    inputs: Mapping[str, Argument] = field(default_factory=dict)  # any other input of the workflow, by name
-    files: tuple[InputFile | None, ...] = ()  # for its file inputs, in order; None keeps the author's
+    # any other input of the workflow, by name
+    inputs: Mapping[str, Argument] = field(default_factory=dict)
+    # for its file inputs, in order; None keeps the author's
+    files: tuple[InputFile | None, ...] = ()
     mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
-    offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest file, for when none is given
-    sent_pictures: tuple[Offer, ...] = ()  # of the user's last message, if the newest picture is one of these
+    # kind -> the chat's newest file, for when none is given
+    offers: Mapping[str, Offer] = field(default_factory=dict)
+    # of the user's last message, if the newest picture is one of these
+    sent_pictures: tuple[Offer, ...] = ()
     notes: tuple[str, ...] = ()  # on how the call was understood, for the model that called
 
     @property
@@ -58,8 +69,9 @@ class Request:
         return kinds.count("image")
 
     def room_in(self, inputs: Sequence[FileInput]) -> int:
-        """How many pictures these inputs have room for. Where they take a mask and none is given by itself, there is
-        room for one more: the last picture may be the mask."""
+        """How many pictures these inputs have room for. Where they take a mask and none is given by
+        itself, there is room for one more: the last picture may be the mask.
+        """
         room = sum(item.kind == "image" for item in inputs)
         if self.mask is None and any(item.takes_mask for item in inputs):
             room += 1
@@ -67,22 +79,27 @@ class Request:
 
     @property
     def extent(self) -> int:
-        """How much there is to work through in what was asked for, as extents.py counts. Files are not looked into."""
+        """How much there is to work through in what was asked for, as extents.py counts. Files are
+        not looked into.
+        """
         asked = [value.value for value in vars(self).values() if isinstance(value, Argument)]
         inputs = [[name, wanted.value] for name, wanted in self.inputs.items()]
         return extent_of(self.prompt, asked, inputs, self.notes)
 
     @property
     def called(self) -> str:
-        """What the files that come of it are named after: the prompt, wherever it was given, or the workflow."""
+        """What the files that come of it are named after: the prompt, wherever it was given, or the
+        workflow.
+        """
         if self.prompt:
             return self.prompt
         named = self.inputs.get("prompt") or self.workflow
         return str(named.value) if named else ""
 
     def insisting(self) -> "Request":
-        """The same request, insisting on the model or the workflow of a valve as if it were an argument, so that a
-        server that has it is found first."""
+        """The same request, insisting on the model or the workflow of a valve as if it were an
+        argument, so that a server that has it is found first.
+        """
         model, workflow = self.model, self.workflow
         if model and not workflow:
             return replace(self, model=replace(model, level=0))
@@ -91,8 +108,9 @@ class Request:
         return self
 
     def against_author(self) -> "Request":
-        """The same request for a workflow that stays as its author saved it: size and negative prompt of a valve with
-        less right than what named the workflow are dropped."""
+        """The same request for a workflow that stays as its author saved it: size and negative
+        prompt of a valve with less right than what named the workflow are dropped.
+        """
         level = self.workflow.level if self.workflow else 0
         size = self.size
         if size and size.level > level:
@@ -113,28 +131,37 @@ class ChosenFile:
 
 @dataclass(frozen=True)
 class FittedWorkflow:
-    """A workflow that this server can run, with its definitions of the nodes, and with its model files set.
-    `run/inputs.py` adds `wanting`, `picture` and `sizes`."""
+    """A workflow that this server can run, with its definitions of the nodes, and with its model
+    files set. `run/inputs.py` adds `wanting`, `picture` and `sizes`.
+    """
 
     workflow: Workflow
     family: Family
     model: str  # the main model's file
     notes: tuple[str, ...] = ()
-    absent: Mapping[Target, AbsentFile] = field(default_factory=dict)  # model files that it names, and by their widgets
-    wanting: Mapping[Target, str] = field(default_factory=dict)  # input files that it still has to be given
+    # model files that it names, and by their widgets
+    absent: Mapping[Target, AbsentFile] = field(default_factory=dict)
+    # input files that it still has to be given
+    wanting: Mapping[Target, str] = field(default_factory=dict)
     task: str = ""  # of a bundled one
-    chosen: Mapping[Target, ChosenFile] = field(default_factory=dict)  # its model files that nobody named
-    files: Mapping[str, str] = field(default_factory=dict)  # of a bundled one: each need as a text -> the file for it
+    # its model files that nobody named
+    chosen: Mapping[Target, ChosenFile] = field(default_factory=dict)
+    # of a bundled one: each need as a text -> the file for it
+    files: Mapping[str, str] = field(default_factory=dict)
     picture: Size | None = None  # of the first picture that it works on
     sizes: Mapping[Target, Size] = field(default_factory=dict)  # of the pictures that it is given
     models_size: int = 0  # in bytes, of all files of a template's models; 0 where nothing tells
     given: frozenset[Target] = frozenset()  # the widgets that hold files of the call
-    guarded: bool = False  # brought by a caller whose workflows may name no files and paths of their own on the server
-    from_user: bool = False  # attached to the chat or pasted by the user, and not put there by the administrator
+    # brought by a caller whose workflows may name no files and paths of their own on the server
+    guarded: bool = False
+    # attached to the chat or pasted by the user, and not put there by the administrator
+    from_user: bool = False
 
     @property
     def saved(self) -> bool:
-        """Whether it is to run as somebody saved it: what its author chose stays unless the call says otherwise."""
+        """Whether it is to run as somebody saved it: what its author chose stays unless the call
+        says otherwise.
+        """
         return self.family.megapixels is None
 
     def noting(self, note: str) -> "FittedWorkflow":

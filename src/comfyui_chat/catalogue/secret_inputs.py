@@ -1,7 +1,7 @@
 """Which inputs of a workflow hold a key, a password or the like: their values are told to nobody.
 
-An input is known by its own name, one that holds a text also by the title of its node, and any text by what stands in
-it: a header with a credential, or an address with a password or a key.
+An input is known by its own name, one that holds a text also by the title of its node, and any text
+by what stands in it: a header with a credential, or an address with a password or a key.
 
     "api_key"    a node called "OpenAI API key"    "Bearer eyJhbGciOiJIUzI1NiJ9"    "https://host/?token=abc"
 """
@@ -12,11 +12,22 @@ from typing import Any
 from ..graph.definitions import last_part
 from ..names import shortened
 
-# Words in the names of inputs whose values are not told to anybody: anywhere in a name, or as its last word, before a
-# number or "id". "apiKey2", "accessKeyId" and "webhook_url" are secrets; "max_tokens" and "key_frames" are none.
+# Words in the names of inputs whose values are not told to anybody: anywhere in a name, or as its
+# last word, before a number or "id". "apiKey2", "accessKeyId" and "webhook_url" are secrets;
+# "max_tokens" and "key_frames" are none.
 SECRET_WORDS = frozenset(
     {
-        *("secret", "secrets", "password", "passwd", "passphrase", "pwd", "authorization", "bearer", "cookie"),
+        *(
+            "secret",
+            "secrets",
+            "password",
+            "passwd",
+            "passphrase",
+            "pwd",
+            "authorization",
+            "bearer",
+            "cookie",
+        ),
         *("credential", "credentials", "webhook", "apikey", "authtoken", "accesskey"),
     }
 )
@@ -31,7 +42,9 @@ CHARACTERS_JUDGED = 4000  # of a text, of which less is shown
 
 
 def is_secret(name: str) -> bool:
-    """Whether something holds what nobody may read, by its name: "api_key", "Node title.authToken", "API Key"."""
+    """Whether something holds what nobody may read, by its name: "api_key", "Node title.authToken",
+    "API Key".
+    """
     words = [word.lower() for word in NAME_WORD.findall(last_part(name))]
     if words[-1:] == ["id"]:
         words.pop()
@@ -39,12 +52,16 @@ def is_secret(name: str) -> bool:
 
 
 def holds_secret(name: str, title: str, value: Any) -> bool:
-    """Whether the value of an input of this name, in a node of this title, is one that nobody may read."""
+    """Whether the value of an input of this name, in a node of this title, is one that nobody may
+    read.
+    """
     if is_secret(name):
         return True
     if not isinstance(value, str):
         return False
-    return is_secret(title.replace(".", " ")) or _holds_credential(shortened(value, CHARACTERS_JUDGED))
+    return is_secret(title.replace(".", " ")) or _holds_credential(
+        shortened(value, CHARACTERS_JUDGED)
+    )
 
 
 def _holds_credential(text: str) -> bool:

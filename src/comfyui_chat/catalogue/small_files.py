@@ -1,14 +1,16 @@
 """Models made small, as GGUF or for Nunchaku, and the nodes that load them.
 
-People with small graphics cards have only such files: "flux1-dev-Q4_K_S.gguf", "svdq-int4_r32-flux.1-dev.safetensors".
-ComfyUI's own loaders cannot read them, the nodes of two packages can. Where a bundled workflow has no file of its own,
-the node that loads it is exchanged for one of these (`SMALL_LOADERS`), if it is installed and has a file that will do:
+People with small graphics cards have only such files: "flux1-dev-Q4_K_S.gguf",
+"svdq-int4_r32-flux.1-dev.safetensors". ComfyUI's own loaders cannot read them, the nodes of two
+packages can. Where a bundled workflow has no file of its own, the node that loads it is exchanged
+for one of these (`SMALL_LOADERS`), if it is installed and has a file that will do:
 
     {"class_type": "UNETLoader", "inputs": {"unet_name": "flux1-dev.safetensors", "weight_dtype": "default"}}
     {"class_type": "UnetLoaderGGUF", "inputs": {"unet_name": "flux1-dev-Q4_K_S.gguf"}}
 
-The classes and inputs are those of ComfyUI-GGUF 1.1 and ComfyUI-nunchaku 1.2, which both list in their definitions the
-files that there are. Values that the plain loader does not have are the new one's defaults.
+The classes and inputs are those of ComfyUI-GGUF 1.1 and ComfyUI-nunchaku 1.2, which both list in
+their definitions the files that there are. Values that the plain loader does not have are the new
+one's defaults.
 """
 
 import functools
@@ -28,12 +30,14 @@ from .entries import Entry, ModelNeed
 
 ABSENCE_SECONDS = 60.0  # that a package is believed not to be installed: it comes with a restart
 GGUF_FILE = re.compile(r"\.gguf$", re.IGNORECASE)
-# A text encoder that sees pictures has the part for that in a file beside it, in whose name its own stands.
+# A text encoder that sees pictures has the part for that in a file beside it, in whose name its own
+# stands.
 SEES_PICTURES = re.compile(r"[-_. ]vl[-_. ]", re.IGNORECASE)
 QUANTIZATION = re.compile(r"[-_.]((u?d[-_])?i?q\d\w*|bf16|f16|f32)$", re.IGNORECASE)
 # Text encoders that GGUF's loader cannot load beside one of its own.
 SCALED = re.compile(r"scaled", re.IGNORECASE)
-# Nunchaku's files for cards of NVIDIA's Blackwell generation, and those cards; all others take the files for int4.
+# Nunchaku's files for cards of NVIDIA's Blackwell generation, and those cards; all others take the
+# files for int4.
 FP4_FILE = re.compile(r"fp4", re.IGNORECASE)
 BLACKWELL = re.compile(r"blackwell|RTX 50\d\d|\bG?B[123]00\b", re.IGNORECASE)
 
@@ -48,11 +52,15 @@ class SmallLoader:
     files: re.Pattern[str]  # finds the files that it is for
 
     def node(self, plain: Mapping[str, Any], definition: NodeDefinition) -> dict[str, Any]:
-        """The node that takes the place of a plain one, which keeps its title and what both know."""
+        """The node that takes the place of a plain one, which keeps its title and what both
+        know.
+        """
         held = {self.inputs.get(name, name): value for name, value in node_inputs(plain).items()}
         inputs: dict[str, Any] = {}
         for name, spec in definition.inputs.items():
-            known = name in held and (not spec.choices or held[name] in spec.choices or name in self.inputs.values())
+            known = name in held and (
+                not spec.choices or held[name] in spec.choices or name in self.inputs.values()
+            )
             if known:
                 inputs[name] = held[name]
             elif spec.required:
@@ -95,8 +103,12 @@ SMALL_LOADERS = (
 )
 
 
-async def small_loaders(server: ComfyUIServer, plain: str) -> list[tuple[SmallLoader, NodeDefinition]]:
-    """The nodes that this server has to take the place of a plain loader, with their definitions."""
+async def small_loaders(
+    server: ComfyUIServer, plain: str
+) -> list[tuple[SmallLoader, NodeDefinition]]:
+    """The nodes that this server has to take the place of a plain loader, with their
+    definitions.
+    """
     loaders = [loader for loader in SMALL_LOADERS if loader.instead_of == plain]
     ask = functools.partial(server.define, doubt=ABSENCE_SECONDS)
     definitions = await gather(4, [functools.partial(ask, loader.class_type) for loader in loaders])
@@ -109,7 +121,9 @@ async def small_files(server: ComfyUIServer, entry: Entry) -> list[str]:
     plain = entry.workflow.graph[need.target.node_id]["class_type"]
     files: list[str] = []
     for loader, definition in await small_loaders(server, plain):
-        files += small_ones(loader, need, names_of_input(definition, loader.inputs.get(need.target.input, "")))
+        files += small_ones(
+            loader, need, names_of_input(definition, loader.inputs.get(need.target.input, ""))
+        )
     return list(dict.fromkeys(files))
 
 
@@ -121,15 +135,17 @@ def names_of_input(definition: NodeDefinition | None, name: str) -> tuple[str, .
 
 
 def small_ones(loader: SmallLoader, need: ModelNeed, names: Sequence[str]) -> list[str]:
-    """Those of the files that a loader lists which it is for and which will do, best first. Blocks, where there are
-    many."""
+    """Those of the files that a loader lists which it is for and which will do, best first. Blocks,
+    where there are many.
+    """
     fitting = need.rank(names, small=True)
     return [name for name in fitting if loader.files.search(name)]
 
 
 def with_sight(names: Sequence[str], listed: Sequence[str]) -> list[str]:
-    """Those text encoders which do not see pictures, or whose part for that is `listed` in the same folder: without it
-    GGUF's loader goes on, and the pictures are not looked at."""
+    """Those text encoders which do not see pictures, or whose part for that is `listed` in the same
+    folder: without it GGUF's loader goes on, and the pictures are not looked at.
+    """
     parts = [name.lower() for name in listed if "mmproj" in name.lower()]
     kept: list[str] = []
     for name in names:
@@ -145,7 +161,9 @@ def with_sight(names: Sequence[str], listed: Sequence[str]) -> list[str]:
 
 
 async def for_this_card(server: ComfyUIServer, names: Sequence[str]) -> list[str]:
-    """Nunchaku's files with those first that are for the server's graphics card, where there are some for either."""
+    """Nunchaku's files with those first that are for the server's graphics card, where there are
+    some for either.
+    """
     kinds = {bool(FP4_FILE.search(name)) for name in names}
     if len(kinds) < 2:
         return list(names)

@@ -4,8 +4,8 @@ Nobody asks for "text_to_audio". A search for "a song", "make a video" or "3d" m
 
     tasks_near("videos")  ->  ("text_to_video", "image_to_video", "video_to_video")
 
-Words of one group stand for one another, so "speech" also finds a workflow that calls itself a TTS. Where a workflow is
-to be named, `task_named` knows which one task is meant.
+Words of one group stand for one another, so "speech" also finds a workflow that calls itself a TTS.
+Where a workflow is to be named, `task_named` knows which one task is meant.
 """
 
 import functools
@@ -16,7 +16,10 @@ VIDEO_TASKS = ("text_to_video", "image_to_video", "video_to_video")
 PICTURE_TASKS = ("text_to_image", "image_edit", "image_to_image", "inpaint", "upscale")
 # Words that mean the same, and the tasks that they mean; none where no bundled workflow does it.
 _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("video film movie clip animation animate animated vidéo vídeo pelicula película 動画 视频 영상", VIDEO_TASKS),
+    (
+        "video film movie clip animation animate animated vidéo vídeo pelicula película 動画 视频 영상",
+        VIDEO_TASKS,
+    ),
     (
         "music song audio sound melody tune jingle lyrics sing musik lied musique chanson música canción 音楽 歌",
         ("text_to_audio",),
@@ -29,7 +32,10 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("remove erase replace delete background hintergrund", ("image_edit", "inpaint")),
     ("inpaint inpainting mask fill", ("inpaint",)),
     ("outpaint outpainting extend expand uncrop", ("image_edit", "inpaint")),
-    ("upscale upscaler upscaling enlarge larger bigger 4k resolution superresolution", ("upscale",)),
+    (
+        "upscale upscaler upscaling enlarge larger bigger 4k resolution superresolution",
+        ("upscale",),
+    ),
     ("vary variation img2img i2i", ("image_to_image",)),
     ("t2v txt2video text2video", ("text_to_video",)),
     ("i2v img2video image2video", ("image_to_video",)),
@@ -80,8 +86,12 @@ def is_task_word(word: str) -> bool:
 
 
 def search_words(search: str) -> list[str]:
-    """The words of a search that say something, in lower case; none for one that asks for everything."""
-    words = [word.strip("\"'?!.:;()[]") for word in re.split(r"[\s_,/]+", search[:MOST_SEARCHED].lower())]
+    """The words of a search that say something, in lower case; none for one that asks for
+    everything.
+    """
+    words = [
+        word.strip("\"'?!.:;()[]") for word in re.split(r"[\s_,/]+", search[:MOST_SEARCHED].lower())
+    ]
     if all(word in EVERYTHING or not word for word in words):
         return []
     return [word for word in dict.fromkeys(words) if word and word not in STOP_WORDS]
@@ -98,32 +108,41 @@ def has_word(text: str, word: str) -> bool:
 
 
 def means(word: str, text: str, task: str) -> bool:
-    """Whether a word of a search means a workflow: by its own text, in lower case, by its task, or by a word that
-    stands for the same."""
+    """Whether a word of a search means a workflow: by its own text, in lower case, by its task, or
+    by a word that stands for the same.
+    """
     if has_word(text, word):
         return True
     same, tasks = _group_of(word)
     return task in tasks or (bool(same) and not same.isdisjoint(re.split(r"[\W_]+", text)))
 
 
-# What ComfyUI's gallery calls the tasks of its templates. Tags are looked for in this order: those that say most come
-# first.
+# What ComfyUI's gallery calls the tasks of its templates. Tags are looked for in this order: those
+# that say most come first.
 _TAGS_OF_TASKS = (
     ("upscale", "image upscale"),
     ("inpaint", "inpainting|outpainting"),
-    ("video_to_video", "video to video|video edit|video upscale|video extension|frame interpolation"),
+    (
+        "video_to_video",
+        "video to video|video edit|video upscale|video extension|frame interpolation",
+    ),
     ("image_to_video", "image to video|flf2v|reference to video"),
     ("text_to_video", "text to video"),
     ("image_to_3d", "image to 3d|image to model"),
     ("text_to_audio", "text to audio|text to music|text to speech"),
-    ("image_edit", "image edit|style reference|style transfer|character reference|relight|virtual try-on"),
+    (
+        "image_edit",
+        "image edit|style reference|style transfer|character reference|relight|virtual try-on",
+    ),
     ("text_to_image", "text to image"),
     ("text", "text generation|speech to text"),
 )
 
 
 def task_of_tags(tags: Sequence[str], takes: Sequence[str]) -> str:
-    """The task of a template with these tags that is given files of these kinds; "" where they do not tell."""
+    """The task of a template with these tags that is given files of these kinds; "" where they do
+    not tell.
+    """
     plain = {tag.lower() for tag in tags}
     named = [task for task, names in _TAGS_OF_TASKS if not plain.isdisjoint(names.split("|"))]
     task = named[0] if named else ""
@@ -158,9 +177,14 @@ AROUND_TASK = frozenset(_AROUND_TASK.split())
 
 
 def task_named(name: str, pictures: int = 0) -> str:
-    """The task that somebody means by a name: "image_to_video", "Image to Video", "make a song"; "" for any other name.
-    With pictures to work on, a video is one of these."""
-    words = [word for word in re.split(r"[\W_]+", name[:MOST_SEARCHED].casefold()) if word not in AROUND_TASK]
+    """The task that somebody means by a name: "image_to_video", "Image to Video", "make a song"; ""
+    for any other name. With pictures to work on, a video is one of these.
+    """
+    words = [
+        word
+        for word in re.split(r"[\W_]+", name[:MOST_SEARCHED].casefold())
+        if word not in AROUND_TASK
+    ]
     word = "".join(words)
     if word in TASK_NAMES:
         return TASK_NAMES[word]
@@ -176,4 +200,8 @@ WITH_PICTURES = {"text_to_video": "image_to_video"}
 
 def done_elsewhere(name: str) -> list[str]:
     """The words of a name for what no bundled workflow does, such as "speech" and "3d"."""
-    return [word for word in search_words(name) if is_task_word(word) and tasks_near(word) in ((), ("image_to_3d",))]
+    return [
+        word
+        for word in search_words(name)
+        if is_task_word(word) and tasks_near(word) in ((), ("image_to_3d",))
+    ]

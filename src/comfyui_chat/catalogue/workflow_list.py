@@ -1,18 +1,20 @@
-"""What list_workflows answers: which workflows there are, what each is for, and which tasks can be done at all.
+"""What list_workflows answers: which workflows there are, what each is for, and which tasks can be
+done at all.
 
-`list_workflows` looks at all of them on one server, and `one_list` (catalogue/listings.py) merges servers. Then
-`told_workflows` picks what was searched for and makes it short enough for a model:
+`list_workflows` looks at all of them on one server, and `one_list` (catalogue/listings.py) merges
+servers. Then `told_workflows` picks what was searched for and makes it short enough for a model:
 
     {"workflows": [{"name": "portrait", "about": "A face in studio light", "source": "server"}],
      "tasks": {"text_to_image": ["portrait", "checkpoint"], "upscale": ["upscale"]},
      "nothing installed for": ["text_to_video", ...], "cannot run": "21 more lack models or nodes; all=true lists them"}
 
-What can run comes first, somebody's own before what is bundled, and then the templates that came with the server, the
-most used first. What cannot run is listed only where the search names it, or all are asked for. `tasks_told` is the
-same map for whoever names a workflow that there is not.
+What can run comes first, somebody's own before what is bundled, and then the templates that came
+with the server, the most used first. What cannot run is listed only where the search names it, or
+all are asked for. `tasks_told` is the same map for whoever names a workflow that there is not.
 
-Of templates there are hundreds. Without a search they are a count, apart from those that are known to run; a search has
-the first that it finds read (catalogue/gallery.py). What costs money comes last, and is marked so.
+Of templates there are hundreds. Without a search they are a count, apart from those that are known
+to run; a search has the first that it finds read (catalogue/gallery.py). What costs money comes
+last, and is marked so.
 """
 
 import functools
@@ -43,10 +45,12 @@ from .task_words import (
 )
 
 MOST_WORKFLOWS_TRIED = 60  # workflows that are not bundled; each has to be fetched and read
-MOST_CHARACTERS = 1900  # of an answer: less than 600 tokens of a model; twice as many where all are asked for
+# of an answer: less than 600 tokens of a model; twice as many where all are asked for
+MOST_CHARACTERS = 1900
 MOST_UNRUNNABLE = 6  # of those that the search names
 MOST_TASK_NAMES, MOST_TASK_NAMES_IN_HINT = 12, 4  # workflows of one task
-ABOUT_LENGTHS = (200, 120, 80, 50, 30, 0)  # characters; the first with which the answer is short enough
+# characters; the first with which the answer is short enough
+ABOUT_LENGTHS = (200, 120, 80, 50, 30, 0)
 OTHER_TASKS = ("video_to_video", "image_to_3d", "text", "other")  # that no bundled workflow does
 LEAST_REASON = 80  # characters of why one cannot run
 CANNOT_RUN = "cannot run"  # the key of the reason
@@ -56,10 +60,12 @@ PAID = "paid"  # the key of the price in words, of one that costs something
 WorkflowLine = dict[str, str]  # of a workflow, as `look_into` gives it
 
 
-async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: str = "") -> dict[str, Any]:
+async def list_workflows(
+    server: ComfyUIServer, catalogue: Catalogue, search: str = ""
+) -> dict[str, Any]:
     """All workflows, and whether this server can run them. Of those that somebody made the first
-    `MOST_WORKFLOWS_TRIED` are looked into, beginning with those whose names hold a word of the search; the others have
-    only a name.
+    `MOST_WORKFLOWS_TRIED` are looked into, beginning with those whose names hold a word of the
+    search; the others have only a name.
 
         {"workflows": [{"name": "flux2", "task": "text_to_image", "source": "bundled", "about": "...",
                         "cannot run": "lacks diffusion_models/..."}], "problems": [...]}
@@ -75,9 +81,13 @@ async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: st
     return {"workflows": [*lines, *rest, *template_lines], "problems": list(listing.problems)}
 
 
-async def _template_lines(server: ComfyUIServer, entries: Sequence[Entry], search: str) -> list[WorkflowLine]:
-    """A few words about each template that came with this server. The first free ones that the search finds are read,
-    those before others that seem to run here; of the rest it is said how it looks."""
+async def _template_lines(
+    server: ComfyUIServer, entries: Sequence[Entry], search: str
+) -> list[WorkflowLine]:
+    """A few words about each template that came with this server. The first free ones that the
+    search finds are read, those before others that seem to run here; of the rest it is said how it
+    looks.
+    """
     lines = await FILES.run(_lines_of_templates, entries)
     words = search_words(search)
     if words:
@@ -85,7 +95,9 @@ async def _template_lines(server: ComfyUIServer, entries: Sequence[Entry], searc
         wanted = await worth_reading(server, [entry for entry in entries if entry.name in found])
         await read_templates(server, wanted)
     known = read_before(server)
-    lacks = await lacking(server, {entry.name: known[entry.name] for entry in entries if entry.name in known})
+    lacks = await lacking(
+        server, {entry.name: known[entry.name] for entry in entries if entry.name in known}
+    )
     looks = await outlooks(server, entries)
     for line, entry in zip(lines, entries, strict=True):
         name = line["name"]
@@ -127,15 +139,18 @@ def _models_of_template(entry: Entry) -> str:
 
 
 def _own_in_order(entries: Sequence[Entry], words: Sequence[str]) -> list[Entry]:
-    """Those that somebody here made, and first of them those whose names hold one of the words. Blocks."""
+    """Those that somebody here made, and first of them those whose names hold one of the words.
+    Blocks.
+    """
     own = [entry for entry in entries if entry.own]
     own.sort(key=lambda entry: not any(has_word(entry.name.lower(), word) for word in words))
     return own
 
 
 async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
-    """A few words about a workflow: name, task, source, description, and if this server cannot run it, why. Raises
-    `ServerUnreachable` and `ServerGone`; any other error is the reason."""
+    """A few words about a workflow: name, task, source, description, and if this server cannot run
+    it, why. Raises `ServerUnreachable` and `ServerGone`; any other error is the reason.
+    """
     task, about = entry.task, entry.description
     problem = ""
     price: Price | None = None
@@ -144,7 +159,9 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
             await fit_entry(server, entry, None)
         else:
             fitted = await fit_saved(server, entry, None)
-            task = task or await FILES.run_unless_short([fitted.workflow], guess_task, fitted.workflow.flow)
+            task = task or await FILES.run_unless_short(
+                [fitted.workflow], guess_task, fitted.workflow.flow
+            )
             about = about or _in_words(task, fitted.model)
             price = await FILES.run(price_of, fitted.workflow.graph, fitted.workflow.definitions)
             if fitted.absent:
@@ -180,8 +197,10 @@ def _in_words(task: str, model: str) -> str:
 
 
 def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> dict[str, Any]:
-    """What a model is told of the workflows of all servers, in about `MOST_CHARACTERS`: those which are searched for,
-    or with the map of tasks where nothing is, or nothing is found. Blocks, where there are many."""
+    """What a model is told of the workflows of all servers, in about `MOST_CHARACTERS`: those which
+    are searched for, or with the map of tasks where nothing is, or nothing is found. Blocks, where
+    there are many.
+    """
     lines: Sequence[WorkflowLine] = answer["workflows"]
     everything = everything or asks_for_everything(search)
     words = search_words(search)
@@ -206,11 +225,15 @@ def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> 
 
 
 def _unrunnable_named(lines: Sequence[WorkflowLine], words: Sequence[str]) -> list[WorkflowLine]:
-    """The first lines of workflows that cannot run and whose names hold all words of a search; none without words."""
+    """The first lines of workflows that cannot run and whose names hold all words of a search; none
+    without words.
+    """
     if not words:
         return []
     unrunnable = [line for line in lines if CANNOT_RUN in line]
-    named = [line for line in unrunnable if all(has_word(line["name"].lower(), word) for word in words)]
+    named = [
+        line for line in unrunnable if all(has_word(line["name"].lower(), word) for word in words)
+    ]
     return named[:MOST_UNRUNNABLE]
 
 
@@ -228,7 +251,9 @@ def _counts_told(
         told[CANNOT_RUN] = f"{hidden} more lack models or nodes; all=true lists them"
     unread = [line for line in others if NOT_READ in line]
     if unread and not all(line in listed for line in unread):
-        told["not looked into"] = f"{len(unread)} templates; a search with more words reads the first that it finds"
+        told["not looked into"] = (
+            f"{len(unread)} templates; a search with more words reads the first that it finds"
+        )
     templates = [line for line in lines if line["source"] == TEMPLATE]
     if templates and not words:
         paid = sum(PAID in line for line in templates)
@@ -244,8 +269,10 @@ def can_run(line: WorkflowLine) -> bool:
 
 
 def _found(lines: Sequence[WorkflowLine], search: str, words: Sequence[str]) -> list[WorkflowLine]:
-    """The line of that name; else the lines that all words mean, or where there are none those that any of them names;
-    all without words. Of a search for several things, "video, audio", those of each."""
+    """The line of that name; else the lines that all words mean, or where there are none those that
+    any of them names; all without words. Of a search for several things, "video, audio", those of
+    each.
+    """
     parts = [part for part in SEVERAL.split(search) if part.strip()]
     if len(parts) > 1:
         found = [line for part in parts for line in _found(lines, part, search_words(part))]
@@ -287,7 +314,9 @@ def _names(lines: Any) -> list[str]:
 
 
 def _is_paid_template(line: WorkflowLine) -> bool:
-    """Whether a workflow came with the server and costs money: there are hundreds, and nobody here chose them."""
+    """Whether a workflow came with the server and costs money: there are hundreds, and nobody here
+    chose them.
+    """
     return PAID in line and line["source"] == TEMPLATE
 
 
@@ -310,9 +339,12 @@ def _cut_names(names: Sequence[str], most: int) -> list[str]:
     return [*names[:most], f"and {len(names) - most} more"]
 
 
-def _short_enough(lines: Sequence[WorkflowLine], told: Mapping[str, Any], with_task: bool, most: int) -> dict[str, Any]:
-    """The answer in so many characters: with as many words about each workflow as there is room for, and beyond that
-    with fewer workflows."""
+def _short_enough(
+    lines: Sequence[WorkflowLine], told: Mapping[str, Any], with_task: bool, most: int
+) -> dict[str, Any]:
+    """The answer in so many characters: with as many words about each workflow as there is room
+    for, and beyond that with fewer workflows.
+    """
     answer: dict[str, Any] = {}
     for length in ABOUT_LENGTHS:
         answer = {"workflows": [_line_told(line, length, with_task) for line in lines], **told}
@@ -350,8 +382,9 @@ def characters_of(answer: Mapping[str, Any]) -> int:
 
 
 def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
-    """What would do instead of a workflow that there is not: those for what its name means, else those with names
-    like it, and which tasks can be done."""
+    """What would do instead of a workflow that there is not: those for what its name means, else
+    those with names like it, and which tasks can be done.
+    """
     runnable = [line for line in lines if can_run(line) and PAID not in line]
     installed = tasks_told(lines, MOST_TASK_NAMES_IN_HINT)["tasks"]
     meant = _tasks_meant(name)
@@ -362,8 +395,14 @@ def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
     doing = {task: installed[task] for task in meant if task in installed}
     if meant and not doing:
         words = done_elsewhere(name)
-        found = _names(line for line in runnable if any(means(word, _text_of(line), "") for word in words))
-        said.append(f"For that: {quoted(found[:6])}." if found else f"Nothing is installed for {' or '.join(meant)}.")
+        found = _names(
+            line for line in runnable if any(means(word, _text_of(line), "") for word in words)
+        )
+        said.append(
+            f"For that: {quoted(found[:6])}."
+            if found
+            else f"Nothing is installed for {' or '.join(meant)}."
+        )
     tasks = doing or installed
     if tasks:
         listed = "; ".join(f"{task} ({', '.join(names)})" for task, names in tasks.items())
@@ -372,7 +411,9 @@ def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
 
 
 def _tasks_meant(name: str) -> list[str]:
-    """What somebody who names a workflow like this wants done: known tasks, or a word for what none of them does."""
+    """What somebody who names a workflow like this wants done: known tasks, or a word for what none
+    of them does.
+    """
     words = search_words(name)
     task = "_".join(name.lower().split())
     if task in {entry.task for entry in bundled_entries()}:

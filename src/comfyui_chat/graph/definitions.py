@@ -1,7 +1,7 @@
 """What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
 
-`NodeDefinition.parse` reads one entry of the answer, and leaves out what is not of a known shape. No other module knows
-these shapes:
+`NodeDefinition.parse` reads one entry of the answer, and leaves out what is not of a known shape.
+No other module knows these shapes:
 
     "KSampler": {"input": {"required": {"model": ["MODEL", {}],
                                         "steps": ["INT", {"default": 20, "min": 1, "max": 10000}],
@@ -9,14 +9,17 @@ these shapes:
                  "input_order": {"required": ["model", "steps", "sampler_name"]},
                  "display_name": "KSampler", "output": ["LATENT"], "output_node": false}
 
-Every input becomes an `InputSpec`: what the server accepts there. One that shows a value on ComfyUI's page becomes a
-`Widget` as well, which tells which of a saved node's `widgets_values` belong to it; only graph/ui_values needs that.
+Every input becomes an `InputSpec`: what the server accepts there. One that shows a value on
+ComfyUI's page becomes a `Widget` as well, which tells which of a saved node's `widgets_values`
+belong to it; only graph/ui_values needs that.
 
-Inputs of two types stand for others. Each choice of a dynamic combo brings inputs of its own: where "format" is "mp4"
-there is "format.codec". An autogrow input opens a group of inputs of one kind: "images.image0", "images.image1".
+Inputs of two types stand for others. Each choice of a dynamic combo brings inputs of its own: where
+"format" is "mp4" there is "format.codec". An autogrow input opens a group of inputs of one kind:
+"images.image0", "images.image1".
 
-The shapes are those of ComfyUI 0.3.64 and 0.33.0, the slots of widgets those of its front ends 1.27.10 and 1.49.6.
-"Golden files" marks what is known only from the prompts that these made of 338 official templates.
+The shapes are those of ComfyUI 0.3.64 and 0.33.0, the slots of widgets those of its front ends
+1.27.10 and 1.49.6. "Golden files" marks what is known only from the prompts that these made of 338
+official templates.
 """
 
 import functools
@@ -33,13 +36,17 @@ MOST_OUTPUT_NAME = 200  # characters
 
 
 def last_part(name: str) -> str:
-    """The name of an input without that of the group that it is in: "width" of "resize_type.width"."""
+    """The name of an input without that of the group that it is in: "width" of
+    "resize_type.width".
+    """
     return name.rsplit(".", 1)[-1]
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a node accepts at one input; `type` is ComfyUI's: INT, FLOAT, STRING, BOOLEAN, COMBO, MODEL, ..."""
+    """What a node accepts at one input; `type` is ComfyUI's: INT, FLOAT, STRING, BOOLEAN, COMBO,
+    MODEL, ...
+    """
 
     type: str
     minimum: float | None = None
@@ -48,8 +55,10 @@ class InputSpec:
     choices: tuple[Any, ...] = ()  # of a combo; nearly always texts
     default: Any = None
     required: bool = True
-    file: str = ""  # the kind of file that it names: "image", "video" or "audio"; "" when it names none
-    options: Mapping[str, Mapping[str, "InputSpec"]] = field(default_factory=dict)  # of a dynamic combo, by choice
+    # the kind of file that it names: "image", "video" or "audio"; "" when it names none
+    file: str = ""
+    # of a dynamic combo, by choice
+    options: Mapping[str, Mapping[str, "InputSpec"]] = field(default_factory=dict)
     least: int = 0  # minimum number of inputs in the group that an autogrow input opens
 
     @functools.cached_property
@@ -66,10 +75,14 @@ class InputSpec:
     @classmethod
     def parse(cls, kind: Any, options: Mapping[str, Any], required: bool = True) -> "InputSpec":
         """Read what `/object_info` lists for an input: its type and its options."""
-        branches = {choice: parse_inputs(inputs) for choice, inputs in combo_branches(kind, options).items()}
+        branches = {
+            choice: parse_inputs(inputs) for choice, inputs in combo_branches(kind, options).items()
+        }
         choices = list(branches) or combo_choices(kind, options)
         first_choice = next(iter(choices), None)
-        numbers = {key: options[key] for key in ("min", "max", "step") if is_number(options.get(key))}
+        numbers = {
+            key: options[key] for key in ("min", "max", "step") if is_number(options.get(key))
+        }
         return cls(
             type="COMBO" if isinstance(kind, list) else str(kind),
             minimum=numbers.get("min"),
@@ -86,10 +99,11 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class PriceTag:
-    """What a partner node says of its price: it runs on a company's service, and spends the credits of a Comfy account.
+    """What a partner node says of its price: it runs on a company's service, and spends the credits
+    of a Comfy account.
 
-    A badge names the widgets, inputs and groups of inputs that its expression reads (graph/price_expressions works it
-    out):
+    A badge names the widgets, inputs and groups of inputs that its expression reads
+    (graph/price_expressions works it out):
 
         {"engine": "jsonata", "expr": "...", "depends_on": {"widgets": [{"name": "mode", "type": "COMBO"}],
                                                             "inputs": ["image"], "input_groups": ["model.images"]}}
@@ -105,8 +119,8 @@ class PriceTag:
     def parse(cls, raw: Mapping[str, Any]) -> "PriceTag | None":
         """Read it from one entry of `/object_info`; None for a node that costs nothing.
 
-        Servers that know of badges at all keep the keys that come with a prompt to themselves. Older ones (0.3.64) show
-        them in their queue.
+        Servers that know of badges at all keep the keys that come with a prompt to themselves.
+        Older ones (0.3.64) show them in their queue.
         """
         if not raw.get("api_node"):
             return None
@@ -115,7 +129,9 @@ class PriceTag:
         widgets = [object_of(widget) for widget in list_of(depends.get("widgets"))]
         return cls(
             expression=text_of(badge.get("expr")) if badge.get("engine") == "jsonata" else "",
-            widgets={text_of(widget.get("name")): text_of(widget.get("type")) for widget in widgets},
+            widgets={
+                text_of(widget.get("name")): text_of(widget.get("type")) for widget in widgets
+            },
             inputs=tuple(map(str, list_of(depends.get("inputs")))),
             groups=tuple(map(str, list_of(depends.get("input_groups")))),
             keeps_keys="price_badge" in raw,
@@ -143,8 +159,13 @@ class NodeDefinition:
             class_type=class_type,
             inputs=parse_inputs(raw.get("input")),
             title=str(raw.get("display_name") or class_type),
-            outputs=tuple("COMBO" if isinstance(kind, list) else str(kind) for kind in list_of(raw.get("output"))),
-            output_names=tuple(str(name)[:MOST_OUTPUT_NAME] for name in list_of(raw.get("output_name"))),
+            outputs=tuple(
+                "COMBO" if isinstance(kind, list) else str(kind)
+                for kind in list_of(raw.get("output"))
+            ),
+            output_names=tuple(
+                str(name)[:MOST_OUTPUT_NAME] for name in list_of(raw.get("output_name"))
+            ),
             is_output=bool(raw.get("output_node")),
             widgets=parse_widgets(raw.get("input"), raw.get("input_order")),
             price=PriceTag.parse(raw),
@@ -159,8 +180,8 @@ class NodeDefinition:
     def spec(self, name: str, held: Mapping[str, Any]) -> InputSpec | None:
         """What an input accepts; None when the class has none of that name.
 
-        "format.codec" is the input "codec" that the choice of the dynamic combo "format" brings; `held` is what the
-        node's inputs hold, and so tells the choice.
+        "format.codec" is the input "codec" that the choice of the dynamic combo "format" brings;
+        `held` is what the node's inputs hold, and so tells the choice.
         """
         *outer, last = name.split(".")
         specs = self.inputs
@@ -179,14 +200,15 @@ class NodeDefinition:
 Definitions = Mapping[str, NodeDefinition]  # by class_type
 
 
-# What a definition has under `input`. `InputSpec.parse` and `parse_widgets` both read it with these functions, and both
-# call themselves for the inputs that a dynamic combo brings.
+# What a definition has under `input`. `InputSpec.parse` and `parse_widgets` both read it with these
+# functions, and both call themselves for the inputs that a dynamic combo brings.
 
 
 def input_sections(sections: Any) -> Iterator[tuple[str, str, Any, Mapping[str, Any]]]:
     """(section, name, type, options) of every input that a definition has under `input`.
 
-    Hidden inputs, which the server fills itself, are left out, and so is what is not of a known shape.
+    Hidden inputs, which the server fills itself, are left out, and so is what is not of a known
+    shape.
     """
     for section in ("required", "optional"):
         specs = object_of(object_of(sections).get(section))
@@ -206,7 +228,9 @@ def parse_inputs(sections: Any) -> dict[str, InputSpec]:
 
 
 def uploaded_kind(options: Mapping[str, Any]) -> str:
-    """The kind of file that people upload for an input: "image", "video" or "audio"; "" for other inputs."""
+    """The kind of file that people upload for an input: "image", "video" or "audio"; "" for other
+    inputs.
+    """
     for media in ("image", "video", "audio"):
         if options.get(f"{media}_upload"):
             return media
@@ -214,8 +238,9 @@ def uploaded_kind(options: Mapping[str, Any]) -> str:
 
 
 def combo_choices(kind: Any, options: Mapping[str, Any]) -> list[Any]:
-    """What a combo offers, in both its shapes: ["COMBO", {"options": ["a", "b"]}] and the older [["a", "b"], {}]. Of
-    more than `MOST_NAMES_IN_LIST` the first."""
+    """What a combo offers, in both its shapes: ["COMBO", {"options": ["a", "b"]}] and the older
+    [["a", "b"], {}]. Of more than `MOST_NAMES_IN_LIST` the first.
+    """
     choices = options.get("options") if kind == "COMBO" else kind
     return list_of(choices)[:MOST_NAMES_IN_LIST]
 
@@ -235,7 +260,8 @@ OPEN_KINDS = (
 
 
 def combo_branches(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The choices of a dynamic combo, each with the sections of inputs that it brings; nothing for other types.
+    """The choices of a dynamic combo, each with the sections of inputs that it brings; nothing for
+    other types.
 
     ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "mp4", "inputs": {"required": {"codec": [...]}}}, ...]}]
     """
@@ -258,23 +284,28 @@ def autogrow_least(kind: Any, options: Mapping[str, Any]) -> int:
     return least
 
 
-# Widgets, in the order of their slots. A saved node lists its values by position alone, and the page puts slots of its
-# own between them: a rule that is missing here shifts every value that follows.
+# Widgets, in the order of their slots. A saved node lists its values by position alone, and the
+# page puts slots of its own between them: a rule that is missing here shifts every value that
+# follows.
 
 
 @dataclass(frozen=True)
 class Widget:
-    """An input that shows a value on ComfyUI's page, and the slots that it takes in a node's `widgets_values`.
+    """An input that shows a value on ComfyUI's page, and the slots that it takes in a node's
+    `widgets_values`.
 
-    A KSampler saves [7, "randomize", 20, 8.0, "euler", "simple", 1.0]. The slot after the seed, "randomize", exists on
-    the page only.
+    A KSampler saves [7, "randomize", 20, 8.0, "euler", "simple", 1.0]. The slot after the seed,
+    "randomize", exists on the page only.
     """
 
     name: str  # "" for slots after the required inputs that belong to no input
     default: Any = None  # where the file holds no value
-    page_slots: int = 0  # how many slots after it exist on the page only: buttons, control_after_generate
-    may_lack_slots: bool = False  # those slots are there only where they hold what such a control can hold
-    options: Mapping[str, tuple["Widget", ...]] | None = None  # of a dynamic combo: the widgets that each choice brings
+    # how many slots after it exist on the page only: buttons, control_after_generate
+    page_slots: int = 0
+    # those slots are there only where they hold what such a control can hold
+    may_lack_slots: bool = False
+    # of a dynamic combo: the widgets that each choice brings
+    options: Mapping[str, tuple["Widget", ...]] | None = None
     group: "Widget | None" = None  # of an autogrow input: the widget of each input in its group
     dynamic_prompts: bool = False  # a text that goes through `dynamic_prompt` before every run
     ignores_saved: bool = False  # the default is sent, whatever the file holds
@@ -282,10 +313,12 @@ class Widget:
     drawn: bool = False  # a picture that the page draws when it sends, and only there
 
 
-# Why an input may be a widget in one file and none in another: it became a socket in a later version of its package
-# (`forceInput`), or it is of a type that only a package's own script knows how to draw, if it is no type of links.
+# Why an input may be a widget in one file and none in another: it became a socket in a later
+# version of its package (`forceInput`), or it is of a type that only a package's own script knows
+# how to draw, if it is no type of links.
 WAS_WIDGET, BY_SCRIPT = "was a widget", "by a script"
-# Integers of these names have a slot for control_after_generate after them, unless their options set that to false.
+# Integers of these names have a slot for control_after_generate after them, unless their options
+# set that to false.
 SEED_INPUTS = ("seed", "noise_seed")
 # Types that always have a widget, with its first value.
 PLAIN_WIDGETS: Mapping[str, Any] = {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}
@@ -299,22 +332,25 @@ FRONT_END_WIDGETS: Mapping[str, Any] = {
     "COLORS": [],
     "COMPOSITOR": {},
     "CURVE": {"points": [[0, 0], [1, 1]], "interpolation": "monotone_cubic"},
-    "IMAGECOMPARE": ["", ""],  # two pictures that do not exist yet, whatever was saved (golden files)
+    # two pictures that do not exist yet, whatever was saved (golden files)
+    "IMAGECOMPARE": ["", ""],
     "LOAD_3D": "",
     "LOAD_3D_ANIMATION": "",
     "MARKDOWN": "",
     "PREVIEW_3D": "",
     "WEBCAM": "",
 }
-# How deep dynamic combos, and in graph/editor subgraphs, may be nested; people nest subgraphs three deep.
+# How deep dynamic combos, and in graph/editor subgraphs, may be nested; people nest subgraphs three
+# deep.
 MAX_DEPTH = 32
 
 
 def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Widget, ...]:
-    """The widgets of what a definition has under `input`, in the order in which the front end makes them.
+    """The widgets of what a definition has under `input`, in the order in which the front end makes
+    them.
 
-    `order` is the definition's `input_order`, where the server gives one: not every program keeps the order of JSON
-    objects. `depth` counts the dynamic combos around these inputs.
+    `order` is the definition's `input_order`, where the server gives one: not every program keeps
+    the order of JSON objects. `depth` counts the dynamic combos around these inputs.
     """
     if depth > MAX_DEPTH:
         return ()
@@ -329,7 +365,8 @@ def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Wid
             if widget and (depth == 0 or not widget.doubt):
                 widgets.append(widget)
             upload_slots += _upload_slots(kind, options)
-        if upload_slots and section == "required":  # the front end puts all upload buttons after the required inputs
+        # the front end puts all upload buttons after the required inputs
+        if upload_slots and section == "required":
             widgets.append(Widget("", page_slots=upload_slots))
     return tuple(widgets)
 
@@ -342,7 +379,8 @@ def _names_in_order(specs: Mapping[str, Any], order: Any) -> list[str]:
 
 def _upload_slots(kind: Any, options: Mapping[str, Any]) -> int:
     """How many slots the upload buttons of an input take."""
-    if not isinstance(kind, list) and kind != "COMBO":  # a Painter uploads its picture too, without a button
+    # a Painter uploads its picture too, without a button
+    if not isinstance(kind, list) and kind != "COMBO":
         return 0
     if options.get("audio_upload"):
         return 2  # the player and the button
@@ -373,7 +411,8 @@ def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Wid
     return Widget(name, options.get("default"), doubt=BY_SCRIPT)
 
 
-# The first choice of a list that only helps to write the text beside it, and goes back to that choice by itself.
+# The first choice of a list that only helps to write the text beside it, and goes back to that
+# choice by itself.
 PICKER = re.compile(r"^\W*Select the .+ add to the text$")
 
 
@@ -381,7 +420,8 @@ def _combo_widget(name: str, kind: Any, options: Mapping[str, Any]) -> Widget:
     first_choice = next(iter(combo_choices(kind, options)), None)
     if isinstance(first_choice, str) and PICKER.search(first_choice):
         return Widget(name, first_choice, ignores_saved=True)
-    # A list that is fetched has a switch and a button of its own, as LoadImageOutput has in public workflows.
+    # A list that is fetched has a switch and a button of its own, as LoadImageOutput has in public
+    # workflows.
     remote = object_of(options.get("remote"))
     page_slots = len({"control_after_refresh", "refresh_button"} & remote.keys())
     if options.get("control_after_generate"):
@@ -398,7 +438,9 @@ def _dynamic_combo_widget(name: str, options: Mapping[str, Any], depth: int) -> 
 
 
 def _autogrow_widget(name: str, options: Mapping[str, Any], depth: int) -> Widget | None:
-    """The widget of an input that opens a group of inputs; None where they take links only, as most do."""
+    """The widget of an input that opens a group of inputs; None where they take links only, as most
+    do.
+    """
     template = object_of(options.get("template"))
     widgets = parse_widgets(template.get("input"), None, depth + 1)
     if not widgets:
@@ -408,7 +450,8 @@ def _autogrow_widget(name: str, options: Mapping[str, Any], depth: int) -> Widge
 
 def _plain_widget(name: str, kind: str, options: Mapping[str, Any], depth: int) -> Widget:
     control = options.get("control_after_generate")
-    # A seed inside a dynamic combo has no control of its own: its full name is "mode.seed" (golden files).
+    # A seed inside a dynamic combo has no control of its own: its full name is "mode.seed" (golden
+    # files).
     is_seed = kind == "INT" and name in SEED_INPUTS and depth == 0
     has_control = bool(control) or (is_seed and control is not False)
     return Widget(
@@ -425,6 +468,7 @@ def _front_end_widget(name: str, kind: str, options: Mapping[str, Any]) -> Widge
         name,
         options.get("default", FRONT_END_WIDGETS.get(kind)),
         ignores_saved=kind == "IMAGECOMPARE",
-        # Load3D's picture comes behind three buttons, which reading skips (golden files); the others stand alone.
+        # Load3D's picture comes behind three buttons, which reading skips (golden files); the
+        # others stand alone.
         drawn=name == "image" and kind in ("LOAD_3D", "LOAD_3D_ANIMATION", "WEBCAM"),
     )

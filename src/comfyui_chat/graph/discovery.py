@@ -1,16 +1,18 @@
 """Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
 
-`discover` takes the index of a graph in the API format and answers, for a plain text-to-image workflow,
+`discover` takes the index of a graph in the API format and answers, for a plain text-to-image
+workflow,
 
     {"prompt": (Target("6", "text"),), "negative_prompt": (Target("7", "text"),), "seed": (Target("3", "seed"),),
      "width": (Target("5", "width"),), "model": (Target("4", "ckpt_name"),), ...}
 
-A parameter that stands in several widgets is set in all of them, and the first tells its value. What the author
-named counts before what is traced: `titled` reads the titles of nodes ("param: style", "Prompt", "Int (Steps)"), and
-`placeholders` those in texts (`{{style}}`, `%%STEPS%%`, `%prompt%`).
+A parameter that stands in several widgets is set in all of them, and the first tells its value.
+What the author named counts before what is traced: `titled` reads the titles of nodes ("param:
+style", "Prompt", "Int (Steps)"), and `placeholders` those in texts (`{{style}}`, `%%STEPS%%`,
+`%prompt%`).
 
-All else is found by tracing the graph back from its outputs (see graph/tracing). The tests read the official templates
-of ComfyUI 0.3.64 and 0.33.0 so, with node definitions and by names alone.
+All else is found by tracing the graph back from its outputs (see graph/tracing). The tests read the
+official templates of ComfyUI 0.3.64 and 0.33.0 so, with node definitions and by names alone.
 """
 
 import re
@@ -27,17 +29,19 @@ from .tracing import Tracing
 
 
 def discover(flow: Flow) -> dict[str, tuple[Target, ...]]:
-    """The parameters of a graph, in the order of `PARAMETERS` and others last, each with the widgets that hold it.
+    """The parameters of a graph, in the order of `PARAMETERS` and others last, each with the
+    widgets that hold it.
 
-    What the author named comes before what tracing finds: nodes titled "param: <name>" or by nothing but a parameter's
-    name, and placeholders {{name}}, %%name%% or %name%. A placeholder for a number or a choice inside a longer text
-    ("a photo, %steps% steps") takes nothing away: it is set besides the widget itself. The more definitions
-    there are, the better is the answer.
+    What the author named comes before what tracing finds: nodes titled "param: <name>" or by
+    nothing but a parameter's name, and placeholders {{name}}, %%name%% or %name%. A placeholder for
+    a number or a choice inside a longer text ("a photo, %steps% steps") takes nothing away: it is
+    set besides the widget itself. The more definitions there are, the better is the answer.
     """
     tracing = Tracing(flow)
     traced = {name: tuple(targets) for name, targets in tracing.parameters().items()}
     named = titled(flow, traced, tracing.live)
-    mentioned: dict[str, list[Target]] = {}  # numbers and choices inside texts, set besides their own widgets
+    # numbers and choices inside texts, set besides their own widgets
+    mentioned: dict[str, list[Target]] = {}
     for name, target in placeholders(flow, traced):
         is_inside = flow.value(target) != target.token
         if is_inside and name in PARAMETERS and name not in TEXTS:
@@ -82,18 +86,25 @@ ALIASES: Mapping[str, str] = {
 
 
 def parameter_name(text: str) -> str:
-    """The parameter that a spelling means: "CFG scale" is "guidance". An unknown one keeps its name, in lower case with
-    underscores."""
+    """The parameter that a spelling means: "CFG scale" is "guidance". An unknown one keeps its
+    name, in lower case with underscores.
+    """
     plain = re.sub(r"[\s_-]+", "_", text.strip().casefold()).strip("_")
     return ALIASES.get(plain, plain)
 
 
-# What the author named, in titles and in placeholders: `{{seed}}`, `%%SEED%%` or `%seed%` in a text, and the titles
-# "param: seed", "Int (Steps)", "Text String (Prompt)" or "Frame Rate(int)". `%name%` is common text, so only the names
-# here count in it; "scale" is what SillyTavern calls guidance.
-PLACEHOLDER_NAMES = {**ALIASES, **{name: name for name in (*PARAMETERS, "clip_skip", "vae")}, "scale": "guidance"}
+# What the author named, in titles and in placeholders: `{{seed}}`, `%%SEED%%` or `%seed%` in a
+# text, and the titles "param: seed", "Int (Steps)", "Text String (Prompt)" or "Frame Rate(int)".
+# `%name%` is common text, so only the names here count in it; "scale" is what SillyTavern calls
+# guidance.
+PLACEHOLDER_NAMES = {
+    **ALIASES,
+    **{name: name for name in (*PARAMETERS, "clip_skip", "vae")},
+    "scale": "guidance",
+}
 PLACEHOLDER = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|%%([^\W\d]\w*)%%|%([^\W\d]\w*)%")
-NO_PLACEHOLDER = ("find", "search", "pattern", "regex_pattern", "old")  # inputs: the graph itself replaces these texts
+# inputs: the graph itself replaces these texts
+NO_PLACEHOLDER = ("find", "search", "pattern", "regex_pattern", "old")
 PARAM_TITLE = re.compile(r"param\s*:\s*(.*\S)", re.IGNORECASE)
 KIND_IN_TITLE = re.compile(
     r"(?:int|float|number|text|string|multiline|value|\s)+\((?P<inside>[^()]+)\)"
@@ -103,12 +114,14 @@ KIND_IN_TITLE = re.compile(
 MAIN_INPUTS = (*VALUE_INPUTS, "seed", "prompt", "tags")  # of a node that is about one thing
 
 
-def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[str]) -> dict[str, list[Target]]:
+def titled(
+    flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[str]
+) -> dict[str, list[Target]]:
     """The parameters that node titles name, with their widgets.
 
-    "param: <name>" counts everywhere. A bare title, "Steps" or "Int (Steps)", counts on `live` nodes and for names in
-    `PARAMETERS` only. Where bare titles contradict one another (two nodes "Steps" before a switch), those count that
-    tracing reaches too.
+    "param: <name>" counts everywhere. A bare title, "Steps" or "Int (Steps)", counts on `live`
+    nodes and for names in `PARAMETERS` only. Where bare titles contradict one another (two nodes
+    "Steps" before a switch), those count that tracing reaches too.
     """
     named, bare = read_titles(flow, set(live))
     for name, targets in bare.items():
@@ -120,7 +133,8 @@ def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[
         also = traced.get(name, ())
         if targets.keys().isdisjoint(also):
             continue
-        hand_overs = [target for target in also if target.part != 1.0]  # steps at which one sampler relieves another
+        # steps at which one sampler relieves another
+        hand_overs = [target for target in also if target.part != 1.0]
         add_targets(named, name, *hand_overs)
     return {name: list(targets) for name, targets in named.items() if targets}
 
@@ -143,7 +157,9 @@ def read_titles(flow: Flow, live: Collection[str]) -> tuple[ParameterWidgets, Pa
 
 
 def bare_name(title: str) -> str:
-    """The parameter that a title without "param:" would name: "Steps" and "Int (Steps)" are both "steps"."""
+    """The parameter that a title without "param:" would name: "Steps" and "Int (Steps)" are both
+    "steps".
+    """
     with_kind = KIND_IN_TITLE.fullmatch(title)
     if with_kind:
         title = with_kind["inside"] or with_kind["before"]
@@ -165,8 +181,9 @@ def all_alike(flow: Flow, targets: Iterable[Target]) -> bool:
 
 
 def titled_widgets(flow: Flow, node_id: str, name: str) -> list[Target]:
-    """The widgets of a node that its title means: those of that name, else its only or its main one, or what these
-    read over a link."""
+    """The widgets of a node that its title means: those of that name, else its only or its main
+    one, or what these read over a link.
+    """
     side = "negative" if name == "negative_prompt" else "positive"
     if name in ("prompt", "negative_prompt"):
         words = flow.words(node_id, side)
@@ -190,8 +207,9 @@ def titled_widgets(flow: Flow, node_id: str, name: str) -> list[Target]:
 
 
 def titled_inputs(flow: Flow, node_id: str, name: str) -> list[str]:
-    """The inputs of a node that its title may mean, likeliest first: those of that name, its only widget, its main
-    ones."""
+    """The inputs of a node that its title may mean, likeliest first: those of that name, its only
+    widget, its main ones.
+    """
     inputs = flow.inputs(node_id)
     spellings = PARAMETERS.get(name, ())
     keys = [key for key in inputs if parameter_name(key) == name or key in spellings]
@@ -203,17 +221,21 @@ def titled_inputs(flow: Flow, node_id: str, name: str) -> list[str]:
     return keys
 
 
-def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterator[tuple[str, Target]]:
+def placeholders(
+    flow: Flow, traced: Mapping[str, tuple[Target, ...]]
+) -> Iterator[tuple[str, Target]]:
     """Every placeholder as a `Target` with its `token`, and the parameter that it names.
 
-    `%name%` is common text, above all in file names ("%year%-%month%"). It counts for the names in `PLACEHOLDER_NAMES`,
-    and inside a longer text only where somebody's words stand. What nodes of the graph replace themselves is left out.
+    `%name%` is common text, above all in file names ("%year%-%month%"). It counts for the names in
+    `PLACEHOLDER_NAMES`, and inside a longer text only where somebody's words stand. What nodes of
+    the graph replace themselves is left out.
     """
     prompts: set[Target] = set()
     for name in TEXTS:
         prompts.update(target.widget for target in traced.get(name, ()))
     texts = marked_texts(flow)
-    replaced = {text for widget, text in texts if widget.input in NO_PLACEHOLDER}  # by nodes of the graph itself
+    # by nodes of the graph itself
+    replaced = {text for widget, text in texts if widget.input in NO_PLACEHOLDER}
     for widget, text in texts:
         is_prompt = widget in prompts or bool(words_in(widget.input))
         for match in PLACEHOLDER.finditer(text):

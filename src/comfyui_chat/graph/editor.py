@@ -1,10 +1,10 @@
 """Workflows as ComfyUI's editor saves them, turned into what its front end would send.
 
-The server takes the API format only (graph/nodes). `live_nodes` reads the file (graph/ui_file) and finds the nodes that
-are sent, with those inside subgraphs; `class_types` tells whose definitions to ask the server for. With these,
-`read_ui` gives each widget its value (graph/ui_values), follows each link back to a node that is sent (graph/ui_links),
-and puts the graph together. `convert` does it all at once. What cannot be converted faithfully is refused, naming the
-node.
+The server takes the API format only (graph/nodes). `live_nodes` reads the file (graph/ui_file) and
+finds the nodes that are sent, with those inside subgraphs; `class_types` tells whose definitions to
+ask the server for. With these, `read_ui` gives each widget its value (graph/ui_values), follows
+each link back to a node that is sent (graph/ui_links), and puts the graph together. `convert` does
+it all at once. What cannot be converted faithfully is refused, naming the node.
 """
 
 import math
@@ -27,7 +27,8 @@ from .ui_values import SavedValue, class_names, known_class, read_values, stand_
 def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
     """The workflow in the API format, with the first of the choices in its texts taken.
 
-    `definitions` holds those of `class_types` that the server has. Raises `WorkflowRefused`, `NodeNotInstalled`.
+    `definitions` holds those of `class_types` that the server has. Raises `WorkflowRefused`,
+    `NodeNotInstalled`.
     """
     graph, dynamic = read_ui(live_nodes(ui), definitions)
     for target in dynamic:
@@ -36,11 +37,14 @@ def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
     return graph
 
 
-# A node is sent if it is neither muted nor bypassed and exists on the server, not only on the page. In place of each
-# instance of a subgraph the nodes inside it are sent; their ids begin with that of the instance: "12:3".
+# A node is sent if it is neither muted nor bypassed and exists on the server, not only on the page.
+# In place of each instance of a subgraph the nodes inside it are sent; their ids begin with that of
+# the instance: "12:3".
 
-VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # followed or dropped, never sent
-EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")  # links without lines, from a common package
+# followed or dropped, never sent
+VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")
+# links without lines, from a common package
+EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,9 @@ class Live:
 
 
 def live_nodes(ui: Any) -> Live:
-    """What is sent of a workflow in the UI format, found without any definition. Raises `WorkflowRefused`."""
+    """What is sent of a workflow in the UI format, found without any definition. Raises
+    `WorkflowRefused`.
+    """
     root, subgraphs = parse_ui(ui)
     scopes: dict[str, Scope] = {}
     sent: list[tuple[Scope, UINode]] = []
@@ -63,7 +69,8 @@ def live_nodes(ui: Any) -> Live:
         scopes[scope.path] = scope
         nodes = scope.graph.nodes
         count += len(nodes) + 1
-        if count > MOST_NODES:  # 20 levels of subgraphs that each contain the next one twice make a million
+        # 20 levels of subgraphs that each contain the next one twice make a million
+        if count > MOST_NODES:
             raise too_many_nodes()
         for node in nodes.values():
             if _is_left_out(node):
@@ -86,7 +93,9 @@ def _is_left_out(node: UINode) -> bool:
 
 
 def _check_everywhere(node: UINode, graph: UIGraph) -> None:
-    """Raise `WorkflowRefused` for a node with links that have no lines, where the file does not note these links."""
+    """Raise `WorkflowRefused` for a node with links that have no lines, where the file does not
+    note these links.
+    """
     if not graph.everywhere and any(socket.link for socket in node.inputs):
         raise WorkflowRefused(
             f"{node} sends what it gets to other nodes without a line, and the file does not say to which.",
@@ -103,7 +112,9 @@ def class_types(live: Live) -> set[str]:
 
 
 def strange_types(live: Live, definitions: Definitions) -> list[str]:
-    """The classes that the server does not have, sorted; without what `read_ui` refuses for other reasons."""
+    """The classes that the server does not have, sorted; without what `read_ui` refuses for other
+    reasons.
+    """
     strange: set[str] = set()
     for _, node in live.nodes:
         try:
@@ -116,8 +127,9 @@ def strange_types(live: Live, definitions: Definitions) -> list[str]:
 
 
 def with_stand_ins(live: Live, definitions: Definitions) -> Definitions:
-    """The definitions, and for the classes that the server does not have what the file itself tells of them: enough to
-    describe such a workflow, not to run it."""
+    """The definitions, and for the classes that the server does not have what the file itself tells
+    of them: enough to describe such a workflow, not to run it.
+    """
     strange = set(strange_types(live, definitions))
     stand_ins: dict[str, NodeDefinition] = {}
     for _, node in live.nodes:
@@ -131,8 +143,8 @@ def with_stand_ins(live: Live, definitions: Definitions) -> Definitions:
 def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], frozenset[Target]]:
     """The workflow in the API format, with its texts as they were saved.
 
-    Also returns which of these the front end passes through `dynamic_prompt` before every run. Raises
-    `WorkflowRefused`, `NodeNotInstalled`.
+    Also returns which of these the front end passes through `dynamic_prompt` before every run.
+    Raises `WorkflowRefused`, `NodeNotInstalled`.
     """
     saved: dict[str, dict[str, SavedValue]] = {}  # by the full id of the node
     for scope, node in live.nodes:
@@ -147,7 +159,11 @@ def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], froze
         _check_inputs(node, inputs, values)
         known = known_class(node, definitions)
         title = node.title or known.title
-        graph[node_id] = {"class_type": known.class_type, "inputs": inputs, "_meta": {"title": title}}
+        graph[node_id] = {
+            "class_type": known.class_type,
+            "inputs": inputs,
+            "_meta": {"title": title},
+        }
         for name, held in values.items():
             is_text = isinstance(held.value, str) and name not in linked
             if is_text and held.widget.dynamic_prompts:
@@ -157,8 +173,10 @@ def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], froze
 
 
 def _name_in_file_names(live: Live, graph: Mapping[str, Any]) -> None:
-    """Write the values of nodes into file names that call them by a name of their own ("%SavePrefix.text%"). It stands
-    in a property that the API format does not have; classes and titles are left for `as_sent`."""
+    """Write the values of nodes into file names that call them by a name of their own
+    ("%SavePrefix.text%"). It stands in a property that the API format does not have; classes and
+    titles are left for `as_sent`.
+    """
     named: dict[str, Mapping[str, Any]] = {}
     for scope, node in live.nodes:
         sent = graph[scope.full_id(node)]
@@ -176,7 +194,9 @@ def _name_in_file_names(live: Live, graph: Mapping[str, Any]) -> None:
 def _sent_inputs(
     scope: Scope, node: UINode, saved: Mapping[str, SavedValue], tracer: Tracer
 ) -> tuple[dict[str, Any], set[str]]:
-    """The inputs of a node as they are sent, and the names of those whose links override what their widgets hold."""
+    """The inputs of a node as they are sent, and the names of those whose links override what their
+    widgets hold.
+    """
     inputs = {name: input_value(held.value) for name, held in saved.items()}
     linked: set[str] = set()
     for inlet in node.inputs:

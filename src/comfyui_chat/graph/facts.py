@@ -1,12 +1,15 @@
 """What a graph needs, what it makes, and what it is for.
 
-All of it is read from a graph in the API format and the server's node definitions. Where the server gives none, tables
-of the classes and widgets of ComfyUI's own nodes, and of common custom ones, stand in for them:
+All of it is read from a graph in the API format and the server's node definitions. Where the server
+gives none, tables of the classes and widgets of ComfyUI's own nodes, and of common custom ones,
+stand in for them:
 
-- `file_inputs`: the widgets that name a picture, mask, video or sound to upload, such as `image` of LoadImage;
+- `file_inputs`: the widgets that name a picture, mask, video or sound to upload, such as `image` of
+  LoadImage;
 - `outputs`: the output nodes, each with the kind of file that it makes;
 - `guess_task`: what the graph is for, "text_to_image" or "inpaint", say;
-- `model_files`: the checkpoints, LoRAs, embeddings and so on that it names, and whether they are installed;
+- `model_files`: the checkpoints, LoRAs, embeddings and so on that it names, and whether they are
+  installed;
 - `missing_nodes`: the node classes that the server does not have;
 - `picture_nodes`: the nodes that send their pictures over the websocket and save them nowhere.
 """
@@ -23,7 +26,8 @@ from .input_names import PARAMETERS
 from .links import TypedLink, Wiring
 from .nodes import Graph, Target, graph_nodes, node_inputs, page_only_nodes, plain_title
 
-# Files to work on. The widgets of known classes that name a file which somebody uploads, and the kind of that file.
+# Files to work on. The widgets of known classes that name a file which somebody uploads, and the
+# kind of that file.
 FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
     "LoadImage": ("image", "image"),
     "LoadImageMask": ("image", "mask"),
@@ -38,7 +42,8 @@ FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
     "VHS_LoadVideoFFmpeg": ("video", "video"),
     "VHS_LoadAudioUpload": ("audio", "audio"),
 }
-# Nodes of packages that are given a picture itself, as a text: their classes, and their inputs for it.
+# Nodes of packages that are given a picture itself, as a text: their classes, and their inputs for
+# it.
 BASE64 = re.compile(r"load.*base64", re.IGNORECASE)
 PICTURE_TEXT = re.compile(r"image|mask|.*base64.*", re.IGNORECASE)
 
@@ -52,8 +57,10 @@ class FileInput:
     title: str  # of the node
     held: str = ""  # the file that it names now
     needed: bool = field(default=True, compare=False)  # some output depends on it
-    masked: bool = field(default=False, compare=False)  # the picture's transparency is used as a mask as well
-    as_text: bool = field(default=False, compare=False)  # the widget holds the file itself, as base64, and no name
+    # the picture's transparency is used as a mask as well
+    masked: bool = field(default=False, compare=False)
+    # the widget holds the file itself, as base64, and no name
+    as_text: bool = field(default=False, compare=False)
 
     @property
     def takes_mask(self) -> bool:
@@ -62,11 +69,14 @@ class FileInput:
 
 
 def file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
-    """The widgets of a graph that name files to upload, in the graph's order; those that nothing needs come last."""
+    """The widgets of a graph that name files to upload, in the graph's order; those that nothing
+    needs come last.
+    """
     needed = wiring.needed()
     files: list[FileInput] = []
     for node_id in wiring.nodes:
-        # A loader that runs for its own sake, to show what it loads, makes nothing that anybody reads.
+        # A loader that runs for its own sake, to show what it loads, makes nothing that anybody
+        # reads.
         is_needed = node_id in needed and bool(wiring.out_of[node_id])
         files += _files_of_node(wiring, node_id, is_needed)
     return tuple(sorted(files, key=lambda file: not file.needed))
@@ -77,7 +87,11 @@ def _files_of_node(wiring: Wiring, node_id: str, is_needed: bool) -> Iterator[Fi
     links = wiring.out_of[node_id]
     used_slots = {link.slot for link in links}
     # The second output of LoadImage is the picture's transparency, as a mask.
-    masks = [link for link in links if link.slot == 1 and (used_slots == {1} or is_mask_read(wiring, link))]
+    masks = [
+        link
+        for link in links
+        if link.slot == 1 and (used_slots == {1} or is_mask_read(wiring, link))
+    ]
     uses_mask = wiring.class_type(node_id) == "LoadImage" and bool(masks)
     for name, kind in _file_widgets(wiring, node_id).items():
         held = wiring.inputs(node_id).get(name, "")
@@ -104,12 +118,16 @@ def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
         widgets[name] = kind
     if BASE64.search(class_type):
         texts = [name for name, value in wiring.inputs(node_id).items() if isinstance(value, str)]
-        widgets |= {name: "mask" if name == "mask" else "image" for name in texts if PICTURE_TEXT.fullmatch(name)}
+        widgets |= {
+            name: "mask" if name == "mask" else "image"
+            for name in texts
+            if PICTURE_TEXT.fullmatch(name)
+        }
     return widgets
 
 
-# What output nodes make. Their class tells it first, then the types of what they give or are given, then words in the
-# name of their class. The first match in each table counts.
+# What output nodes make. Their class tells it first, then the types of what they give or are given,
+# then words in the name of their class. The first match in each table counts.
 OUTPUT_KINDS: Mapping[str, str] = {
     "SaveAnimatedPNG": "animation",
     "SaveAnimatedWEBP": "animation",
@@ -146,18 +164,28 @@ NAME_KINDS = (
     (re.compile(r"latent", re.IGNORECASE), "latent"),
 )
 
-MODEL_SAVERS = re.compile(r"^(Checkpoint|CLIP|VAE|Model|Lora|ImageOnlyCheckpoint)Save|^SaveLoRA", re.IGNORECASE)
+MODEL_SAVERS = re.compile(
+    r"^(Checkpoint|CLIP|VAE|Model|Lora|ImageOnlyCheckpoint)Save|^SaveLoRA", re.IGNORECASE
+)
 
 
 def outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
-    """What a graph makes: the titles of its output nodes, each with "image", "animation", "video", "audio", "3d",
-    "text", "latent" or "other". What is only shown counts only when nothing is saved."""
+    """What a graph makes: the titles of its output nodes, each with "image", "animation", "video",
+    "audio", "3d", "text", "latent" or "other". What is only shown counts only when nothing is
+    saved.
+    """
     return tuple((plain_title(wiring.nodes[node_id]), kind) for node_id, kind in made_by(wiring))
 
 
 def made_by(wiring: Wiring) -> list[tuple[str, str]]:
-    """The ids of the output nodes that `outputs` names by their titles, each with the kind of what it makes."""
-    shown = [node_id for node_id in wiring.nodes if wiring.is_output(node_id) and not _file_widgets(wiring, node_id)]
+    """The ids of the output nodes that `outputs` names by their titles, each with the kind of what
+    it makes.
+    """
+    shown = [
+        node_id
+        for node_id in wiring.nodes
+        if wiring.is_output(node_id) and not _file_widgets(wiring, node_id)
+    ]
     saved = [node_id for node_id in shown if not wiring.keeps_nothing(node_id)]
     return [(node_id, _made(wiring, node_id)) for node_id in saved or shown]
 
@@ -170,7 +198,8 @@ def _made(wiring: Wiring, node_id: str) -> str:
     if MODEL_SAVERS.search(class_type):
         return "other"
     known = wiring.definition(node_id)
-    # A node that makes a model in 3D itself tells so by its outputs; one that only saves, by what it is given.
+    # A node that makes a model in 3D itself tells so by its outputs; one that only saves, by what
+    # it is given.
     if known and any_named(TYPES_3D, known.outputs):
         made_3d = [kind for kind in known.outputs if TYPES_3D.search(kind)]
         return _first_kind(made_3d, TYPE_KINDS)
@@ -192,20 +221,24 @@ def _first_kind(texts: Sequence[str], kinds: Sequence[tuple[re.Pattern[str], str
     return ""
 
 
-# What a graph is for. Words in the names of classes that a picture passes on its way through the graph:
-EDITING = re.compile(r"edit|kontext(?!ImageScale)|reference|omnigen|ipadapter", re.IGNORECASE)  # it is changed as asked
-CONTROLLING = re.compile(r"controlnet|canny|depth|lotus|pose|lllite", re.IGNORECASE)  # its outlines are kept
+# What a graph is for. Words in the names of classes that a picture passes on its way through the
+# graph: it is changed as asked
+EDITING = re.compile(r"edit|kontext(?!ImageScale)|reference|omnigen|ipadapter", re.IGNORECASE)
+# its outlines are kept
+CONTROLLING = re.compile(r"controlnet|canny|depth|lotus|pose|lllite", re.IGNORECASE)
 UPSCALERS = re.compile(r"seedvr|UltimateSDUpscale|SUPIR", re.IGNORECASE)  # it grows, by a sampler
-UPSCALING = re.compile(r"upscale|enhance|ImageScaleBy|ImageFix|seedvr", re.IGNORECASE)  # it grows, without one
+# it grows, without one
+UPSCALING = re.compile(r"upscale|enhance|ImageScaleBy|ImageFix|seedvr", re.IGNORECASE)
 
-SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # the types by which a picture may reach a model
+# the types by which a picture may reach a model
+SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")
 
 
 def guess_task(wiring: Wiring) -> str:
     """What a graph is for, told by what it makes, the files it needs, and what lies between them.
 
-    One of "text_to_image", "image_to_image", "image_edit", "inpaint", "upscale", "text_to_video", "image_to_video",
-    "video_to_video", "text_to_audio", "image_to_3d", "text" and "other".
+    One of "text_to_image", "image_to_image", "image_edit", "inpaint", "upscale", "text_to_video",
+    "image_to_video", "video_to_video", "text_to_audio", "image_to_3d", "text" and "other".
     """
     made = {kind for _, kind in outputs(wiring)}
     needed = wiring.needed()
@@ -255,14 +288,18 @@ def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[Fi
     return "image_to_image"
 
 
-def _classes_behind(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> list[str]:
+def _classes_behind(
+    wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]
+) -> list[str]:
     """The classes of the needed nodes that these files reach, with those that load them."""
     reached = wiring.behind(file.target.node_id for file in files)
     return [wiring.class_type(node_id) for node_id in reached if node_id in needed]
 
 
 def _enlarges(names: Sequence[str], is_sampled: bool) -> bool:
-    """Whether nodes of these classes are there to make a picture larger. Before a sampler, that is only a step."""
+    """Whether nodes of these classes are there to make a picture larger. Before a sampler, that is
+    only a step.
+    """
     if any_named(UPSCALERS, names):
         return True
     return not is_sampled and any_named(UPSCALING, names)
@@ -279,8 +316,10 @@ def _has_prompt(wiring: Wiring, node_id: str) -> bool:
 
 
 def is_mask_read(wiring: Wiring, link: TypedLink) -> bool:
-    """Whether a mask counts for anything at the end of a link. A node that gives a mask as well only passes it on, as
-    one that resizes a picture with its mask does, and then somebody has to read that."""
+    """Whether a mask counts for anything at the end of a link. A node that gives a mask as well
+    only passes it on, as one that resizes a picture with its mask does, and then somebody has to
+    read that.
+    """
     reached = {link.node}
     waiting = [link.node]
     for node_id in waiting:
@@ -295,7 +334,9 @@ def is_mask_read(wiring: Wiring, link: TypedLink) -> bool:
 
 
 def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
-    """Whether a mask is used that one of these files brings, drawn, uploaded or as a picture's transparency."""
+    """Whether a mask is used that one of these files brings, drawn, uploaded or as a picture's
+    transparency.
+    """
     for file in files:
         for link in wiring.out_of[file.target.node_id]:
             if link.type == "MASK" and link.node in needed and is_mask_read(wiring, link):
@@ -304,7 +345,9 @@ def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None
 
 
 def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
-    """Whether pictures are shown to the model as a whole, beside the text, not only as outlines or to start from."""
+    """Whether pictures are shown to the model as a whole, beside the text, not only as outlines or
+    to start from.
+    """
     if any_named(CONTROLLING, names):
         return False
     shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
@@ -316,8 +359,8 @@ def _gives(wiring: Wiring, node_id: str, kind: str) -> bool:
     return any(link.type == kind for link in wiring.out_of[node_id])
 
 
-# Model files. The folder on the server that a widget's file lies in, by the widget's name or, where that is not enough,
-# by "Class.name"; a number at the end of the name is left out ("lora_name_2").
+# Model files. The folder on the server that a widget's file lies in, by the widget's name or, where
+# that is not enough, by "Class.name"; a number at the end of the name is left out ("lora_name_2").
 MODEL_FOLDERS: Mapping[str, str] = {
     "audio_encoder_name": "audio_encoders",
     "bg_removal_name": "background_removal",
@@ -357,9 +400,11 @@ MODEL_FOLDERS: Mapping[str, str] = {
     "WanVideoVAELoader.model_name": "vae",
 }
 
-NO_MODEL_FILE = (*NOT_GIVEN, "pixel_space")  # what a widget for model files may hold without naming one
+# what a widget for model files may hold without naming one
+NO_MODEL_FILE = (*NOT_GIVEN, "pixel_space")
 MAX_NAME = 300  # characters; a longer text is not the name of a file
-EMBEDDING = re.compile(r"embedding:([^\s,():|<>\"]+)", re.IGNORECASE)  # in a prompt, as "(embedding:easy:1.2)"
+# in a prompt, as "(embedding:easy:1.2)"
+EMBEDDING = re.compile(r"embedding:([^\s,():|<>\"]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -373,7 +418,9 @@ class ModelFile:
 
 
 def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]:
-    """Every model file that a graph names, in widgets for such files, in rows of LoRAs, and as embeddings in texts."""
+    """Every model file that a graph names, in widgets for such files, in rows of LoRAs, and as
+    embeddings in texts.
+    """
     files: list[ModelFile] = []
     reader = ModelFileReader(definitions)
     for node_id, node in graph_nodes(graph).items():
@@ -390,7 +437,9 @@ def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]
 
 
 def _row_lora(target: Target, row: Mapping[str, Any]) -> list[ModelFile]:
-    """The LoRA of such a row: {"on": true, "lora": "a.safetensors", "strength": 1}; none of one that is off."""
+    """The LoRA of such a row: {"on": true, "lora": "a.safetensors", "strength": 1}; none of one
+    that is off.
+    """
     file = row.get("lora")
     if not isinstance(file, str) or file.lower() in NO_MODEL_FILE:
         return []
@@ -400,14 +449,18 @@ def _row_lora(target: Target, row: Mapping[str, Any]) -> list[ModelFile]:
 
 
 class ModelFileReader:
-    """Finds the model files that widgets name. Nodes of one class have the same widgets, so it looks each up once."""
+    """Finds the model files that widgets name. Nodes of one class have the same widgets, so it
+    looks each up once.
+    """
 
     def __init__(self, definitions: Definitions) -> None:
         self.definitions = definitions
         self._is_for_models: dict[tuple[str, str], bool] = {}  # by class and widget
         self._installed: dict[tuple[str, str, str], bool] = {}  # by class, widget and file
 
-    def named(self, class_type: str, target: Target, value: str, inputs: Mapping[str, Any]) -> list[ModelFile]:
+    def named(
+        self, class_type: str, target: Target, value: str, inputs: Mapping[str, Any]
+    ) -> list[ModelFile]:
         """The model file that a widget with this value names, if it names one."""
         if not _may_name_file(value):
             return []
@@ -422,7 +475,9 @@ class ModelFileReader:
         is_installed = self._is_installed(widget, spec, value)
         return [ModelFile(target, folder, value, is_installed)]
 
-    def _is_installed(self, widget: tuple[str, str], spec: InputSpec | None, file: str) -> bool | None:
+    def _is_installed(
+        self, widget: tuple[str, str], spec: InputSpec | None, file: str
+    ) -> bool | None:
         """Whether the server has a file, or None when it has not said what it has."""
         if spec is None or spec.type != "COMBO":
             return None
@@ -459,8 +514,9 @@ def lists_models(spec: InputSpec | None) -> bool:
 
 
 def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
-    """The classes that a graph uses and the server does not have, in alphabetical order; without remarks and switches
-    that exist on the page only."""
+    """The classes that a graph uses and the server does not have, in alphabetical order; without
+    remarks and switches that exist on the page only.
+    """
     nodes = graph_nodes(graph)
     if all(node["class_type"] in definitions for node in nodes.values()):
         return ()
@@ -471,4 +527,6 @@ def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
 
 def picture_nodes(graph: Graph) -> frozenset[str]:
     """The nodes that send their pictures over the websocket and save them nowhere."""
-    return frozenset(key for key, node in graph.items() if node["class_type"] == "SaveImageWebsocket")
+    return frozenset(
+        key for key, node in graph.items() if node["class_type"] == "SaveImageWebsocket"
+    )

@@ -1,9 +1,10 @@
 """A value that somebody asks for, made to fit an input of a node.
 
-Models and people give numbers as text, sizes that a node does not take, and names that are nearly right. `fit_value`
-and `fit_number` turn an `Argument` into what the input's `InputSpec` accepts: a number out of range becomes the nearest
-in it, with a note that says so; a name is looked up, and refused with the closest ones where there is none. `fit_size`
-finds the width and height for a size or an aspect ratio.
+Models and people give numbers as text, sizes that a node does not take, and names that are nearly
+right. `fit_value` and `fit_number` turn an `Argument` into what the input's `InputSpec` accepts: a
+number out of range becomes the nearest in it, with a note that says so; a name is looked up, and
+refused with the closest ones where there is none. `fit_size` finds the width and height for a size
+or an aspect ratio.
 
 A number's step is kept for sizes only: ComfyUI does not check it (seen with 0.3.64).
 """
@@ -25,8 +26,8 @@ from .nodes import input_value
 def fit_value(wanted: Argument, spec: InputSpec) -> tuple[Any, str]:
     """A value as the input takes it, and a note where it had to be changed to fit, else "".
 
-    Raises `BadArgument` for the wrong kind of value, and `ValueOutOfRange`, with the closest choices, for one that is
-    not on offer.
+    Raises `BadArgument` for the wrong kind of value, and `ValueOutOfRange`, with the closest
+    choices, for one that is not on offer.
     """
     if spec.type in ("INT", "FLOAT"):
         return fit_number(wanted, spec)
@@ -50,7 +51,9 @@ def _fit_switch(wanted: Argument) -> bool:
 
 
 def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
-    """The choice of that name, or the one that has all words of it, with a note. Raises `ValueOutOfRange`."""
+    """The choice of that name, or the one that has all words of it, with a note. Raises
+    `ValueOutOfRange`.
+    """
     text = str(unwrapped(wanted.value)).strip()
     names = [str(choice) for choice in choices]
     name = find_name(text, names) or find_name(_as_sampler(text), names)
@@ -58,10 +61,13 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
         return choices[names.index(name)], ""
     worded = names_with_words(text, names)
     if len(worded) == 1:
-        return choices[names.index(worded[0])], f'{wanted.name} "{shortened(text)}" was taken for "{worded[0]}"'
+        return choices[
+            names.index(worded[0])
+        ], f'{wanted.name} "{shortened(text)}" was taken for "{worded[0]}"'
     if worded:
         raise ValueOutOfRange(
-            f'{wanted.name} is "{shortened(text)}", which could be any of: {quoted(worded[:8])}.', "Give one of these."
+            f'{wanted.name} is "{shortened(text)}", which could be any of: {quoted(worded[:8])}.',
+            "Give one of these.",
         )
     message = f'{wanted.name} is "{shortened(text)}", which is not on offer.'
     offered = quoted(closest(text, names, 8))
@@ -71,15 +77,18 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
 
 
 def _as_sampler(text: str) -> str:
-    """A sampler's name as ComfyUI writes it: of "DPM++ 2M" it is "dpmpp 2m", of "Euler a" "euler ancestral"."""
+    """A sampler's name as ComfyUI writes it: of "DPM++ 2M" it is "dpmpp 2m", of "Euler a" "euler
+    ancestral".
+    """
     return re.sub(r"(?<=[\w ]) a\b(?! )", " ancestral", text.replace("+", "p"), flags=re.IGNORECASE)
 
 
 def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
-    """A number as the input takes it, and a note where it had to be changed to fit, else ""; "7", "7,5" and "20 steps"
-    will do.
+    """A number as the input takes it, and a note where it had to be changed to fit, else ""; "7",
+    "7,5" and "20 steps" will do.
 
-    INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is not a finite number.
+    INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is not a finite
+    number.
     """
     number = read_number(wanted.value)
     if number is None:
@@ -110,9 +119,11 @@ def _expected_number(spec: InputSpec) -> str:
 
 
 def fit_size(asked: Size | Ratio, megapixels: float, width: InputSpec, height: InputSpec) -> Size:
-    """The size that inputs for width and height take: `asked` in pixels, on their steps and in their ranges.
+    """The size that inputs for width and height take: `asked` in pixels, on their steps and in
+    their ranges.
 
-    An aspect ratio (across, down) becomes a size of about `megapixels` million pixels, in multiples of 64.
+    An aspect ratio (across, down) becomes a size of about `megapixels` million pixels, in multiples
+    of 64.
     """
     if isinstance(asked, Size):
         return Size(on_step(asked.width, width), on_step(asked.height, height))
@@ -123,9 +134,11 @@ def fit_size(asked: Size | Ratio, megapixels: float, width: InputSpec, height: I
 
 
 def on_step(length: float, spec: InputSpec, step: int = 0) -> int:
-    """The length in pixels nearest to this one that an input takes: in its range, a multiple of its step or of `step`.
+    """The length in pixels nearest to this one that an input takes: in its range, a multiple of its
+    step or of `step`.
 
-    Of the two the larger counts. An input without a maximum takes 16384, as those of ComfyUI's own nodes do.
+    Of the two the larger counts. An input without a maximum takes 16384, as those of ComfyUI's own
+    nodes do.
     """
     step = max(step, int(spec.step or 1), 1)
     lowest = math.ceil(int(spec.minimum or step) / step) * step

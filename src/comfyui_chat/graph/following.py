@@ -1,9 +1,9 @@
 """Widgets on the way that have to change together with a parameter.
 
-A size also stands in a scheduler or an encoder, the number of frames also in the sound beside the picture, a model file
-is loaded twice: where such a widget holds the same as a parameter, it is set together with it. `add_followers` adds
-them, and the frame rates of what saves a film: of two savers one may have half the rate of the other, and keeps its
-half.
+A size also stands in a scheduler or an encoder, the number of frames also in the sound beside the
+picture, a model file is loaded twice: where such a widget holds the same as a parameter, it is set
+together with it. `add_followers` adds them, and the frame rates of what saves a film: of two savers
+one may have half the rate of the other, and keeps its half.
 
     {"fps": (Target("9", "frame_rate"), Target("11", "frame_rate", part=0.5))}
 """
@@ -18,7 +18,8 @@ from .link_types import MEDIA
 from .nodes import Target
 from .search import Flow
 
-ParameterWidgets = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
+# for each parameter its widgets, in order; the first tells the value
+ParameterWidgets = dict[str, dict[Target, None]]
 
 
 def add_targets(parameters: ParameterWidgets, name: str, *targets: Target | None) -> None:
@@ -35,11 +36,17 @@ def first_value(flow: Flow, widgets: Iterable[Target]) -> Any:
     return flow.value(first)
 
 
-def add_followers(flow: Flow, live: Mapping[str, int], makers: Iterable[str], parameters: ParameterWidgets) -> None:
-    """Add the widgets of `live` nodes, which are numbered from the first to the last of the way, that have to change
-    together with a parameter. Those on the way alone count: what feeds `makers`, and what is given pictures."""
+def add_followers(
+    flow: Flow, live: Mapping[str, int], makers: Iterable[str], parameters: ParameterWidgets
+) -> None:
+    """Add the widgets of `live` nodes, which are numbered from the first to the last of the way,
+    that have to change together with a parameter. Those on the way alone count: what feeds
+    `makers`, and what is given pictures.
+    """
     values = {name: first_value(flow, widgets) for name, widgets in parameters.items() if widgets}
-    followed = [name for name in ("length", "seconds", "model") if values.get(name, 0) not in (0, 1)]
+    followed = [
+        name for name in ("length", "seconds", "model") if values.get(name, 0) not in (0, 1)
+    ]
     feeding = flow.before(makers)
     in_order = sorted(live, key=lambda node_id: -live[node_id])
     for node_id in in_order:
@@ -52,7 +59,9 @@ def add_followers(flow: Flow, live: Mapping[str, int], makers: Iterable[str], pa
     _add_rates(flow, in_order, parameters)
 
 
-def _follow_size(flow: Flow, node_id: str, width: Any, height: Any, parameters: ParameterWidgets) -> None:
+def _follow_size(
+    flow: Flow, node_id: str, width: Any, height: Any, parameters: ParameterWidgets
+) -> None:
     """Add the widgets of a node that hold just this width and height."""
     inputs = flow.inputs(node_id)
     for width_key, height_key in SIZE_INPUTS:
@@ -61,7 +70,9 @@ def _follow_size(flow: Flow, node_id: str, width: Any, height: Any, parameters: 
             add_targets(parameters, "height", Target(node_id, height_key))
 
 
-def _follow_value(flow: Flow, node_id: str, name: str, value: Any, parameters: ParameterWidgets) -> None:
+def _follow_value(
+    flow: Flow, node_id: str, name: str, value: Any, parameters: ParameterWidgets
+) -> None:
     """Add the widgets of a node that hold this value of a parameter."""
     inputs = flow.inputs(node_id)
     for key in PARAMETERS[name]:
@@ -70,10 +81,13 @@ def _follow_value(flow: Flow, node_id: str, name: str, value: Any, parameters: P
 
 
 def _add_rates(flow: Flow, node_ids: Iterable[str], parameters: ParameterWidgets) -> None:
-    """Add the frame rates of these nodes: that of a film which is kept first, those of other films with their share of
-    it."""
+    """Add the frame rates of these nodes: that of a film which is kept first, those of other films
+    with their share of it.
+    """
     rates: dict[Target, str] = {}
-    for node_id in sorted(node_ids, key=lambda node_id: (not _makes_film(flow, node_id), flow.keeps_nothing(node_id))):
+    for node_id in sorted(
+        node_ids, key=lambda node_id: (not _makes_film(flow, node_id), flow.keeps_nothing(node_id))
+    ):
         target = flow.target("fps", node_id)
         if target:
             rates.setdefault(target, node_id)

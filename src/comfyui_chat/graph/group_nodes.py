@@ -1,6 +1,7 @@
 """Group nodes, which old front ends had in place of subgraphs.
 
-A file keeps what a group holds under `extra.groupNodes`, and of each instance only a row of values and its sockets:
+A file keeps what a group holds under `extra.groupNodes`, and of each instance only a row of values
+and its sockets:
 
     {"nodes": [{"id": 28, "type": "workflow/Mine", "widgets_values": [7, "randomize", "euler"], "inputs": [...]}],
      "extra": {"groupNodes": {"Mine": {"nodes": [{"index": 0, "type": "RandomNoise", "widgets_values": [1, "fixed"]},
@@ -8,9 +9,10 @@ A file keeps what a group holds under `extra.groupNodes`, and of each instance o
                                        "links": [[0, 0, 1, 0, 12, "NOISE"], [null, 0, 1, 1, 5, "MODEL"]],
                                        "external": [[1, 0, "LATENT"]]}}}}
 
-`with_subgraphs` turns each instance into a subgraph of its own, as newer front ends do when they open such a file. The
-values are those of the nodes inside, one after the other; the sockets are those that no link inside uses. Where their
-numbers do not agree, the instance stays what it is, and is refused like any class that no server has.
+`with_subgraphs` turns each instance into a subgraph of its own, as newer front ends do when they
+open such a file. The values are those of the nodes inside, one after the other; the sockets are
+those that no link inside uses. Where their numbers do not agree, the instance stays what it is, and
+is refused like any class that no server has.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +52,8 @@ def with_subgraphs(ui: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**ui, "nodes": nodes, "definitions": {**definitions, "subgraphs": subgraphs}}
 
 
-Slot = tuple[int, int]  # a socket inside a group: the number of the node, and that of its input or output
+# a socket inside a group: the number of the node, and that of its input or output
+Slot = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ class GroupNode:
     exits: Sequence[Slot]  # the outputs that are there outside
 
 
-def _group_behind(instance: Mapping[str, Any], groups: Mapping[str, GroupNode | None]) -> GroupNode | None:
+def _group_behind(
+    instance: Mapping[str, Any], groups: Mapping[str, GroupNode | None]
+) -> GroupNode | None:
     """The group that a node is an instance of; None for any other node."""
     kind = text_of(instance.get("type"))
     if not kind.startswith(PREFIXES):
@@ -82,7 +87,9 @@ def _read_group(raw: Mapping[str, Any]) -> GroupNode | None:
 
 
 def _inner_links(raw: Mapping[str, Any]) -> dict[Slot, Slot] | None:
-    """By an input, the output that feeds it inside the group; None where a link has a shape that is not known."""
+    """By an input, the output that feeds it inside the group; None where a link has a shape that is
+    not known.
+    """
     inner: dict[Slot, Slot] = {}
     for link in list_of(raw.get("links")):
         ends = list_of(link)[:4]
@@ -105,7 +112,8 @@ def _outer_inputs(nodes: Sequence[Mapping[str, Any]], inner: Mapping[Slot, Slot]
 def _outer_outputs(
     raw: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], inner: Mapping[Slot, Slot]
 ) -> list[Slot]:
-    """The outputs that are there outside: those that nothing inside uses or that the author shows, but no hidden ones.
+    """The outputs that are there outside: those that nothing inside uses or that the author shows,
+    but no hidden ones.
 
     `config` is `{"<node>": {"output": {"<slot>": {"visible": false}}}}`.
     """
@@ -125,7 +133,8 @@ def _outer_outputs(
 def _shown_outputs(raw: Mapping[str, Any]) -> set[Slot]:
     """The outputs that the author shows outside although a link inside uses them.
 
-    An entry of `external` is `[node, slot, type]`, in which the node is a number or an object with its `index`.
+    An entry of `external` is `[node, slot, type]`, in which the node is a number or an object with
+    its `index`.
     """
     shown: set[Slot] = set()
     for item in list_of(raw.get("external")):
@@ -145,8 +154,12 @@ def _slots_inside(nodes: Sequence[Mapping[str, Any]], key: str) -> list[Slot]:
     return slots
 
 
-def _as_subgraph(instance: Mapping[str, Any], group: GroupNode, number: int) -> dict[str, Any] | None:
-    """An instance as a subgraph; None where its values or sockets are not as many as those of the nodes inside."""
+def _as_subgraph(
+    instance: Mapping[str, Any], group: GroupNode, number: int
+) -> dict[str, Any] | None:
+    """An instance as a subgraph; None where its values or sockets are not as many as those of the
+    nodes inside.
+    """
     sockets = [object_of(socket) for socket in list_of(instance.get("inputs"))]
     outputs = list_of(instance.get("outputs"))
     values = list_of(instance.get("widgets_values"))
@@ -165,19 +178,31 @@ def _as_subgraph(instance: Mapping[str, Any], group: GroupNode, number: int) -> 
         "id": f"group node {number}",
         "nodes": _nodes_inside(group, values, {(link[3], link[4]): link[0] for link in links}),
         "links": links,
-        "inputs": [{"name": text_of(socket.get("name")), "linkIds": [place]} for place, socket in enumerate(sockets)],
+        "inputs": [
+            {"name": text_of(socket.get("name")), "linkIds": [place]}
+            for place, socket in enumerate(sockets)
+        ],
         "outputs": [{"name": "", "linkIds": []} for _ in outputs],
     }
 
 
-def _nodes_inside(group: GroupNode, values: Sequence[Any], links: Mapping[Slot, int]) -> list[dict[str, Any]]:
-    """The nodes of an instance, each with its part of the instance's values, and its inputs with their links."""
+def _nodes_inside(
+    group: GroupNode, values: Sequence[Any], links: Mapping[Slot, int]
+) -> list[dict[str, Any]]:
+    """The nodes of an instance, each with its part of the instance's values, and its inputs with
+    their links.
+    """
     nodes: list[dict[str, Any]] = []
     begin = 0
     for number, node in enumerate(group.nodes):
         end = begin + len(list_of(node.get("widgets_values")))
         sockets = list_of(node.get("inputs"))
-        inputs = [{**object_of(socket), "link": links.get((number, place))} for place, socket in enumerate(sockets)]
-        nodes.append({**node, "id": number, "widgets_values": list(values[begin:end]), "inputs": inputs})
+        inputs = [
+            {**object_of(socket), "link": links.get((number, place))}
+            for place, socket in enumerate(sockets)
+        ]
+        nodes.append(
+            {**node, "id": number, "widgets_values": list(values[begin:end]), "inputs": inputs}
+        )
         begin = end
     return nodes

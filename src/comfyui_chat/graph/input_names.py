@@ -1,8 +1,8 @@
 """What inputs are called that hold a parameter, somebody's words, or a value for another node.
 
-`PARAMETERS` lists for each parameter the names of its inputs, in ComfyUI's own and in common custom nodes. Where the
-server's node definitions do not tell what an input takes, its name has to: `words_in` tells by it which side's words
-it takes.
+`PARAMETERS` lists for each parameter the names of its inputs, in ComfyUI's own and in common custom
+nodes. Where the server's node definitions do not tell what an input takes, its name has to:
+`words_in` tells by it which side's words it takes.
 
     words_in("model.Positive_Prompt") == "positive"
     words_in("neg_text") == "negative"
@@ -29,24 +29,59 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "sampler": ("sampler_name", "sampler"),
     "scheduler": ("scheduler", "scheduler_name"),
     "denoise": ("denoise", "denoise_strength"),
-    "width": ("width", "empty_latent_width", "resize_type.width", "target_width", "generation_width"),
-    "height": ("height", "empty_latent_height", "resize_type.height", "target_height", "generation_height"),
+    "width": (
+        "width",
+        "empty_latent_width",
+        "resize_type.width",
+        "target_width",
+        "generation_width",
+    ),
+    "height": (
+        "height",
+        "empty_latent_height",
+        "resize_type.height",
+        "target_height",
+        "generation_height",
+    ),
     "aspect_ratio": ("aspect_ratio", "ratio"),
     "resolution": ("resolution",),
     "size": ("size", "size_preset", "dimensions"),
     "batch_size": ("batch_size", "num_images", "number_of_images", "n"),
-    "length": ("length", "num_frames", "video_frames", "frames", "frames_number", "frame_count", "video_length"),
+    "length": (
+        "length",
+        "num_frames",
+        "video_frames",
+        "frames",
+        "frames_number",
+        "frame_count",
+        "video_length",
+    ),
     "fps": ("fps", "frame_rate"),
     "seconds": ("seconds", "duration", "duration_seconds", "max_duration", "seconds_total"),
     "model": (
-        *("ckpt_name", "unet_name", "gguf_name", "model_name", "base_ckpt_name", "model_path", "model", "checkpoint"),
+        *(
+            "ckpt_name",
+            "unet_name",
+            "gguf_name",
+            "model_name",
+            "base_ckpt_name",
+            "model_path",
+            "model",
+            "checkpoint",
+        ),
     ),
 }
 
 
-# The inputs for width and height that belong together, and all by which a node that makes an empty latent is known.
+# The inputs for width and height that belong together, and all by which a node that makes an empty
+# latent is known.
 SIZE_INPUTS = tuple(zip(PARAMETERS["width"], PARAMETERS["height"], strict=True))
-LATENT_INPUTS = {*PARAMETERS["width"], *PARAMETERS["length"], *PARAMETERS["seconds"], *PARAMETERS["batch_size"]}
+LATENT_INPUTS = {
+    *PARAMETERS["width"],
+    *PARAMETERS["length"],
+    *PARAMETERS["seconds"],
+    *PARAMETERS["batch_size"],
+}
 
 # Parameters that hold somebody's words, and those that hold a text but one out of a list.
 TEXTS = ("prompt", "negative_prompt", "lyrics")
@@ -62,21 +97,28 @@ PROMPT_INPUT = re.compile(
 NEGATIVE_INPUT = re.compile(r"(^|_)neg(ative)?(_|$)")
 
 # Other inputs that hold texts: those that may be part of a prompt, and those that never are.
-STRING_INPUT = re.compile(r"value|string_?[a-z0-9]?|text_?[a-z0-9]?|str|input|replace|content|[a-d]")
+STRING_INPUT = re.compile(
+    r"value|string_?[a-z0-9]?|text_?[a-z0-9]?|str|input|replace|content|[a-d]"
+)
 OTHER_STRING = re.compile(
     r"find|.*pattern.*|delimiter|separator|.*json.*|(.*_)?key|mode|system.*|.*file.*|.*path|option\d+|.*url"
     r"|(.*_)?model(_name)?|language|device"
 )
-SHOWN_ONCE = re.compile(r"text_\d+")  # what a node showed last, kept in files; the server does not read it
+# what a node showed last, kept in files; the server does not read it
+SHOWN_ONCE = re.compile(r"text_\d+")
 
 # Inputs that stand out on the way upstream.
-VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")  # of a node that only holds a value
-CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's contexts, which carry everything at once
+# of a node that only holds a value
+VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")
+# rgthree's contexts, which carry everything at once
+CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")
 
 
 @functools.lru_cache(4096)
 def words_in(name: str) -> str:
-    """The side whose words an input takes, told by its name: "positive", "negative", or "" when it takes none."""
+    """The side whose words an input takes, told by its name: "positive", "negative", or "" when it
+    takes none.
+    """
     last = last_part(name).lower()
     if NEGATIVE_INPUT.search(last):
         return "negative"

@@ -1,9 +1,10 @@
 """Types of links: which of them say what a link carries, and how an input's name tells its type.
 
-A node's definition gives every input and output a type ("MODEL", "LATENT", "*"). Some types say nothing (`ANY_TYPE`),
-and a custom node may call its own what it likes (`KNOWN_TYPES` are the others). Where the server gives no definition,
-`guessed_type` goes by the input's name: "latent_image2" takes a LATENT. The names are those of ComfyUI's own nodes and
-of common custom ones.
+A node's definition gives every input and output a type ("MODEL", "LATENT", "*"). Some types say
+nothing (`ANY_TYPE`), and a custom node may call its own what it likes (`KNOWN_TYPES` are the
+others). Where the server gives no definition, `guessed_type` goes by the input's name:
+"latent_image2" takes a LATENT. The names are those of ComfyUI's own nodes and of common custom
+ones.
 """
 
 import functools
@@ -33,7 +34,9 @@ _NAMES_BY_TYPE = {
     "UPSCALE_MODEL": "upscale_model",
     "MODEL_PATCH": "model_patch",
 }
-GUESSED_TYPES: Mapping[str, str] = {name: kind for kind, names in _NAMES_BY_TYPE.items() for name in names.split()}
+GUESSED_TYPES: Mapping[str, str] = {
+    name: kind for kind, names in _NAMES_BY_TYPE.items() for name in names.split()
+}
 
 
 @functools.lru_cache(4096)
@@ -43,7 +46,8 @@ def guessed_type(name: str) -> str:
     return GUESSED_TYPES.get(last.rstrip("0123456789_"), "")
 
 
-# Types that do not tell what a link carries; all but "" are types of inputs and outputs that carry what they are given.
+# Types that do not tell what a link carries; all but "" are types of inputs and outputs that carry
+# what they are given.
 ANY_TYPE = ("", "*", "COMFY_MATCHTYPE_V3", AUTOGROW, DYNAMIC_COMBO)
 OPEN_TYPES = tuple(kind for kind in ANY_TYPE if kind)
 # Types whose meaning is known here; any other may be a custom node's name for anything.

@@ -5,14 +5,16 @@ In the API format a link stands only where it ends, and without a type. `Wiring.
     {"3": {"class_type": "KSampler", "inputs": {"model": ["4", 0], ...}},
      "4": {"class_type": "CheckpointLoaderSimple", ...}}
 
-as a `TypedLink` from output 0 of node "4" to the input "model" of node "3", of the type "MODEL": in `into` under "3",
-and in `out_of` under "4". `before` and `behind` follow such links in either direction, if wanted over those of given
-types only; `is_output`, `uses_diffusion_model` and `keeps_nothing` tell what a node is. All that reads a graph rests
-on this: the search for its parameters, LoRAs, facts, pruning and drawings.
+as a `TypedLink` from output 0 of node "4" to the input "model" of node "3", of the type "MODEL": in
+`into` under "3", and in `out_of` under "4". `before` and `behind` follow such links in either
+direction, if wanted over those of given types only; `is_output`, `uses_diffusion_model` and
+`keeps_nothing` tell what a node is. All that reads a graph rests on this: the search for its
+parameters, LoRAs, facts, pruning and drawings.
 
-Types come from the server's definitions: from the output, else from the input. Where both ends take anything, as at
-reroutes and switches, the type of what comes in is passed on. Where a class is unknown, the name of the input has to
-do. Graphs come from anybody: what does not have the right shape is passed over here, and the server refuses it.
+Types come from the server's definitions: from the output, else from the input. Where both ends take
+anything, as at reroutes and switches, the type of what comes in is passed on. Where a class is
+unknown, the name of the input has to do. Graphs come from anybody: what does not have the right
+shape is passed over here, and the server refuses it.
 """
 
 import functools
@@ -25,7 +27,8 @@ from .definitions import Definitions, InputSpec, NodeDefinition
 from .link_types import ANY_TYPE, KNOWN_TYPES, OPEN_TYPES, guessed_type
 from .nodes import Graph, graph_nodes, is_link, node_inputs
 
-# Names of classes that run for their own sake, and of classes that sample, for where no definition tells.
+# Names of classes that run for their own sake, and of classes that sample, for where no definition
+# tells.
 OUTPUT_CLASS = re.compile(
     r"^(Save|Preview|Display|Show)|VideoCombine|SaveImage|ImageCompare|MaskPreview|^(Checkpoint|CLIP|VAE|Model|Lora)Save$",
     re.IGNORECASE,
@@ -36,22 +39,27 @@ SAMPLER_CLASS = re.compile(r"sampler|guider|detailer|UltimateSDUpscale", re.IGNO
 SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")
 
 # Names of output nodes that only show what they are given, or only pass it on.
-KEEPS_NOTHING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
+KEEPS_NOTHING = re.compile(
+    r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE
+)
 
 # Names that rank output nodes by what they do with what they are given: see `output_rank`.
 SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
 SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
 TAKES_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
 
-Origin = tuple[str, int]  # an output of a node in a graph: the node's id, and the number of the output
+# an output of a node in a graph: the node's id, and the number of the output
+Origin = tuple[str, int]
 
 
 class TypedLink(NamedTuple):
-    """A link of a graph, from output number `slot` of the node `source` to the input `input` of the node `node`.
+    """A link of a graph, from output number `slot` of the node `source` to the input `input` of the
+    node `node`.
 
-    `type` is the one type that it carries ("MODEL", "IMAGE"), or "" where nothing tells it: where both its ends take
-    anything, it is passed on from the links before. `declared` are the types that its ends allow: ("IMAGE", "MASK") for
-    an output "IMAGE,MASK", and ("",) where nothing tells.
+    `type` is the one type that it carries ("MODEL", "IMAGE"), or "" where nothing tells it: where
+    both its ends take anything, it is passed on from the links before. `declared` are the types
+    that its ends allow: ("IMAGE", "MASK") for an output "IMAGE,MASK", and ("",) where nothing
+    tells.
     """
 
     source: str
@@ -68,7 +76,9 @@ class TypedLink(NamedTuple):
 
     @property
     def is_strange(self) -> bool:
-        """Whether none of its declared types is one of ComfyUI's common ones, so that it may carry anything."""
+        """Whether none of its declared types is one of ComfyUI's common ones, so that it may carry
+        anything.
+        """
         return KNOWN_TYPES.isdisjoint(self.declared)
 
     def may_carry(self, *types: str) -> bool:
@@ -84,8 +94,9 @@ Known = TypeVar("Known")
 
 
 def once(method: Callable[[Any, str], Known]) -> Callable[[Any, str], Known]:
-    """Decorate a method so that it works out its answer about a node only once for each object: many paths of a graph
-    lead over the same nodes."""
+    """Decorate a method so that it works out its answer about a node only once for each object:
+    many paths of a graph lead over the same nodes.
+    """
 
     place = f"known {method.__name__}"
 
@@ -102,8 +113,10 @@ def once(method: Callable[[Any, str], Known]) -> Callable[[Any, str], Known]:
 
 @dataclass(frozen=True)
 class Wiring:
-    """The nodes of a graph, and its links by both their ends: `into` has those that end at a node, `out_of` those that
-    start there, each under the node's id. `links` has those of `into` that count in a run."""
+    """The nodes of a graph, and its links by both their ends: `into` has those that end at a node,
+    `out_of` those that start there, each under the node's id. `links` has those of `into` that
+    count in a run.
+    """
 
     nodes: Mapping[str, Mapping[str, Any]]
     definitions: Definitions
@@ -132,7 +145,9 @@ class Wiring:
         return str(self.nodes[node_id]["class_type"])
 
     def definition(self, node_id: str) -> NodeDefinition | None:
-        """What the server says of a node's class, or None when it does not know it or was not asked."""
+        """What the server says of a node's class, or None when it does not know it or was not
+        asked.
+        """
         return self.definitions.get(self.class_type(node_id))
 
     def inputs(self, node_id: str) -> Mapping[str, Any]:
@@ -164,7 +179,9 @@ class Wiring:
 
     @once
     def links(self, node_id: str) -> tuple[TypedLink, ...]:
-        """The links that a node reads, without those that lead nowhere or that a switch does not let through."""
+        """The links that a node reads, without those that lead nowhere or that a switch does not
+        let through.
+        """
         return tuple(self._links_by_input(node_id).values())
 
     def link(self, node_id: str, name: str) -> TypedLink | None:
@@ -191,9 +208,11 @@ class Wiring:
 
     @once
     def chosen_input(self, node_id: str) -> str | None:
-        """The input that a switch lets through, or None for a node that is not a switch or whose position is unknown.
+        """The input that a switch lets through, or None for a node that is not a switch or whose
+        position is unknown.
 
-        With the position true it is "on_true" or "true", say, with the position 2 "input2", "image_2" or the like.
+        With the position true it is "on_true" or "true", say, with the position 2 "input2",
+        "image_2" or the like.
         """
         inputs = self.inputs(node_id)
         for selector in SELECTORS:
@@ -213,7 +232,9 @@ class Wiring:
         return None
 
     def _constant(self, node_id: str, name: str) -> Any:
-        """What an input holds, looked up over at most 8 links to nodes that hold it as their `value`."""
+        """What an input holds, looked up over at most 8 links to nodes that hold it as their
+        `value`.
+        """
         value: Any = self.inputs(node_id).get(name)
         for _ in range(8):
             if not is_link(value) or value[0] not in self.nodes:
@@ -231,14 +252,17 @@ class Wiring:
         return bool(OUTPUT_CLASS.search(self.class_type(node_id)))
 
     def keeps_nothing(self, node_id: str) -> bool:
-        """Whether an output node keeps nothing: it only shows what it is given, or is set not to save it."""
+        """Whether an output node keeps nothing: it only shows what it is given, or is set not to
+        save it.
+        """
         if KEEPS_NOTHING.search(self.class_type(node_id)):
             return True
         return self.inputs(node_id).get("save_output") is False
 
     def output_rank(self, node_id: str) -> int | None:
-        """The rank of an output node by the name of its class: 0 saves media, 1 saves texts, 2 shows media, 3 shows
-        texts; None where the name says neither."""
+        """The rank of an output node by the name of its class: 0 saves media, 1 saves texts, 2
+        shows media, 3 shows texts; None where the name says neither.
+        """
         class_type = self.class_type(node_id)
         takes_text = 1 if TAKES_TEXT.search(class_type) else 0
         if SAVES.search(class_type):
@@ -248,8 +272,9 @@ class Wiring:
         return None
 
     def uses_diffusion_model(self, node_id: str) -> bool:
-        """Whether a node makes something with the diffusion model that it is given, itself or, as a guider or a pipe,
-        for a sampler behind it."""
+        """Whether a node makes something with the diffusion model that it is given, itself or, as a
+        guider or a pipe, for a sampler behind it.
+        """
         if not self.takes(node_id, "MODEL"):
             return False
         known = self.definition(node_id)
@@ -264,7 +289,9 @@ class Wiring:
     # What lies before and behind nodes.
 
     def fed_first(self, nodes: Iterable[str]) -> list[str]:
-        """These nodes, each after those of them that feed it; in a circle, which servers refuse, any comes first."""
+        """These nodes, each after those of them that feed it; in a circle, which servers refuse,
+        any comes first.
+        """
         wanted = dict.fromkeys(nodes)
         order: dict[str, None] = {}
         opened: set[str] = set()
@@ -281,9 +308,13 @@ class Wiring:
                         waiting.append(link.source)
         return list(order)
 
-    def before(self, nodes: Iterable[str], kinds: Sequence[str] = (), barred: Iterable[str] = ()) -> dict[str, None]:
-        """These nodes and all that feed them, over links of the types `kinds`, or of any type when there are none. What
-        feeds `barred` nodes is not looked for, unless they are among the first."""
+    def before(
+        self, nodes: Iterable[str], kinds: Sequence[str] = (), barred: Iterable[str] = ()
+    ) -> dict[str, None]:
+        """These nodes and all that feed them, over links of the types `kinds`, or of any type when
+        there are none. What feeds `barred` nodes is not looked for, unless they are among the
+        first.
+        """
         reached = dict.fromkeys(nodes)
         waiting = list(reached)
         closed = frozenset(barred)
@@ -297,7 +328,9 @@ class Wiring:
         return reached
 
     def behind(self, nodes: Iterable[str], kinds: Sequence[str] = ()) -> dict[str, None]:
-        """These nodes and all that they feed, over links of the types `kinds`, or of any type when there are none."""
+        """These nodes and all that they feed, over links of the types `kinds`, or of any type when
+        there are none.
+        """
         reached = dict.fromkeys(nodes)
         waiting = list(reached)
         while waiting:
@@ -328,7 +361,9 @@ class UntypedLink(NamedTuple):
     is_reader_known: bool  # the server defines the class of `node`, though perhaps not this input
 
 
-def typed_links(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions) -> Iterator[TypedLink]:
+def typed_links(
+    nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions
+) -> Iterator[TypedLink]:
     """The links of a graph with their types."""
     links = list(untyped_links(nodes, definitions))
     types = carried_types(links)
@@ -337,7 +372,9 @@ def typed_links(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions
         yield TypedLink(*link.origin, link.node, link.input, types[link.origin], declared)
 
 
-def untyped_links(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions) -> Iterator[UntypedLink]:
+def untyped_links(
+    nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions
+) -> Iterator[UntypedLink]:
     """The links of a graph, without those from nodes that do not exist."""
     output_types: dict[Origin, str] = {}
     for node_id, node in nodes.items():
@@ -354,13 +391,16 @@ def untyped_links(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitio
                 output_types[origin] = output_type(nodes[source], slot, definitions)
             spec = reader.spec(name, inputs) if reader else None
             input_type = spec.type if spec else None
-            yield UntypedLink(origin, node_id, name, output_types[origin], input_type, reader is not None)
+            yield UntypedLink(
+                origin, node_id, name, output_types[origin], input_type, reader is not None
+            )
 
 
 @functools.lru_cache(4096)
 def declared_types(output_type: str, input_type: str | None, name: str) -> tuple[str, ...]:
-    """The types that the ends of a link allow; several stand in one text, with commas between them. Where no definition
-    has the input, its `name` has to do."""
+    """The types that the ends of a link allow; several stand in one text, with commas between them.
+    Where no definition has the input, its `name` has to do.
+    """
     if output_type not in ANY_TYPE:
         return tuple(output_type.split(","))
     if input_type is None:
@@ -373,8 +413,8 @@ def declared_types(output_type: str, input_type: str | None, name: str) -> tuple
 def carried_types(links: Sequence[UntypedLink]) -> dict[Origin, str]:
     """The type of what comes out of each output that a link reads.
 
-    It is that of the output, else of an input that reads it, else, by its name, of an input of an unknown class. What
-    is known then spreads over the nodes that pass on what they are given.
+    It is that of the output, else of an input that reads it, else, by its name, of an input of an
+    unknown class. What is known then spreads over the nodes that pass on what they are given.
     """
     types: dict[Origin, str] = {}
     for link in links:
@@ -388,8 +428,9 @@ def carried_types(links: Sequence[UntypedLink]) -> dict[Origin, str]:
 
 
 def spread_types(types: dict[Origin, str], links: Sequence[UntypedLink]) -> None:
-    """Fill in, in `types`, what reroutes, switches and their like pass on: an output that carries anything has the type
-    of what comes into its node by an input that takes anything."""
+    """Fill in, in `types`, what reroutes, switches and their like pass on: an output that carries
+    anything has the type of what comes into its node by an input that takes anything.
+    """
     open_outputs: dict[str, dict[Origin, None]] = {}  # by node
     passing_nodes: dict[Origin, list[str]] = {}  # by output: the nodes that pass it on
     for link in links:
@@ -408,7 +449,9 @@ def spread_types(types: dict[Origin, str], links: Sequence[UntypedLink]) -> None
 
 
 def output_type(node: Mapping[str, Any], slot: int, definitions: Definitions) -> str:
-    """The type of a node's output by its definition, or "" when that is unknown or has no such output."""
+    """The type of a node's output by its definition, or "" when that is unknown or has no such
+    output.
+    """
     known = definitions.get(node["class_type"])
     if known is None or not 0 <= slot < len(known.outputs):
         return ""
@@ -416,7 +459,9 @@ def output_type(node: Mapping[str, Any], slot: int, definitions: Definitions) ->
 
 
 def told_type(kind: str) -> str:
-    """A type, or "" for one that does not tell what a link carries: one that stands for anything or for several."""
+    """A type, or "" for one that does not tell what a link carries: one that stands for anything or
+    for several.
+    """
     if kind in OPEN_TYPES or "," in kind:
         return ""
     return kind

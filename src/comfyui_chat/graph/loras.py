@@ -1,17 +1,17 @@
 """Put LoRAs into a graph, right behind the model that its samplers use.
 
-`read_loras` reads what people write, `parse_lora` one of them, "detail:0.8" or "<lora:detail:0.8>". `with_loras` adds
-a node for each `Lora`, and what used the model then uses the last of them:
+`read_loras` reads what people write, `parse_lora` one of them, "detail:0.8" or "<lora:detail:0.8>".
+`with_loras` adds a node for each `Lora`, and what used the model then uses the last of them:
 
     {"4": {"class_type": "CheckpointLoaderSimple", ...},
      "3": {"class_type": "KSampler", "inputs": {"model": ["11", 0], ...}},                    # was ["4", 0]
      "11": {"class_type": "LoraLoader", "inputs": {"lora_name": "detail.safetensors", "strength_model": 0.8,
                                                    "strength_clip": 0.8, "model": ["4", 0], "clip": ["4", 1]}}}
 
-Where they go is told by the graph's links (see graph/links). `main_models` finds the models that feed samplers, each
-with its text encoder. Of two models that share the steps (Wan 2.2: high and low noise) a LoRA goes into the one that
-its file's name speaks of, else into both. `behind_loras` finds the place behind the LoRAs that are there already and
-before everything else that changes the model.
+Where they go is told by the graph's links (see graph/links). `main_models` finds the models that
+feed samplers, each with its text encoder. Of two models that share the steps (Wan 2.2: high and low
+noise) a LoRA goes into the one that its file's name speaks of, else into both. `behind_loras` finds
+the place behind the LoRAs that are there already and before everything else that changes the model.
 """
 
 import itertools
@@ -31,8 +31,10 @@ from .definitions import Definitions
 from .links import Origin, TypedLink, Wiring
 from .nodes import Graph, is_link, node_inputs
 
-LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")  # their definitions list the LoRAs that are installed
-# Models of Nunchaku pass over what these put into them, without a word. What loads one -> what puts a LoRA into it.
+# their definitions list the LoRAs that are installed
+LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")
+# Models of Nunchaku pass over what these put into them, without a word. What loads one -> what puts
+# a LoRA into it.
 NUNCHAKU = re.compile(r"^Nunchaku\w*Loader", re.IGNORECASE)
 NUNCHAKU_LORA_LOADERS: Mapping[str, str] = {
     "NunchakuFluxDiTLoader": "NunchakuFluxLoraLoader",
@@ -42,34 +44,41 @@ NUNCHAKU_LORA_LOADERS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA to put into a graph: its exact name in the server's list, and its strength, 1.0 as it was trained."""
+    """A LoRA to put into a graph: its exact name in the server's list, and its strength, 1.0 as it
+    was trained.
+    """
 
     file: str
     strength: float = 1.0
 
 
-# What people write for a LoRA: a name, perhaps with a strength, perhaps as the tag that other programs use.
+# What people write for a LoRA: a name, perhaps with a strength, perhaps as the tag that other
+# programs use.
 MAX_STRENGTH = 100.0  # up or down, as LoraLoader itself takes it; more is a typing error
 # A strength behind a name without a colon: "detail 0.8", "detail (0.8)", "detail=1".
 BEHIND_NAME = re.compile(
     r"(?P<name>[^@=()]*[^@=()\s])\s?(?:\s(?P<part>0?\.\d{1,3})|[@=(]\s?(?P<number>\d?\.?\d{1,3})\)?)"
 )
 PERCENT_STRENGTH = re.compile(r"(\d{1,3})\s?%")
-STRENGTH = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+STRENGTH = re.compile(
+    r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE
+)
 
 
 def parse_lora(text: str) -> tuple[str, float]:
-    """The name and strength in "name", "name:0.8" or "<lora:name:0.8>"; a name may hold colons itself.
+    """The name and strength in "name", "name:0.8" or "<lora:name:0.8>"; a name may hold colons
+    itself.
 
-    The strength is 1 when it is left out. Raises `BadArgument` for "nan" or one beyond `MAX_STRENGTH`, and where no
-    name is left.
+    The strength is 1 when it is left out. Raises `BadArgument` for "nan" or one beyond
+    `MAX_STRENGTH`, and where no name is left.
     """
     name = text.strip()
     tag = LORA_TAG.fullmatch(name)
     if tag:
         name = tag["inside"].strip()
     strength = 1.0
-    # Some programs write a second strength behind the first, for the text encoder; the first one counts.
+    # Some programs write a second strength behind the first, for the text encoder; the first one
+    # counts.
     for _ in range(2):
         front, colon, last = name.rpartition(":")
         percent = PERCENT_STRENGTH.fullmatch(last.strip())
@@ -86,7 +95,9 @@ def parse_lora(text: str) -> tuple[str, float]:
     if behind and name == text.strip():
         name, strength = behind["name"].strip(), float(behind["part"] or behind["number"])
     if not name:
-        raise BadArgument(f'"{shortened(text)}" does not name a LoRA.', 'Write "name" or "name:0.8".')
+        raise BadArgument(
+            f'"{shortened(text)}" does not name a LoRA.', 'Write "name" or "name:0.8".'
+        )
     return name, strength
 
 
@@ -110,8 +121,12 @@ def read_loras(wanted: Argument) -> list[tuple[str, float]]:
     return found
 
 
-def _collect_loras(wanted: Argument, value: Any, found: list[tuple[str, float]], depth: int) -> None:
-    """Add the LoRAs that a value names to those that were `found` before it. A number is the strength of the last."""
+def _collect_loras(
+    wanted: Argument, value: Any, found: list[tuple[str, float]], depth: int
+) -> None:
+    """Add the LoRAs that a value names to those that were `found` before it. A number is the
+    strength of the last.
+    """
     if depth > MOST_ARGUMENT_DEPTH or len(found) > MOST_ARGUMENT_ITEMS:
         raise _no_loras(wanted)
     value = parsed_json(value)
@@ -145,7 +160,9 @@ def _strengths_beside_names(items: list[Any]) -> list[Any]:
 def _collect_from_object(
     wanted: Argument, value: Mapping[str, Any], found: list[tuple[str, float]], depth: int
 ) -> None:
-    """Add the LoRA that an object names, or those of which it gives the strengths by their names."""
+    """Add the LoRA that an object names, or those of which it gives the strengths by their
+    names.
+    """
     if value.get("on") is False or value.get("enabled") is False:
         return
     names = [value[key] for key in NAME_KEYS if isinstance(value.get(key), str)]
@@ -156,15 +173,21 @@ def _collect_from_object(
     elif isinstance(value.get("loras"), (list, str, dict)):
         known = len(found)
         _collect_loras(wanted, value["loras"], found, depth + 1)
-        common = None if strength is None else read_number(strength)  # of those that have none of their own
+        # of those that have none of their own
+        common = None if strength is None else read_number(strength)
         if common is not None:
-            found[known:] = [parse_lora(f"{name}:{common}") if own == 1 else (name, own) for name, own in found[known:]]
+            found[known:] = [
+                parse_lora(f"{name}:{common}") if own == 1 else (name, own)
+                for name, own in found[known:]
+            ]
     else:
         found += [_lora_with_strength(wanted, str(name), own) for name, own in value.items()]
 
 
 def _lora_with_strength(wanted: Argument, name: str, strength: Any) -> tuple[str, float]:
-    """A LoRA with the strength that stands beside its name: a number, an object that holds one, True, or None."""
+    """A LoRA with the strength that stands beside its name: a number, an object that holds one,
+    True, or None.
+    """
     if isinstance(strength, Mapping):
         strength = next((strength[key] for key in STRENGTH_KEYS if key in strength), None)
     if strength is None:
@@ -181,11 +204,12 @@ def _no_loras(wanted: Argument) -> BadArgument:
 
 
 def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) -> dict[str, Any]:
-    """The graph with these LoRAs in every main diffusion model, in this order, right behind the loader and the LoRAs
-    that are there already.
+    """The graph with these LoRAs in every main diffusion model, in this order, right behind the
+    loader and the LoRAs that are there already.
 
-    Raises `WorkflowRefused` when the graph has no model that takes a LoRA, or more than `MAX_MODELS`, and
-    `NodeNotInstalled` for a model of Nunchaku without the node that puts a LoRA into it.
+    Raises `WorkflowRefused` when the graph has no model that takes a LoRA, or more than
+    `MAX_MODELS`, and `NodeNotInstalled` for a model of Nunchaku without the node that puts a LoRA
+    into it.
     """
     if not loras:
         return dict(graph)
@@ -207,10 +231,12 @@ def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) ->
     return result
 
 
-# Which models of a graph LoRAs go into: those that samplers use, or the one of two that the LoRA was made for.
+# Which models of a graph LoRAs go into: those that samplers use, or the one of two that the LoRA
+# was made for.
 MAX_MODELS = 16  # in one graph; people use two
 
-# Which of two models a file belongs to that share the steps between them (Wan 2.2), if its name says so.
+# Which of two models a file belongs to that share the steps between them (Wan 2.2), if its name
+# says so.
 NOISE_SIDE = re.compile(
     r"(?<![a-z])(?P<side>high|low)"
     r"(?:[-_. ]?noise|(?![a-z])(?![-_. ]?(?:quality|res|detail|poly|key|angle|contrast|def|fps|speed|rank|vram)))",
@@ -224,7 +250,8 @@ class DiffusionModel:
 
     loader: Origin  # the output that it comes out of
     way: frozenset[str]  # all nodes between the loader and the samplers, these included
-    clip: Origin | None  # the output of the one text encoder behind their conditioning; None for several
+    # the output of the one text encoder behind their conditioning; None for several
+    clip: Origin | None
     side: str = ""  # "high" or "low" when the name of its file says so
 
     @property
@@ -234,8 +261,9 @@ class DiffusionModel:
 
 
 def main_models(wiring: Wiring) -> list[DiffusionModel]:
-    """The models that LoRAs go into: all that feed samplers. Raises `WorkflowRefused` for none, and for more than
-    `MAX_MODELS`."""
+    """The models that LoRAs go into: all that feed samplers. Raises `WorkflowRefused` for none, and
+    for more than `MAX_MODELS`.
+    """
     samplers = [node_id for node_id in wiring.nodes if wiring.uses_diffusion_model(node_id)]
     useful = wiring.before(samplers, ("MODEL",))
     loaders = _loaders(wiring, useful)
@@ -245,7 +273,9 @@ def main_models(wiring: Wiring) -> list[DiffusionModel]:
             "Call again without LoRAs, or with a workflow that loads a diffusion model.",
         )
     if len(loaders) > MAX_MODELS:
-        raise WorkflowRefused(f"The workflow has {len(loaders)} models; LoRAs go into at most {MAX_MODELS} of them.")
+        raise WorkflowRefused(
+            f"The workflow has {len(loaders)} models; LoRAs go into at most {MAX_MODELS} of them."
+        )
     return [_model(wiring, loader, samplers, useful) for loader in loaders]
 
 
@@ -261,8 +291,12 @@ def _loaders(wiring: Wiring, useful: Mapping[str, None]) -> list[Origin]:
     return list(loaders)
 
 
-def _model(wiring: Wiring, loader: Origin, samplers: Sequence[str], useful: Mapping[str, None]) -> DiffusionModel:
-    """The model that comes out of a loader. `useful` are all nodes that bring models to samplers."""
+def _model(
+    wiring: Wiring, loader: Origin, samplers: Sequence[str], useful: Mapping[str, None]
+) -> DiffusionModel:
+    """The model that comes out of a loader. `useful` are all nodes that bring models to
+    samplers.
+    """
     starts = [link.node for link in wiring.fed_by(loader, "MODEL") if link.node in useful]
     reached = wiring.behind(starts, ("MODEL",))
     way = frozenset(node_id for node_id in reached if node_id in useful)
@@ -278,7 +312,9 @@ def model_names(wiring: Wiring, node_id: str) -> list[str]:
 
 
 def noise_side(name: str) -> str:
-    """The part of the steps that a file is for if its name says so: "high" or "low" noise, else ""."""
+    """The part of the steps that a file is for if its name says so: "high" or "low" noise, else
+    "".
+    """
     match = NOISE_SIDE.search(name)
     if match is None:
         return ""
@@ -286,15 +322,20 @@ def noise_side(name: str) -> str:
 
 
 def belongs(lora: Lora, model: DiffusionModel, models: Sequence[DiffusionModel]) -> bool:
-    """Whether a LoRA goes into a model: one for a part of the steps goes into that part's model, if there is one."""
+    """Whether a LoRA goes into a model: one for a part of the steps goes into that part's model, if
+    there is one.
+    """
     side = noise_side(base_name(lora.file))
     sides = {other.side for other in models}
     return side in ("", model.side) or side not in sides
 
 
-def _clip(wiring: Wiring, loader: Origin, way: frozenset[str], samplers: Sequence[str]) -> Origin | None:
-    """The output of a model's text encoder: the loader's own when it is used, else the only one behind the conditioning
-    of its samplers, or None."""
+def _clip(
+    wiring: Wiring, loader: Origin, way: frozenset[str], samplers: Sequence[str]
+) -> Origin | None:
+    """The output of a model's text encoder: the loader's own when it is used, else the only one
+    behind the conditioning of its samplers, or None.
+    """
     for link in wiring.out_of[loader[0]]:
         if link.type == "CLIP":
             return link.origin
@@ -310,15 +351,21 @@ def _clip(wiring: Wiring, loader: Origin, way: frozenset[str], samplers: Sequenc
 
 # Where behind such a model the new nodes go, and how they are written.
 
-ModelAndClip = tuple[Origin, Origin | None]  # the outputs of a model and of its text encoder, if it has one
+# the outputs of a model and of its text encoder, if it has one
+ModelAndClip = tuple[Origin, Origin | None]
 Item = TypeVar("Item")
 
 
 def _insert(
-    loras: Sequence[Lora], result: dict[str, Any], wiring: Wiring, model: DiffusionModel, new_ids: Iterator[str]
+    loras: Sequence[Lora],
+    result: dict[str, Any],
+    wiring: Wiring,
+    model: DiffusionModel,
+    new_ids: Iterator[str],
 ) -> None:
-    """Write a chain of LoRA nodes behind one model into `result`, and lead what used the model, and its text encoder if
-    there is one, to the end of the chain."""
+    """Write a chain of LoRA nodes behind one model into `result`, and lead what used the model, and
+    its text encoder if there is one, to the end of the chain.
+    """
     start, start_clip = behind_loras(wiring, model)
     own_loader = own_lora_loader(wiring, model)
     if own_loader:
@@ -326,12 +373,15 @@ def _insert(
     end, end_clip = start, start_clip
     for lora in loras:
         node_id = next(new_ids)
-        result[node_id] = nunchaku_node(own_loader, lora, end) if own_loader else lora_node(lora, end, end_clip)
+        result[node_id] = (
+            nunchaku_node(own_loader, lora, end) if own_loader else lora_node(lora, end, end_clip)
+        )
         end = (node_id, 0)
         if end_clip:
             end_clip = (node_id, 1)
     for link in wiring.fed_by(start, "MODEL"):
-        # Links to what no sampler needs stay: such a node may read from the LoRA before it (GetICLoRAParameters).
+        # Links to what no sampler needs stay: such a node may read from the LoRA before it
+        # (GetICLoRAParameters).
         if link.node in model.way:
             _lead(result, link, end)
     if start_clip and end_clip:
@@ -349,7 +399,11 @@ def _lead(result: dict[str, Any], link: TypedLink, origin: Origin) -> None:
 def lora_node(lora: Lora, model: Origin, clip: Origin | None) -> dict[str, Any]:
     """The node that puts a LoRA into a model, and into a text encoder if there is one."""
     class_type = "LoraLoaderModelOnly"
-    inputs: dict[str, Any] = {"lora_name": lora.file, "strength_model": lora.strength, "model": [*model]}
+    inputs: dict[str, Any] = {
+        "lora_name": lora.file,
+        "strength_model": lora.strength,
+        "model": [*model],
+    }
     if clip:
         class_type = "LoraLoader"
         inputs["strength_clip"] = lora.strength
@@ -359,7 +413,9 @@ def lora_node(lora: Lora, model: Origin, clip: Origin | None) -> dict[str, Any]:
 
 
 def own_lora_loader(wiring: Wiring, model: DiffusionModel) -> str:
-    """The class that puts LoRAs into a model of Nunchaku; "" for any other model. Raises `NodeNotInstalled`."""
+    """The class that puts LoRAs into a model of Nunchaku; "" for any other model. Raises
+    `NodeNotInstalled`.
+    """
     loader = wiring.class_type(model.loader[0])
     if not NUNCHAKU.search(loader):
         return ""
@@ -381,13 +437,17 @@ def nunchaku_node(class_type: str, lora: Lora, model: Origin) -> dict[str, Any]:
 
 
 def behind_loras(wiring: Wiring, model: DiffusionModel) -> ModelAndClip:
-    """Where LoRAs go in: the outputs of the model and of its text encoder, moved on behind those LoRA nodes that all
-    samplers of the model have before them. Both move together, or the new nodes could close a circle."""
+    """Where LoRAs go in: the outputs of the model and of its text encoder, moved on behind those
+    LoRA nodes that all samplers of the model have before them. Both move together, or the new nodes
+    could close a circle.
+    """
     place: ModelAndClip = (model.loader, model.clip)
     passed: set[str] = set()
     while True:
         model_output, clip = place
-        users = {link.node for link in wiring.fed_by(model_output, "MODEL") if link.node in model.way}
+        users = {
+            link.node for link in wiring.fed_by(model_output, "MODEL") if link.node in model.way
+        }
         node_id = single(users)
         if node_id is None or node_id in passed or not is_lora(wiring, node_id):
             return place
@@ -398,10 +458,17 @@ def behind_loras(wiring: Wiring, model: DiffusionModel) -> ModelAndClip:
         place = next_place
 
 
-def _behind_lora(wiring: Wiring, model: DiffusionModel, node_id: str, clip: Origin | None) -> ModelAndClip | None:
-    """The outputs of the model and of its text encoder `clip` behind a LoRA node that the model passes through, or None
-    when it is not clear that both pass through it."""
-    slots = {link.slot for link in wiring.out_of[node_id] if link.type == "MODEL" and link.node in model.way}
+def _behind_lora(
+    wiring: Wiring, model: DiffusionModel, node_id: str, clip: Origin | None
+) -> ModelAndClip | None:
+    """The outputs of the model and of its text encoder `clip` behind a LoRA node that the model
+    passes through, or None when it is not clear that both pass through it.
+    """
+    slots = {
+        link.slot
+        for link in wiring.out_of[node_id]
+        if link.type == "MODEL" and link.node in model.way
+    }
     slot = single(slots)
     if slot is None:
         return None
@@ -414,7 +481,9 @@ def _behind_lora(wiring: Wiring, model: DiffusionModel, node_id: str, clip: Orig
 
 
 def _clip_behind_lora(wiring: Wiring, node_id: str, clip: Origin) -> Origin | None:
-    """The output of a LoRA node that passes on the text encoder `clip`; None unless this node alone reads it."""
+    """The output of a LoRA node that passes on the text encoder `clip`; None unless this node alone
+    reads it.
+    """
     clips_read = {link.origin for link in wiring.into[node_id] if link.type == "CLIP"}
     readers = {link.node for link in wiring.fed_by(clip, "CLIP")}
     if clips_read != {clip} or readers != {node_id}:
@@ -436,7 +505,9 @@ def is_lora(wiring: Wiring, node_id: str) -> bool:
 
 
 def unused_ids(graph: Graph) -> Iterator[str]:
-    """Ids for new nodes, without end: the numbers above the largest one that a node has or a link names."""
+    """Ids for new nodes, without end: the numbers above the largest one that a node has or a link
+    names.
+    """
     used = {key for key in graph if isinstance(key, str)}
     for node in graph.values():
         used.update(value[0] for value in node_inputs(node).values() if is_link(value))

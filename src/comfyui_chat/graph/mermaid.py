@@ -10,9 +10,9 @@
         classDef loader fill:#dbeafe,stroke:#2563eb,color:#111827
         class n1 loader
 
-In a large graph, loaders, samplers and outputs come first. A drawing that is too long is drawn again without the types
-of its links, then with fewer nodes. Titles are somebody else's text in a language full of markup: `drawn_text` leaves
-nothing of them but text.
+In a large graph, loaders, samplers and outputs come first. A drawing that is too long is drawn
+again without the types of its links, then with fewer nodes. Titles are somebody else's text in a
+language full of markup: `drawn_text` leaves nothing of them but text.
 """
 
 import unicodedata
@@ -29,7 +29,8 @@ MAX_LABEL = 40  # characters of a title or class
 MAX_TOLD_LINKS = 45  # with more links, their types would hide the rest
 MAX_WIDE = 7  # nodes from left to right; a longer way goes from top to bottom
 
-# Fill, border and text colour are set together, so that a node can be read on a light and on a dark page.
+# Fill, border and text colour are set together, so that a node can be read on a light and on a dark
+# page.
 DRAWN_STYLES: Mapping[str, str] = {
     "loader": "fill:#dbeafe,stroke:#2563eb,color:#111827",
     "sampler": "fill:#fef3c7,stroke:#d97706,color:#111827",
@@ -38,8 +39,9 @@ DRAWN_STYLES: Mapping[str, str] = {
 
 
 def mermaid(wiring: Wiring) -> str:
-    """The graph as a Mermaid flowchart: its most telling nodes, `MAX_DRAWN` at most, and fewer where it gets longer
-    than `MAX_DRAWING`."""
+    """The graph as a Mermaid flowchart: its most telling nodes, `MAX_DRAWN` at most, and fewer
+    where it gets longer than `MAX_DRAWING`.
+    """
     ranked = _ranked(wiring)
     text = ""
     for count in (MAX_DRAWN, 45, 30, 20, 12, 6):
@@ -51,8 +53,9 @@ def mermaid(wiring: Wiring) -> str:
 
 
 def _ranked(wiring: Wiring) -> list[str]:
-    """The nodes, most telling first: outputs, samplers and loaders, what lies between them, nodes that only give
-    numbers or texts, and last what no output needs."""
+    """The nodes, most telling first: outputs, samplers and loaders, what lies between them, nodes
+    that only give numbers or texts, and last what no output needs.
+    """
     needed = wiring.needed()
 
     def rank(node_id: str) -> int:
@@ -69,7 +72,9 @@ def _ranked(wiring: Wiring) -> list[str]:
 
 
 def _role(wiring: Wiring, node_id: str) -> str:
-    """The part that a node plays, if it is one that has a colour: "output", "sampler", "loader", else ""."""
+    """The part that a node plays, if it is one that has a colour: "output", "sampler", "loader",
+    else "".
+    """
     if wiring.is_output(node_id):
         return "output"
     if wiring.uses_diffusion_model(node_id) or wiring.takes(node_id, "GUIDER"):
@@ -80,7 +85,9 @@ def _role(wiring: Wiring, node_id: str) -> str:
 
 
 def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, shows_types: bool) -> str:
-    """The drawing of the first `count` of the ranked nodes, with the types of the links if `shows_types`."""
+    """The drawing of the first `count` of the ranked nodes, with the types of the links if
+    `shows_types`.
+    """
     names = _drawn_names(wiring, ranked, count)
     links = _drawn_links(wiring, names)
     direction = "TD" if _steps(links) > MAX_WIDE else "LR"
@@ -119,7 +126,9 @@ def _arrow(types: Iterable[str]) -> str:
     return f'-->|"{drawn_text(label)}"|'
 
 
-def _drawn_links(wiring: Wiring, nodes: Mapping[str, str]) -> dict[tuple[str, str], dict[str, None]]:
+def _drawn_links(
+    wiring: Wiring, nodes: Mapping[str, str]
+) -> dict[tuple[str, str], dict[str, None]]:
     """The types of the links between each two of these nodes, by (source, target)."""
     types: dict[tuple[str, str], dict[str, None]] = {}
     for node_id in nodes:
@@ -147,7 +156,9 @@ def _style_lines(wiring: Wiring, names: Mapping[str, str]) -> list[str]:
 
 
 def _steps(links: Iterable[tuple[str, str]]) -> int:
-    """How many nodes the longest way over these links (source, target) has; a way ends where it runs into a circle."""
+    """How many nodes the longest way over these links (source, target) has; a way ends where it
+    runs into a circle.
+    """
     onward: dict[str, list[str]] = {}
     missing: dict[str, int] = {}  # by target: links from nodes whose length is not known yet
     for source, target in links:
@@ -175,14 +186,15 @@ def drawn_label(wiring: Wiring, node_id: str) -> str:
     return f"{drawn_text(title)}<br/>{drawn_text(class_type)}"
 
 
-# What Mermaid takes for markup even where its characters are written as numbers: its own sign for such a character,
-# icons, formulas, line breaks. A space of no width keeps their parts apart.
+# What Mermaid takes for markup even where its characters are written as numbers: its own sign for
+# such a character, icons, formulas, line breaks. A space of no width keeps their parts apart.
 APART = (("ﬂ", "fl"), (":fa-", ":\u200bfa-"), ("$$", "$\u200b$"), ("\\n", "\\\u200bn"))
 
 
 def drawn_text(text: str) -> str:
-    """A text as it can stand between quotes in a drawing, where it is nothing but text: neither Mermaid, Markdown, HTML
-    nor an icon. `cost: "5"` becomes `cost#58; #34;5#34;`."""
+    """A text as it can stand between quotes in a drawing, where it is nothing but text: neither
+    Mermaid, Markdown, HTML nor an icon. `cost: "5"` becomes `cost#58; #34;5#34;`.
+    """
     shown = "".join(char for char in text if not _is_control(char))
     line = shortened(shown, MAX_LABEL) or "?"
     for markup, plain in APART:
@@ -193,7 +205,8 @@ def drawn_text(text: str) -> str:
             safe += char
         else:
             safe += f"#{ord(char)};"  # how Mermaid writes a character by its number
-    return safe.replace("direction", "#100;irection")  # with "LR" behind it, it is a command even inside quotes
+    # with "LR" behind it, it is a command even inside quotes
+    return safe.replace("direction", "#100;irection")
 
 
 def _is_control(char: str) -> bool:

@@ -1,14 +1,15 @@
 """ComfyUI's API format: what a graph looks like, and how to read its nodes.
 
-A graph maps node ids to nodes; this is what the server runs. An input holds a value, or a link to another node's
-output as [node id, number of the output from 0]:
+A graph maps node ids to nodes; this is what the server runs. An input holds a value, or a link to
+another node's output as [node id, number of the output from 0]:
 
     {"4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}},
      "3": {"class_type": "KSampler", "inputs": {"seed": 7, "model": ["4", 0]}, "_meta": {"title": "Sampler"}}}
 
-The other format is that of ComfyUI's editor, which graph/editor reads; `is_api_format` and `is_ui_format` tell the two
-apart. Graphs come from anybody, so most functions here take whatever stands in a node's place; `plain_title` and
-`node_title` want the nodes that `graph_nodes` lets through. A `Target` is a place where a value can be set.
+The other format is that of ComfyUI's editor, which graph/editor reads; `is_api_format` and
+`is_ui_format` tell the two apart. Graphs come from anybody, so most functions here take whatever
+stands in a node's place; `plain_title` and `node_title` want the nodes that `graph_nodes` lets
+through. A `Target` is a place where a value can be set.
 """
 
 import re
@@ -28,13 +29,17 @@ NO_DEFINITIONS: Definitions = {}  # for what is done to a graph without asking a
 
 @dataclass(frozen=True)
 class Target:
-    """A place in a graph for a value: a widget (an input of a node without a link), or a placeholder in its text."""
+    """A place in a graph for a value: a widget (an input of a node without a link), or a
+    placeholder in its text.
+    """
 
     node_id: str
     input: str
-    # The share of the value that is set here: 0.5 where one sampler hands over to the next half-way through the steps.
+    # The share of the value that is set here: 0.5 where one sampler hands over to the next half-way
+    # through the steps.
     part: float = 1.0
-    token: str = ""  # the placeholder that the value replaces, such as "{{style}}"; "" where it is the whole widget
+    # the placeholder that the value replaces, such as "{{style}}"; "" where it is the whole widget
+    token: str = ""
     # The input that links carry the value to, where it is another one: its range counts first.
     reader: "Target | None" = field(default=None, compare=False)
 
@@ -45,8 +50,9 @@ class Target:
 
 
 def check_names(where: str, *names: str) -> None:
-    """Raise `WorkflowRefused` for a name that is too long to be one, and for too many names of a node and its inputs;
-    `where` says whose they are."""
+    """Raise `WorkflowRefused` for a name that is too long to be one, and for too many names of a
+    node and its inputs; `where` says whose they are.
+    """
     if len(names) > MOST_NODE_INPUTS:
         raise WorkflowRefused(f"{where} has more than {MOST_NODE_INPUTS} inputs.")
     for name in names:
@@ -70,7 +76,9 @@ def is_ui_format(value: Any) -> bool:
 
 
 def is_api_format(value: Any) -> bool:
-    """Whether a value is a graph in the API format; its author may have put remarks beside the nodes."""
+    """Whether a value is a graph in the API format; its author may have put remarks beside the
+    nodes.
+    """
     if not isinstance(value, Mapping):
         return False
     return any(_has_class(node) for node in value.values())
@@ -105,8 +113,9 @@ def is_link(value: Any) -> bool:
 
 
 def has_same_links(graph: Graph, other: Graph) -> bool:
-    """Whether another graph has the same nodes with the same links. No, where that is not told quickly: where what an
-    input takes depends on the values of others ("format.codec")."""
+    """Whether another graph has the same nodes with the same links. No, where that is not told
+    quickly: where what an input takes depends on the values of others ("format.codec").
+    """
     if graph.keys() != other.keys():
         return False
     for node_id, node in other.items():
@@ -141,7 +150,9 @@ def given_title(node: Any) -> str:
 
 
 def plain_title(node: Any) -> str:
-    """A node's title, or else its class, without double quotes: it can stand between them in a message."""
+    """A node's title, or else its class, without double quotes: it can stand between them in a
+    message.
+    """
     title = given_title(node) or str(node["class_type"])
     return title.replace('"', "'")
 
@@ -161,7 +172,8 @@ def node_title(graph: Graph, node_id: str) -> str:
 # Nodes that exist on the page only.
 
 NOTES = ("Note", "MarkdownNote")
-# Switches and remarks of common packages that exist on the page only. What they switched is in the modes of the nodes.
+# Switches and remarks of common packages that exist on the page only. What they switched is in the
+# modes of the nodes.
 PAGE_ONLY = re.compile(
     r"(Label|Bookmark|Node Combiner|Node Collector|Random Unmuter|Fast Actions Button"
     r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
@@ -169,10 +181,16 @@ PAGE_ONLY = re.compile(
 
 
 def page_only_nodes(graph: Graph) -> set[str]:
-    """The remarks and switches of a graph that no server has and nothing reads: some programs write them into files in
-    the API format, too."""
+    """The remarks and switches of a graph that no server has and nothing reads: some programs write
+    them into files in the API format, too.
+    """
     nodes = graph_nodes(graph)
-    read = {value[0] for node in nodes.values() for value in node_inputs(node).values() if is_link(value)}
+    read = {
+        value[0]
+        for node in nodes.values()
+        for value in node_inputs(node).values()
+        if is_link(value)
+    }
     idle: set[str] = set()
     for node_id, node in nodes.items():
         class_type = node["class_type"]

@@ -1,8 +1,8 @@
 """What packages and ComfyUI's page do to the values of an old file when they open it.
 
-A widget that was renamed, split or dropped since a file was saved is mended by the script that draws it. Without the
-page these few rules do the same: `values_now` for the values of a node as the file has them, `value_now` for one of
-them that has found its name.
+A widget that was renamed, split or dropped since a file was saved is mended by the script that
+draws it. Without the page these few rules do the same: `values_now` for the values of a node as the
+file has them, `value_now` for one of them that has found its name.
 """
 
 import re
@@ -12,7 +12,8 @@ from typing import Any
 from ..values import text_of
 from .ui_file import UINode
 
-# How VideoHelperSuite chose a size before it had two numbers: "512x?", "?x320", "Disabled" and two in words.
+# How VideoHelperSuite chose a size before it had two numbers: "512x?", "?x320", "Disabled" and two
+# in words.
 FORCED_SIZE = re.compile(r"(\d+|\?)x(\d+|\?)")
 # Choices that EasyUse and ComfyUI itself have renamed, by the widget's name.
 RENAMED_CHOICES: Mapping[str, Mapping[str, str]] = {
@@ -21,7 +22,9 @@ RENAMED_CHOICES: Mapping[str, Mapping[str, str]] = {
 
 
 def values_now(node: UINode) -> list[Any] | Mapping[str, Any]:
-    """A node's values as its package would have them today; by name where the file tells the names."""
+    """A node's values as its package would have them today; by name where the file tells the
+    names.
+    """
     values = node.values
     names = node.properties.get("__lm_widget_ids")  # LoraManager's, which draws its widgets itself
     if isinstance(names, list) and isinstance(values, list) and len(names) == len(values):
@@ -33,7 +36,9 @@ def values_now(node: UINode) -> list[Any] | Mapping[str, Any]:
 
 
 def _forced_size(choice: str) -> dict[str, int]:
-    """The width and height that a choice of a size means, as far as it tells them; 0 is for as it comes."""
+    """The width and height that a choice of a size means, as far as it tells them; 0 is for as it
+    comes.
+    """
     numbers = FORCED_SIZE.fullmatch(choice)
     if numbers:
         width, height = [0 if side == "?" else int(side) for side in numbers.groups()]
@@ -50,7 +55,8 @@ def _forced_size(choice: str) -> dict[str, int]:
 def value_now(node: UINode, name: str, value: Any) -> Any:
     """A value as it is called today, of the widget of this name."""
     if node.type.startswith("PreviewBridge") and name == "image":
-        return f"${node.id}-0"  # where its mask is kept; the page sets it whenever it opens the file
+        # where its mask is kept; the page sets it whenever it opens the file
+        return f"${node.id}-0"
     if not isinstance(value, str):
         return value
     if name == "sampler_name" and node.type in ("KSampler", "KSamplerAdvanced"):

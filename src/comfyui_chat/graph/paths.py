@@ -1,16 +1,17 @@
 """What a caller may set at an input that is a path on the server.
 
-Nodes write where their path says, and some of them do not check it: with `../../..` in its folder a dataset saver of
-ComfyUI 0.33.0 leaves ComfyUI's own folders, and ComfyUI 0.3.64 reads absolute paths. What an administrator saved in a
-workflow stays as it is. What a caller sets is kept inside: `check_paths` refuses a value that leads elsewhere. In a
-workflow that a caller brings all values are the caller's, and `check_own` looks at each of them.
+Nodes write where their path says, and some of them do not check it: with `../../..` in its folder a
+dataset saver of ComfyUI 0.33.0 leaves ComfyUI's own folders, and ComfyUI 0.3.64 reads absolute
+paths. What an administrator saved in a workflow stays as it is. What a caller sets is kept inside:
+`check_paths` refuses a value that leads elsewhere. In a workflow that a caller brings all values
+are the caller's, and `check_own` looks at each of them.
 
-An input is a path by its name (`filename_prefix`, `output_dir`), by the value that it was saved with
-(`video/ComfyUI`), or by its use: a text that links lead to such an input, also through nodes that join texts. A
-person's words, such as a prompt, count as a path only where they stand in one.
+An input is a path by its name (`filename_prefix`, `output_dir`), by the value that it was saved
+with (`video/ComfyUI`), or by its use: a text that links lead to such an input, also through nodes
+that join texts. A person's words, such as a prompt, count as a path only where they stand in one.
 
-Choices may be files too: `LoadLatent` lists what everybody has uploaded. `lists_users_files` tells them from models and
-styles, so that they are neither listed nor taken by name.
+Choices may be files too: `LoadLatent` lists what everybody has uploaded. `lists_users_files` tells
+them from models and styles, so that they are neither listed nor taken by name.
 """
 
 import re
@@ -27,18 +28,33 @@ from .nodes import Target, is_link, node_inputs, node_title
 from .workflow import Workflow
 
 # Words in the names of inputs that are paths, between underscores or at a change of case.
-PATH_WORDS = {"path", "paths", "dir", "directory", "folder", "subfolder", "file", "filename", "prefix", "location"}
+PATH_WORDS = {
+    "path",
+    "paths",
+    "dir",
+    "directory",
+    "folder",
+    "subfolder",
+    "file",
+    "filename",
+    "prefix",
+    "location",
+}
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
-# A value that can only be a path: names with slashes between them and no white space, "video/ComfyUI" or "C:\\out\\a".
+# A value that can only be a path: names with slashes between them and no white space,
+# "video/ComfyUI" or "C:\\out\\a".
 SAVED_PATH = re.compile(r"(?:[A-Za-z]:)?[^\s/\\:]*[/\\][^\s:]*")
-DRIVE = re.compile(r"[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]{0,30}:/|file:", re.IGNORECASE)  # and what begins an address
-FOLDER_TAG = re.compile(r"\[(?:output|input|temp)\]$", re.IGNORECASE)  # how ComfyUI names one of its own folders
+# and what begins an address
+DRIVE = re.compile(r"[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]{0,30}:/|file:", re.IGNORECASE)
+# how ComfyUI names one of its own folders
+FOLDER_TAG = re.compile(r"\[(?:output|input|temp)\]$", re.IGNORECASE)
 PATH_PIECE = re.compile(r"[/\\:]|^\.|\.$")  # what could lead elsewhere where texts are joined
 # In the names of classes whose one text goes on as it is; others may join texts, or cut them.
 PASSES_ON = re.compile(r"primitive|constant|literal", re.IGNORECASE)
 
-# Choices of nodes that load something, where they list what people have put into ComfyUI's folders: the names of such
-# inputs, and how files of people end. Models are chosen by inputs of other names, such as `ckpt_name`.
+# Choices of nodes that load something, where they list what people have put into ComfyUI's folders:
+# the names of such inputs, and how files of people end. Models are chosen by inputs of other names,
+# such as `ckpt_name`.
 USERS_INPUTS = {"folder", "folder_name", "directory", "latent"}
 USERS_FILE = re.compile(
     r"\.(png|jpe?g|webp|gif|bmp|avif|mp4|webm|mov|mkv|wav|mp3|flac|ogg|opus|m4a|latent|glb|gltf|obj|txt|csv|json)"
@@ -48,9 +64,11 @@ USERS_FILE = re.compile(
 
 
 def check_paths(workflow: Workflow, values: Mapping[str, Any], said: Mapping[str, str]) -> None:
-    """Raise `BadArgument` for a value that leads out of ComfyUI's folders, where the input is a path.
+    """Raise `BadArgument` for a value that leads out of ComfyUI's folders, where the input is a
+    path.
 
-    `values` are what a caller sets, by names that `Workflow.find` knows, and `said` what each is called in an error.
+    `values` are what a caller sets, by names that `Workflow.find` knows, and `said` what each is
+    called in an error.
     """
     for name, value in values.items():
         if not isinstance(value, str):
@@ -65,8 +83,10 @@ def check_paths(workflow: Workflow, values: Mapping[str, Any], said: Mapping[str
 
 
 def check_own(workflow: Workflow, given: Collection[Target]) -> None:
-    """Raise `BadArgument` where a workflow that a caller brings leads out of ComfyUI's folders, or names a file that
-    somebody put there, in a node that runs. `given` are the widgets that hold files of the call."""
+    """Raise `BadArgument` where a workflow that a caller brings leads out of ComfyUI's folders, or
+    names a file that somebody put there, in a node that runs. `given` are the widgets that hold
+    files of the call.
+    """
     flow = workflow.flow
     files = {item.target.widget for item in file_inputs(flow)}
     words = {target.widget for name in TEXTS for target in workflow.parameters.get(name, ())}
@@ -98,16 +118,20 @@ class _Paths:
         self._flow = flow
         links = [link for node_id in flow.nodes for link in flow.into[node_id]]
         ends = [link.source for link in links if is_path_input(link.input)]
-        self._nodes = flow.before(ends, ("STRING", ""))  # whose texts become a path, or a part of one
+        # whose texts become a path, or a part of one
+        self._nodes = flow.before(ends, ("STRING", ""))
 
     def leads_out(self, target: Target, text: str, *, is_words: bool) -> bool:
-        """Whether a text leads elsewhere as it is, or could do so when other nodes have worked on it. A person's words
-        count only where they become a path."""
+        """Whether a text leads elsewhere as it is, or could do so when other nodes have worked on
+        it. A person's words count only where they become a path.
+        """
         if is_path_input(target.input):
             return leads_elsewhere(text)
         if target.node_id in self._nodes:
             passes_on = PASSES_ON.search(self._flow.class_type(target.node_id))
-            return leads_elsewhere(text) or (not passes_on and bool(PATH_PIECE.search(text.strip()) or ".." in text))
+            return leads_elsewhere(text) or (
+                not passes_on and bool(PATH_PIECE.search(text.strip()) or ".." in text)
+            )
         return not is_words and "\n" not in text and leads_elsewhere(text)
 
 
@@ -132,11 +156,14 @@ def _names_users_file(workflow: Workflow, target: Target, text: str) -> bool:
 
 
 def _leads_out(workflow: Workflow, target: Target, value: str, *, is_words: bool) -> bool:
-    """Whether a value leads elsewhere where it is used as a path: here, where it is linked to, or, unless it is a
-    person's words, where other nodes may have joined it with other texts."""
+    """Whether a value leads elsewhere where it is used as a path: here, where it is linked to, or,
+    unless it is a person's words, where other nodes may have joined it with other texts.
+    """
     flow = workflow.flow
     links = flow.out_of[target.node_id]
-    is_used_as_path = is_path_input(target.input) or any(is_path_input(link.input) for link in links)
+    is_used_as_path = is_path_input(target.input) or any(
+        is_path_input(link.input) for link in links
+    )
     if is_used_as_path:
         return leads_elsewhere(value)
     if is_words:
@@ -165,8 +192,9 @@ def is_path_input(name: str) -> bool:
 
 
 def leads_elsewhere(value: str) -> bool:
-    """Whether a path leaves the folder that it is meant to be in: upward, absolute, on a drive, or by the tag of
-    another of ComfyUI's folders."""
+    """Whether a path leaves the folder that it is meant to be in: upward, absolute, on a drive, or
+    by the tag of another of ComfyUI's folders.
+    """
     text = value.strip()
     parts = [part.strip() for part in re.split(r"[/\\]", text)]
     if ".." in parts or any(ord(character) < 32 for character in text):

@@ -5,16 +5,18 @@ A definition in `/object_info` may have a price badge, whose expression is in th
     ( $rate := widgets.resolution = "1080p" ? 0.15 : 0.1;
       {"type": "usd", "usd": $rate * widgets.duration} )
 
-`work_out` knows the part of the language that such badges need: numbers, texts, lists and objects, variables, fields,
-arithmetics, comparisons, choices, and a few functions. There are no loops and no patterns, and functions that an
-expression makes are called few times and never by one another. So every place is worked out only so often, and the work
-is in proportion to the length of the expression: any server, or any package of nodes on it, may send one. Whatever is
-not known, too long or nested too deep raises `NotWorkedOut`.
+`work_out` knows the part of the language that such badges need: numbers, texts, lists and objects,
+variables, fields, arithmetics, comparisons, choices, and a few functions. There are no loops and no
+patterns, and functions that an expression makes are called few times and never by one another. So
+every place is worked out only so often, and the work is in proportion to the length of the
+expression: any server, or any package of nodes on it, may send one. Whatever is not known, too long
+or nested too deep raises `NotWorkedOut`.
 
-Of the 229 badges of ComfyUI 0.33.0 all but one are in this part. Nothing here is Python's own evaluation: a text is
-taken apart into tokens, the tokens are read by precedence (`_Parser`) into functions of the variables, and those are
-called. Values are None, truth values, numbers, texts, lists and dictionaries with texts as keys; `MISSING` is
-JSONata's "undefined", which is what a field has that is not there.
+Of the 229 badges of ComfyUI 0.33.0 all but one are in this part. Nothing here is Python's own
+evaluation: a text is taken apart into tokens, the tokens are read by precedence (`_Parser`) into
+functions of the variables, and those are called. Values are None, truth values, numbers, texts,
+lists and dictionaries with texts as keys; `MISSING` is JSONata's "undefined", which is what a field
+has that is not there.
 """
 
 import functools
@@ -48,10 +50,14 @@ MISSING = _Missing()
 class _Variables:
     """The variables of a block in parentheses, and those of the blocks around it."""
 
-    def __init__(self, fields: Mapping[str, Any], around: "_Variables | None" = None, in_call: bool = False) -> None:
+    def __init__(
+        self, fields: Mapping[str, Any], around: "_Variables | None" = None, in_call: bool = False
+    ) -> None:
         self.fields = fields  # of what the expression is about: "widgets", "inputs"
-        self.calls: list[str] = around.calls if around else []  # of functions that the expression made, so far
-        self.in_call: bool = in_call or bool(around and around.in_call)  # whether this is the inside of such a function
+        # of functions that the expression made, so far
+        self.calls: list[str] = around.calls if around else []
+        # whether this is the inside of such a function
+        self.in_call: bool = in_call or bool(around and around.in_call)
         self._around = around
         self._values: dict[str, Any] = {}
 
@@ -70,7 +76,9 @@ class _Variables:
         return MISSING
 
     def call(self, name: str, arguments: Sequence[Any]) -> Any:
-        """Call a function that the expression made. Raises `NotWorkedOut` for none, and for too many calls."""
+        """Call a function that the expression made. Raises `NotWorkedOut` for none, and for too
+        many calls.
+        """
         function = self.get(name)
         self.calls.append(name)
         if not isinstance(function, _Function) or self.in_call or len(self.calls) > MOST_CALLS:
@@ -231,8 +239,12 @@ class _Parser:
         arguments = self._several(")")
         function = FUNCTIONS.get(name)
         if function is None:
-            return lambda variables: variables.call(name, [argument(variables) for argument in arguments])
-        return lambda variables: _result_of(function, [argument(variables) for argument in arguments])
+            return lambda variables: variables.call(
+                name, [argument(variables) for argument in arguments]
+            )
+        return lambda variables: _result_of(
+            function, [argument(variables) for argument in arguments]
+        )
 
     def _function(self) -> Part:
         parameters: list[str] = []
@@ -276,7 +288,9 @@ class _Parser:
 
     def _list(self) -> Part:
         parts = self._several("]")
-        return lambda variables: [value for part in parts if (value := part(variables)) is not MISSING]
+        return lambda variables: [
+            value for part in parts if (value := part(variables)) is not MISSING
+        ]
 
     def _object(self) -> Part:
         parts: dict[str, Part] = {}
@@ -312,10 +326,14 @@ class _Parser:
         return lambda variables: operation(left(variables), right(variables))
 
     def _choice(self, condition: Part) -> Part:
-        """`condition ? one : other`, of which only one is worked out. The `: other` may be missing."""
+        """`condition ? one : other`, of which only one is worked out. The `: other` may be
+        missing.
+        """
         one = self._part(0)
         other = self._part(0) if self._has(":") else _always(MISSING)
-        return lambda variables: one(variables) if _is_true(condition(variables)) else other(variables)
+        return lambda variables: (
+            one(variables) if _is_true(condition(variables)) else other(variables)
+        )
 
 
 def _always(value: Any) -> Part:
@@ -433,7 +451,12 @@ OPERATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
 def _result_of(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
     try:
         return function(*arguments)
-    except (TypeError, ValueError, ArithmeticError, AttributeError):  # for values that it is not made for
+    except (
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+    ):  # for values that it is not made for
         raise NotWorkedOut from None
 
 
@@ -486,7 +509,9 @@ def _jsonata_substring_before(text: Any, mark: Any) -> Any:
 
 
 def _jsonata_round(value: Any, digits: Any = 0.0) -> Any:
-    return MISSING if value is MISSING else round(_number_wanted(value), int(min(max(digits, -9), 9)))
+    return (
+        MISSING if value is MISSING else round(_number_wanted(value), int(min(max(digits, -9), 9)))
+    )
 
 
 def _jsonata_floor(value: Any) -> Any:

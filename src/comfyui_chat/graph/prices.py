@@ -1,4 +1,5 @@
-"""What a graph costs: the price of its partner nodes, which run on companies' services for the credits of an account.
+"""What a graph costs: the price of its partner nodes, which run on companies' services for the
+credits of an account.
 
 `price_of` tells it of any graph with the definitions of its nodes, and `Price.words` says it:
 
@@ -7,12 +8,13 @@
     Price(0.033, 0.6, rough=True)          "about $0.033 to $0.6"
     Price(most=None, rate="$0.05/second")  "amount unknown ($0.05/second)"
 
-A node's price is what its badge says (graph/price_expressions) for the values that the graph holds, as ComfyUI's own
-page works it out. It is unknown where the server gives no badge, as 0.3.64 does for all nodes; where the badge tells a
-rate, such as dollars a second; where a value comes over a link from a node that may hold anything; and where the node
-may run several times, behind a node that makes a list, or in a graph with loops. One such node makes the price of the
-whole graph unknown. Of the 231 templates of 0.33.0 with partner nodes that can be read, 159 have a known price. Facts
-are those of ComfyUI 0.33.0 and its front end 1.49.6.
+A node's price is what its badge says (graph/price_expressions) for the values that the graph holds,
+as ComfyUI's own page works it out. It is unknown where the server gives no badge, as 0.3.64 does
+for all nodes; where the badge tells a rate, such as dollars a second; where a value comes over a
+link from a node that may hold anything; and where the node may run several times, behind a node
+that makes a list, or in a graph with loops. One such node makes the price of the whole graph
+unknown. Of the 231 templates of 0.33.0 with partner nodes that can be read, 159 have a known price.
+Facts are those of ComfyUI 0.33.0 and its front end 1.49.6.
 """
 
 import math
@@ -29,7 +31,8 @@ from .price_expressions import NotWorkedOut, work_out
 
 MOST_PRICED = 50  # partner nodes of one graph, whose prices are worked out
 MOST_PARTNERS_TOLD = 5
-LOOPS = re.compile(r"(?i)loop|while|for.?each")  # in the class of a node that may run others several times
+# in the class of a node that may run others several times
+LOOPS = re.compile(r"(?i)loop|while|for.?each")
 PER_RUN = ("", "/run")  # what the amount of a badge is for; anything else is a rate
 
 
@@ -74,8 +77,10 @@ def price_of_all(prices: Iterable[Price | None]) -> Price | None:
 
 
 def price_of(graph: Graph, definitions: Definitions) -> Price | None:
-    """What a graph costs each time that it runs; None where none of its nodes costs anything. The work is in proportion
-    to the graph's size; it may take a tenth of a second, so call it in a thread."""
+    """What a graph costs each time that it runs; None where none of its nodes costs anything. The
+    work is in proportion to the graph's size; it may take a tenth of a second, so call it in a
+    thread.
+    """
     nodes = graph_nodes(graph)
     paid = {node_id: tag for node_id, node in nodes.items() if (tag := _tag_of(node, definitions))}
     if not paid:
@@ -87,7 +92,9 @@ def price_of(graph: Graph, definitions: Definitions) -> Price | None:
         if node_id not in repeated and len(prices) < MOST_PRICED:
             price = _price_of_node(nodes, node_id, tag, definitions)
         title = node_title(graph, node_id)
-        prices.append(replace(price, partners=(title,), nodes=frozenset({node_id}), keeps_keys=tag.keeps_keys))
+        prices.append(
+            replace(price, partners=(title,), nodes=frozenset({node_id}), keeps_keys=tag.keeps_keys)
+        )
     return price_of_all(prices)
 
 
@@ -97,8 +104,9 @@ def _tag_of(node: Any, definitions: Definitions) -> PriceTag | None:
 
 
 def _run_repeatedly(nodes: Graph, definitions: Definitions) -> set[str]:
-    """The nodes that may run more than once in a run: all behind a node that makes a list, or all where there are
-    loops."""
+    """The nodes that may run more than once in a run: all behind a node that makes a list, or all
+    where there are loops.
+    """
     if any(LOOPS.search(node["class_type"]) for node in nodes.values()):
         return set(nodes)
     readers: dict[str, list[str]] = {}
@@ -130,19 +138,26 @@ def _price_of_node(nodes: Graph, node_id: str, tag: PriceTag, definitions: Defin
     try:
         fields = {
             "widgets": {
-                name: _value_shown(nodes, definition, inputs, name, kind) for name, kind in tag.widgets.items()
+                name: _value_shown(nodes, definition, inputs, name, kind)
+                for name, kind in tag.widgets.items()
             },
             "inputs": {name: {"connected": name in linked} for name in tag.inputs},
-            "inputGroups": {group: float(sum(name.startswith(f"{group}.") for name in linked)) for group in tag.groups},
+            "inputGroups": {
+                group: float(sum(name.startswith(f"{group}.") for name in linked))
+                for group in tag.groups
+            },
         }
         return _price_told(work_out(tag.expression, fields))
     except NotWorkedOut:
         return Price(most=None)
 
 
-def _value_shown(nodes: Graph, definition: NodeDefinition, inputs: Mapping[str, Any], name: str, kind: str) -> Any:
-    """What a widget holds, as ComfyUI's page hands it to an expression: texts in small letters, and null for one that
-    there is not. Raises `NotWorkedOut` where it cannot be told."""
+def _value_shown(
+    nodes: Graph, definition: NodeDefinition, inputs: Mapping[str, Any], name: str, kind: str
+) -> Any:
+    """What a widget holds, as ComfyUI's page hands it to an expression: texts in small letters, and
+    null for one that there is not. Raises `NotWorkedOut` where it cannot be told.
+    """
     value: Any = inputs.get(name)
     if name not in inputs:
         spec = definition.spec(name, inputs)
@@ -164,17 +179,23 @@ def _value_shown(nodes: Graph, definition: NodeDefinition, inputs: Mapping[str, 
 
 
 def _value_handed_on(nodes: Graph, node_id: str) -> Any:
-    """The value that a node of ComfyUI's own hands on as it is. Raises `NotWorkedOut` for any other node."""
+    """The value that a node of ComfyUI's own hands on as it is. Raises `NotWorkedOut` for any other
+    node.
+    """
     node = nodes.get(node_id)
     inputs = node_inputs(node)
-    is_plain = text_of(object_of(node).get("class_type")).startswith("Primitive") and set(inputs) == {"value"}
+    is_plain = text_of(object_of(node).get("class_type")).startswith("Primitive") and set(
+        inputs
+    ) == {"value"}
     if not is_plain or is_link(inputs["value"]):
         raise NotWorkedOut
     return inputs["value"]
 
 
 def _price_told(result: Any) -> Price:
-    """What a badge's expression gave: {"type": "usd", "usd": 0.7}, or "range_usd" with "min_usd" and "max_usd"."""
+    """What a badge's expression gave: {"type": "usd", "usd": 0.7}, or "range_usd" with "min_usd"
+    and "max_usd".
+    """
     result = object_of(result)
     form = object_of(result.get("format"))
     suffix = text_of(form.get("suffix"))

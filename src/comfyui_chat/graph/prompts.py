@@ -1,12 +1,13 @@
 """A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
 
-The page changes some texts every time it sends a workflow, so a client that posts the workflow itself has to do the
-same. `as_sent` does it to a graph in the API format:
+The page changes some texts every time it sends a workflow, so a client that posts the workflow
+itself has to do the same. `as_sent` does it to a graph in the API format:
 
     "a {red|blue} fox // draft"                         becomes  "a blue fox "      in texts with `dynamicPrompts`
     "%date:yyyy-MM-dd%/%KSampler.seed%" (a file name)   becomes  "2026-03-04/7"
 
-`random.Random` and the time are passed in. `dynamic_prompt` is the first of these rules alone, as graph/editor uses it.
+`random.Random` and the time are passed in. `dynamic_prompt` is the first of these rules alone, as
+graph/editor uses it.
 """
 
 import random
@@ -18,11 +19,14 @@ from typing import Any
 from .nodes import Graph, Target, graph_nodes, node_inputs, plain_title
 
 
-def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: datetime) -> dict[str, Any]:
+def as_sent(
+    graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: datetime
+) -> dict[str, Any]:
     """The graph as the front end would send it now.
 
-    A choice is made in each text of `dynamic` (see `read_ui`), and the date and other nodes' values are written into
-    every `filename_prefix`. Any other placeholder, such as the server's own %year%, stays.
+    A choice is made in each text of `dynamic` (see `read_ui`), and the date and other nodes' values
+    are written into every `filename_prefix`. Any other placeholder, such as the server's own
+    %year%, stays.
     """
     nodes = graph_nodes(graph)
     changed: dict[str, dict[str, str]] = {}  # the new texts, by node id and input
@@ -47,7 +51,9 @@ def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: d
 
 
 def _nodes_by_name(nodes: Graph) -> dict[str, Mapping[str, Any]]:
-    """Nodes by class and by title: a class counts before a title, and of nodes with the same one the first."""
+    """Nodes by class and by title: a class counts before a title, and of nodes with the same one
+    the first.
+    """
     named: dict[str, Mapping[str, Any]] = {}
     for node in nodes.values():
         named.setdefault(node["class_type"], node)
@@ -57,14 +63,17 @@ def _nodes_by_name(nodes: Graph) -> dict[str, Mapping[str, Any]]:
 
 
 def file_prefix(text: str, named: Graph, now: datetime | None = None) -> str:
-    """A `filename_prefix` with the date, where one is given, and the values of the nodes that it names written in."""
+    """A `filename_prefix` with the date, where one is given, and the values of the nodes that it
+    names written in.
+    """
 
     def replacement(found: re.Match[str]) -> str:
         as_written, inside = found[0], found[1]
         name, dot, widget = inside.partition(".")
         if dot and "." not in widget:
             value = node_inputs(named.get(name)).get(widget)
-            if not isinstance(value, (str, int, float)):  # a link, a list, or a widget that the node does not have
+            # a link, a list, or a widget that the node does not have
+            if not isinstance(value, (str, int, float)):
                 return as_written
             return NOT_IN_FILE_NAMES.sub("_", as_shown(value))
         if now and name.startswith("date:"):
@@ -82,7 +91,9 @@ DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
 
 
 def format_date(pattern: str, now: datetime) -> str:
-    """A date as the front end writes it: yyyy yy MM M dd d hh h mm m ss s, hours from 0 to 23; all else stays."""
+    """A date as the front end writes it: yyyy yy MM M dd d hh h mm m ss s, hours from 0 to 23; all
+    else stays.
+    """
     parts = {"d": now.day, "M": now.month, "h": now.hour, "m": now.minute, "s": now.second}
 
     def written(found: re.Match[str]) -> str:
@@ -112,12 +123,14 @@ def as_shown(value: str | float) -> str:
 LINE_COMMENT = re.compile(r"//[^\n\r\u2028\u2029]*")
 # The beginning of a comment, or a whole comment to the end of its line.
 COMMENT = re.compile(r"/\*|" + LINE_COMMENT.pattern)
-CHOICE = re.compile(r"(?<!\\)\{((?:\\.|[^{}\\])*)\}", re.DOTALL)  # {a|b} with no other choice inside
+# {a|b} with no other choice inside
+CHOICE = re.compile(r"(?<!\\)\{((?:\\.|[^{}\\])*)\}", re.DOTALL)
 MAX_CHOICE_DEPTH = 32  # choices inside choices
 
 
 def dynamic_prompt(text: str, rng: random.Random | None = None) -> str:
-    """A text as the front end sends it: without comments, and with one of each `{a|b}` chosen; `\\{` is a plain brace.
+    """A text as the front end sends it: without comments, and with one of each `{a|b}` chosen;
+    `\\{` is a plain brace.
 
     Without `rng` the first is chosen, so that converting twice gives the same.
     """
@@ -137,7 +150,8 @@ def dynamic_prompt(text: str, rng: random.Random | None = None) -> str:
 
 
 def without_comments(text: str) -> str:
-    """A text without its comments, `/* ... */` and `// ...`, in a time that is linear in its length.
+    """A text without its comments, `/* ... */` and `// ...`, in a time that is linear in its
+    length.
 
     A `/*` that is never closed stays.
     """

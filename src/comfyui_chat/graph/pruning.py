@@ -1,8 +1,9 @@
-"""Make a graph do with the files that there are: renamed by the server, never given, or deleted since.
+"""Make a graph do with the files that there are: renamed by the server, never given, or deleted
+since.
 
-`with_files_named` writes in the names under which a server stored what was uploaded. `saving_anew` has results saved
-again that ComfyUI has in its memory. `without_files` cuts out the nodes that load files which nobody gave, with
-whatever cannot run without them, or says that the graph needs them.
+`with_files_named` writes in the names under which a server stored what was uploaded. `saving_anew`
+has results saved again that ComfyUI has in its memory. `without_files` cuts out the nodes that load
+files which nobody gave, with whatever cannot run without them, or says that the graph needs them.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,8 +19,9 @@ FILE_NAME_INPUT = "filename_prefix"
 
 
 def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
-    """The same graph with every value in `names` replaced: a server may store an upload under another name than the one
-    that was sent."""
+    """The same graph with every value in `names` replaced: a server may store an upload under
+    another name than the one that was sent.
+    """
 
     def stored(value: Any) -> Any:
         if isinstance(value, str):
@@ -34,8 +36,10 @@ def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
 
 
 def saving_anew(graph: Graph, node_ids: Collection[str], ending: str) -> Graph | None:
-    """The same graph with another file name in those of these nodes that save under one that the graph gives: ComfyUI
-    does not run a node again whose inputs are the same as before. None where there is no such node."""
+    """The same graph with another file name in those of these nodes that save under one that the
+    graph gives: ComfyUI does not run a node again whose inputs are the same as before. None where
+    there is no such node.
+    """
     changed: dict[str, Any] = {}
     for node_id in node_ids:
         node = graph.get(node_id) or {}
@@ -48,16 +52,19 @@ def saving_anew(graph: Graph, node_ids: Collection[str], ending: str) -> Graph |
     return {node_id: changed.get(node_id, node) for node_id, node in graph.items()}
 
 
-PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # what a node works out, so that nothing can stand in for it
+# what a node works out, so that nothing can stand in for it
+PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)
 
 
 def without_files(flow: Flow, targets: Iterable[Target]) -> Graph | None:
-    """The graph without the nodes that load these files, or None when it cannot do without one of them.
+    """The graph without the nodes that load these files, or None when it cannot do without one of
+    them.
 
-    An optional input that is fed by such a node only loses its link. A node that needs its input goes as well, and
-    what used it is given, if there is one, another of the node's inputs of the same type: without a second picture to
-    stitch to it, the first goes on alone. What then leads to no output any more goes as well. The graph cannot do
-    without a file if a sampler, a service or an output that keeps something would have to go for it.
+    An optional input that is fed by such a node only loses its link. A node that needs its input
+    goes as well, and what used it is given, if there is one, another of the node's inputs of the
+    same type: without a second picture to stitch to it, the first goes on alone. What then leads to
+    no output any more goes as well. The graph cannot do without a file if a sampler, a service or
+    an output that keeps something would have to go for it.
     """
     loaders = [target.node_id for target in targets if target.node_id in flow.nodes]
     pruning = Pruning(flow, dict.fromkeys(loaders))
@@ -73,8 +80,9 @@ def without_files(flow: Flow, targets: Iterable[Target]) -> Graph | None:
 
 
 def without_useless(graph: Graph, needed: Iterable[str], definitions: Definitions) -> Graph | None:
-    """The graph without the nodes that lead to no output any more, of those that were `needed` before, and without what
-    uses them; None when no output is left."""
+    """The graph without the nodes that lead to no output any more, of those that were `needed`
+    before, and without what uses them; None when no output is left.
+    """
     wiring = Wiring.of(graph, definitions)
     still_needed = wiring.needed()
     if not still_needed:
@@ -85,7 +93,9 @@ def without_useless(graph: Graph, needed: Iterable[str], definitions: Definition
 
 
 class Pruning:
-    """Which nodes of a graph go when some of them have to, and what the others are given instead."""
+    """Which nodes of a graph go when some of them have to, and what the others are given
+    instead.
+    """
 
     def __init__(self, flow: Flow, gone: dict[str, None]) -> None:
         self.flow = flow
@@ -98,7 +108,9 @@ class Pruning:
         self._stand_ins: dict[Origin, Origin] = {}  # for outputs of nodes that went
 
     def run(self) -> bool:
-        """Decide about all nodes behind those that go first. Whether the graph can do without them."""
+        """Decide about all nodes behind those that go first. Whether the graph can do without
+        them.
+        """
         flow = self.flow
         for node_id in flow.fed_first(flow.behind(self.gone)):
             lost = self._lost(node_id)
@@ -113,13 +125,16 @@ class Pruning:
         return True
 
     def _lost(self, node_id: str) -> list[TypedLink]:
-        """The links into a node from nodes that went, without those that another link stands in for."""
+        """The links into a node from nodes that went, without those that another link stands in
+        for.
+        """
         links = [link for link in self.flow.into[node_id] if link.source in self.gone]
         return [link for link in links if link.origin not in self._stand_ins]
 
     def _is_indispensable(self, node_id: str) -> bool:
-        """Whether a node is a sampler or service that an output needs, or an output that keeps something, or any output
-        when none does."""
+        """Whether a node is a sampler or service that an output needs, or an output that keeps
+        something, or any output when none does.
+        """
         if node_id in self._results:
             return True
         if node_id not in self.needed:
@@ -127,7 +142,9 @@ class Pruning:
         return self.flow.uses_diffusion_model(node_id) or self.flow.is_maker(node_id)
 
     def _remove(self, node_id: str, lost: Sequence[TypedLink]) -> None:
-        """Let a node go that has lost these links, with other links into it in place of those out of it."""
+        """Let a node go that has lost these links, with other links into it in place of those out
+        of it.
+        """
         self.gone[node_id] = None
         for link in self.flow.out_of[node_id]:
             instead = _passed_on(self.flow, link, lost)
@@ -136,8 +153,9 @@ class Pruning:
 
 
 def _needs(wiring: Wiring, node_id: str, lost: Sequence[TypedLink]) -> bool:
-    """Whether a node cannot do without these links. A node of an unknown class needs all, and one that computes with a
-    group of numbers or texts needs each of them."""
+    """Whether a node cannot do without these links. A node of an unknown class needs all, and one
+    that computes with a group of numbers or texts needs each of them.
+    """
     if wiring.definition(node_id) is None:
         return bool(lost)
     left = [link for link in wiring.into[node_id] if link not in lost]
@@ -156,8 +174,9 @@ def _needs(wiring: Wiring, node_id: str, lost: Sequence[TypedLink]) -> bool:
 
 
 def _group(wiring: Wiring, link: TypedLink) -> tuple[str, int] | None:
-    """The autogrow input whose group a link's input belongs to ("images" for "images.image2"), and the minimum number
-    of inputs in it; None for any other input."""
+    """The autogrow input whose group a link's input belongs to ("images" for "images.image2"), and
+    the minimum number of inputs in it; None for any other input.
+    """
     name, _, _ = link.input.rpartition(".")
     if not name:
         return None
@@ -170,8 +189,9 @@ def _group(wiring: Wiring, link: TypedLink) -> tuple[str, int] | None:
 def _relinked(
     wiring: Wiring, node_id: str, lost: Sequence[TypedLink], stand_ins: Mapping[Origin, Origin]
 ) -> dict[str, Any]:
-    """The inputs of a node without these links, and with those that stand in for others. In the group of an autogrow
-    input the rest moves up, since its first inputs must be there."""
+    """The inputs of a node without these links, and with those that stand in for others. In the
+    group of an autogrow input the rest moves up, since its first inputs must be there.
+    """
     links = wiring.into[node_id]
     inputs = dict(wiring.inputs(node_id))
     for link in lost:
@@ -189,18 +209,21 @@ def _relinked(
 
 
 def _move_up(inputs: dict[str, Any], names: Sequence[str]) -> None:
-    """Put the values that are left under these names to the first of them: those of "image1" and "image3", to "image1"
-    and "image2"."""
+    """Put the values that are left under these names to the first of them: those of "image1" and
+    "image3", to "image1" and "image2".
+    """
     values = [inputs.pop(name) for name in names if name in inputs]
     first = zip(names, values, strict=False)
     inputs.update(first)
 
 
 def _passed_on(wiring: Wiring, link: TypedLink, lost: Sequence[TypedLink]) -> TypedLink | None:
-    """The link into a node that can stand in for `link`, a link out of it, when the node has lost the links `lost`.
+    """The link into a node that can stand in for `link`, a link out of it, when the node has lost
+    the links `lost`.
 
-    It has the same type and, where the node has several outputs of that type, the same place among them. Nothing stands
-    in for a number or a text, which the node works out, nor one of two latents for both: one may be film, one sound.
+    It has the same type and, where the node has several outputs of that type, the same place among
+    them. Nothing stands in for a number or a text, which the node works out, nor one of two latents
+    for both: one may be film, one sound.
     """
     known = wiring.definition(link.source)
     if known is None or link.type in PLAIN_TYPES:

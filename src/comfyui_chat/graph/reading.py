@@ -1,12 +1,14 @@
 """Workflows read from JSON as people paste it, unwrapped and checked.
 
-`read_workflow_file` takes a file's bytes, `read_json` a text: also one in a Markdown code block, with comments, with a
-comma after the last item, or with bare placeholders. `unwrap` takes a workflow out of its envelope:
+`read_workflow_file` takes a file's bytes, `read_json` a text: also one in a Markdown code block,
+with comments, with a comma after the last item, or with bare placeholders. `unwrap` takes a
+workflow out of its envelope:
 
     {"prompt": {"3": {"class_type": "KSampler", ...}}, "client_id": "..."}
 
-What comes out is in either of ComfyUI's formats; graph/editor converts that of its editor. `clean` makes a graph in the
-API format ready to send, and `check_links` finds what the server would refuse without telling where.
+What comes out is in either of ComfyUI's formats; graph/editor converts that of its editor. `clean`
+makes a graph in the API format ready to send, and `check_links` finds what the server would refuse
+without telling where.
 """
 
 import codecs
@@ -42,19 +44,23 @@ from .nodes import (
 
 
 def read_workflow_file(data: bytes) -> Graph:
-    """The workflow in a JSON file, in any Unicode encoding. Raises `WorkflowRefused`. Blocks: call it in a thread."""
+    """The workflow in a JSON file, in any Unicode encoding. Raises `WorkflowRefused`. Blocks: call
+    it in a thread.
+    """
     if len(data) > MOST_WORKFLOW_BYTES:
         raise _too_long()
     decoder = codecs.getincrementaldecoder(json.detect_encoding(data))("replace")
-    pieces = [data[start : start + MOST_PIECE_BYTES] for start in range(0, len(data), MOST_PIECE_BYTES)]
+    pieces = [
+        data[start : start + MOST_PIECE_BYTES] for start in range(0, len(data), MOST_PIECE_BYTES)
+    ]
     return unwrap(read_json("".join(map(decoder.decode, pieces))))
 
 
 def read_json(text: str) -> Any:
     """JSON as people paste it. Blocks: call it in a thread, where it may be long.
 
-    Raises `WorkflowRefused` for what is not JSON, for what is beyond a bound, and for an object that has a node or a
-    workflow twice under one name: one of the two would be lost.
+    Raises `WorkflowRefused` for what is not JSON, for what is beyond a bound, and for an object
+    that has a node or a workflow twice under one name: one of the two would be lost.
     """
     if len(text) > MOST_WORKFLOW_BYTES:
         raise _too_long()
@@ -81,16 +87,22 @@ def _read_strictly(text: str) -> Any:
         before = text[: pieces.fault_at]
         line = before.count("\n") + 1
         column = len(before) - before.rfind("\n")
-        message = f"This is not valid JSON: it breaks off or goes wrong at line {line}, column {column}."
+        message = (
+            f"This is not valid JSON: it breaks off or goes wrong at line {line}, column {column}."
+        )
         raise WorkflowRefused(message, EXPECTED) from None
 
 
 def _too_long() -> WorkflowRefused:
-    return WorkflowRefused(f"This has more than {MOST_WORKFLOW_BYTES // MB} MB, and is too long to be a workflow.")
+    return WorkflowRefused(
+        f"This has more than {MOST_WORKFLOW_BYTES // MB} MB, and is too long to be a workflow."
+    )
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of a JSON text. Raises `WorkflowRefused` for two nodes, or two workflows, of one name."""
+    """An object of a JSON text. Raises `WorkflowRefused` for two nodes, or two workflows, of one
+    name.
+    """
     merged = dict(pairs)
     if len(merged) == len(pairs):
         return merged
@@ -102,13 +114,15 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if isinstance(value, dict) and "class_type" in value:
             raise WorkflowRefused(f'Two nodes of the workflow have the id "{shortened(name)}".')
         if is_ui_format(value) or is_api_format(value):
-            raise WorkflowRefused(f'Two workflows have the name "{shortened(name)}".', "Rename one of them.")
+            raise WorkflowRefused(
+                f'Two workflows have the name "{shortened(name)}".', "Rename one of them."
+            )
     return merged
 
 
-# The parts of JSON that a person wrote: the beginning of a string or a comment, a placeholder, a comma, a closing
-# bracket, and everything else. None of these patterns looks beyond its own end, so the time to read a text is linear in
-# its length, whatever it holds.
+# The parts of JSON that a person wrote: the beginning of a string or a comment, a placeholder, a
+# comma, a closing bracket, and everything else. None of these patterns looks beyond its own end, so
+# the time to read a text is linear in its length, whatever it holds.
 JSON_PART = re.compile(r'"|/\*|//[^\n]*|%\w+%|[,}\]]|[^\s"/%,}\]]+|[/%]')
 # What follows the beginning of a string and of a comment, to its end.
 RESTS = {
@@ -118,13 +132,15 @@ RESTS = {
 
 
 def tidied(text: str) -> str:
-    """Text without what people write into JSON by hand: comments, a comma after the last item, bare placeholders.
+    """Text without what people write into JSON by hand: comments, a comma after the last item, bare
+    placeholders.
 
-    `{"steps": %steps%, /* few */}` becomes `{"steps": "%steps%" }`. Where a string or a comment never ends, the rest of
-    the text stays as it is: it is not JSON in any case.
+    `{"steps": %steps%, /* few */}` becomes `{"steps": "%steps%" }`. Where a string or a comment
+    never ends, the rest of the text stays as it is: it is not JSON in any case.
     """
     parts: list[str] = []
-    comma: int | None = None  # its place in `parts`, while only white space and comments have followed it
+    # its place in `parts`, while only white space and comments have followed it
+    comma: int | None = None
     place = 0
     while True:
         part = JSON_PART.search(text, place)
@@ -154,8 +170,8 @@ def tidied(text: str) -> str:
 # A hint for whatever is given as a workflow and is not one.
 EXPECTED = "Expected is a workflow as ComfyUI saves it, or as it exports it for its API."
 
-# The keys of what people put a workflow into: a body for /prompt, a template's envelope, the result of the front end's
-# graphToPrompt, the input of a job at RunPod.
+# The keys of what people put a workflow into: a body for /prompt, a template's envelope, the result
+# of the front end's graphToPrompt, the input of a job at RunPod.
 WRAPPERS = ("prompt", "workflow", "output", "input", "workflow_api", "workflow_json")
 
 
@@ -200,8 +216,8 @@ def _what_it_is(value: Any) -> str:
 def clean(graph: Graph) -> dict[str, Any]:
     """A graph in the API format, with the class, inputs and title of each node and nothing else.
 
-    Remarks beside the nodes or as nodes, and what a server noted in them, are left out. Raises `WorkflowRefused`,
-    naming the node, for one that cannot be sent.
+    Remarks beside the nodes or as nodes, and what a server noted in them, are left out. Raises
+    `WorkflowRefused`, naming the node, for one that cannot be sent.
     """
     nodes: dict[str, Any] = {}
     if len(graph) > MOST_NODES:
@@ -237,7 +253,9 @@ def _clean_node(node_id: Any, node: Mapping[str, Any], graph: Graph) -> dict[str
 
 
 def _with_text_id(value: Any, graph: Graph) -> Any:
-    """The value, with the node id of a link as text: some programs write a number, which the server does not find."""
+    """The value, with the node id of a link as text: some programs write a number, which the server
+    does not find.
+    """
     if not isinstance(value, list) or len(value) != 2:
         return value
     node_id, slot = value
@@ -247,11 +265,14 @@ def _with_text_id(value: Any, graph: Graph) -> Any:
 
 
 def check_links(graph: Graph, definitions: Definitions) -> None:
-    """Raise `WorkflowRefused`, naming a node, for a link to a node that is not there, and for links in a circle.
+    """Raise `WorkflowRefused`, naming a node, for a link to a node that is not there, and for links
+    in a circle.
 
-    The server refuses both without a reason that helps. Like it, this only looks at what leads to an output node.
+    The server refuses both without a reason that helps. Like it, this only looks at what leads to
+    an output node.
     """
-    done: dict[str, bool] = {}  # by the id of every node that was reached: whether all before it were too
+    # by the id of every node that was reached: whether all before it were too
+    done: dict[str, bool] = {}
     for node_id, node in graph.items():
         class_type = node["class_type"]
         if class_type not in definitions or definitions[class_type].is_output:
@@ -272,12 +293,16 @@ def _follow_back(start: str, graph: Graph, done: dict[str, bool]) -> None:
             path.pop()
         elif source not in graph:
             where = node_title(graph, node_id)
-            raise WorkflowRefused(f'{where} is linked to a node "{shortened(source)}", which is not there.')
+            raise WorkflowRefused(
+                f'{where} is linked to a node "{shortened(source)}", which is not there.'
+            )
         elif source not in done:
             done[source] = False
             path.append((source, _linked_ids(graph[source])))
         elif not done[source]:
-            raise WorkflowRefused(f"The links of the workflow run in a circle through {node_title(graph, source)}.")
+            raise WorkflowRefused(
+                f"The links of the workflow run in a circle through {node_title(graph, source)}."
+            )
 
 
 def _linked_ids(node: Mapping[str, Any]) -> Iterator[str]:

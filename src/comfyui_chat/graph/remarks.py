@@ -1,14 +1,16 @@
-"""What a file of ComfyUI's editor tells beside its graph: where its model files are to be had, which packages its nodes
-belong to, and what its author says of it.
+"""What a file of ComfyUI's editor tells beside its graph: where its model files are to be had,
+which packages its nodes belong to, and what its author says of it.
 
-Templates and many saved workflows note these in the properties of nodes, inside subgraphs too, and in nodes for notes:
+Templates and many saved workflows note these in the properties of nodes, inside subgraphs too, and
+in nodes for notes:
 
     {"type": "VAELoader", "properties": {"cnr_id": "comfy-core", "ver": "0.3.73", "models": [
         {"name": "ae.safetensors", "url": "https://huggingface.co/...", "directory": "vae"}]}}
     {"type": "MarkdownNote", "widgets_values": ["## Model links ..."]}
 
-Where a node's properties tell of no file, a link in a note may: one that ends with the file's name. `read_remarks`
-passes over what is not of these shapes. All of it is a stranger's: catalogue/missing.py says how much may be told.
+Where a node's properties tell of no file, a link in a note may: one that ends with the file's name.
+`read_remarks` passes over what is not of these shapes. All of it is a stranger's:
+catalogue/missing.py says how much may be told.
 """
 
 import itertools
@@ -44,8 +46,10 @@ class FileSource:
 class Remarks:
     """What a file tells beside its graph."""
 
-    sources: Mapping[str, tuple[FileSource, ...]] = field(default_factory=dict)  # by the file's name in lower case
-    packages: Mapping[str, str] = field(default_factory=dict)  # class -> what it belongs to, as `package_of` says it
+    # by the file's name in lower case
+    sources: Mapping[str, tuple[FileSource, ...]] = field(default_factory=dict)
+    # class -> what it belongs to, as `package_of` says it
+    packages: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # the author's, as they stand in the file
 
     def source(self, file: str, folder: str) -> FileSource | None:
@@ -113,12 +117,15 @@ def _source(model: Mapping[str, Any]) -> FileSource:
 
 
 def package_of(properties: Mapping[str, Any]) -> str:
-    """What a node's class belongs to, by the node's properties: "package comfyui-kjnodes", "package kijai/KJNodes on
-    GitHub", "part of ComfyUI 0.3.73"; "" where they do not tell."""
+    """What a node's class belongs to, by the node's properties: "package comfyui-kjnodes", "package
+    kijai/KJNodes on GitHub", "part of ComfyUI 0.3.73"; "" where they do not tell.
+    """
     package = text_of(properties.get("cnr_id"))
     version = text_of(properties.get("ver"))
     if package == CORE:
-        return f"{PART_OF_COMFYUI} {version}" if CORE_VERSION.fullmatch(version) else PART_OF_COMFYUI
+        return (
+            f"{PART_OF_COMFYUI} {version}" if CORE_VERSION.fullmatch(version) else PART_OF_COMFYUI
+        )
     if PACKAGE.fullmatch(package):
         return f"package {package}"
     repository = text_of(properties.get("aux_id"))

@@ -1,7 +1,8 @@
 """Node classes that a server no longer has, and what takes their place there.
 
-A current ComfyUI tells at /node_replacements what became of classes that were renamed or joined with others. It makes
-the exchange itself when a prompt arrives; here it is made before, since nobody can say what an unknown node takes:
+A current ComfyUI tells at /node_replacements what became of classes that were renamed or joined
+with others. It makes the exchange itself when a prompt arrives; here it is made before, since
+nobody can say what an unknown node takes:
 
     {"ImageScaleBy": [{"new_node_id": "ResizeImageMaskNode", "old_widget_ids": ["upscale_method", "scale_by"],
                        "input_mapping": [{"new_id": "input", "old_id": "image"},
@@ -9,8 +10,9 @@ the exchange itself when a prompt arrives; here it is made before, since nobody 
                                          {"new_id": "resize_type.multiplier", "old_id": "scale_by"}],
                        "output_mapping": null}]}
 
-`read_replacements` reads that, `old_definitions` stand in for the definitions of such classes while a file of the
-editor is converted, and `with_replacements` makes the exchange. Without a mapping inputs and outputs stay as they are.
+`read_replacements` reads that, `old_definitions` stand in for the definitions of such classes while
+a file of the editor is converted, and `with_replacements` makes the exchange. Without a mapping
+inputs and outputs stay as they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +46,9 @@ class Replacement:
 
 
 def read_replacements(text: JsonText) -> dict[str, Replacement]:
-    """What takes the place of each old class, by an answer of `/node_replacements`; of several, the first. Blocks."""
+    """What takes the place of each old class, by an answer of `/node_replacements`; of several, the
+    first. Blocks.
+    """
     found: dict[str, Replacement] = {}
     for old in text.each_key():
         items = list_of(text.value())
@@ -60,11 +64,17 @@ def _replacement(raw: Mapping[str, Any]) -> Replacement | None:
     if not new:
         return None
     changes = raw.get("input_mapping")
-    inputs = None if changes is None else tuple(filter(None, map(_input_change, list_of(changes)[:MOST_NODE_INPUTS])))
+    inputs = (
+        None
+        if changes is None
+        else tuple(filter(None, map(_input_change, list_of(changes)[:MOST_NODE_INPUTS])))
+    )
     moves = map(object_of, list_of(raw.get("output_mapping")))
     numbers = [(move.get("old_idx"), move.get("new_idx")) for move in moves]
     outputs = {old: to for old, to in numbers if type(old) is int and type(to) is int and to >= 0}
-    widgets = [name for name in map(_name, list_of(raw.get("old_widget_ids"))[:MOST_NODE_INPUTS]) if name]
+    widgets = [
+        name for name in map(_name, list_of(raw.get("old_widget_ids"))[:MOST_NODE_INPUTS]) if name
+    ]
     if not widgets:
         widgets = [change.old for change in inputs or () if change.old]
     return Replacement(new, tuple(widgets), inputs, outputs or None)
@@ -72,7 +82,11 @@ def _replacement(raw: Mapping[str, Any]) -> Replacement | None:
 
 def _input_change(raw: Any) -> InputChange | None:
     change = object_of(raw)
-    new, old, value = _name(change.get("new_id")), _name(change.get("old_id")), change.get("set_value")
+    new, old, value = (
+        _name(change.get("new_id")),
+        _name(change.get("old_id")),
+        change.get("set_value"),
+    )
     if not new:
         return None
     if isinstance(value, (str, int, float)):  # anything else could be taken for a link
@@ -85,12 +99,17 @@ def _name(value: Any) -> str:
     return value if isinstance(value, str) and len(value) <= MOST_NODE_NAME_CHARACTERS else ""
 
 
-def old_definitions(replacements: Mapping[str, Replacement], definitions: Definitions) -> dict[str, NodeDefinition]:
-    """What stands in for the definitions of old classes while a file of the editor is read: that of the new class where
-    only the name has changed, else one that knows the names of the widgets."""
+def old_definitions(
+    replacements: Mapping[str, Replacement], definitions: Definitions
+) -> dict[str, NodeDefinition]:
+    """What stands in for the definitions of old classes while a file of the editor is read: that of
+    the new class where only the name has changed, else one that knows the names of the widgets.
+    """
     old: dict[str, NodeDefinition] = {}
     for class_type, replacement in replacements.items():
-        widgets = [Widget(name, page_slots=int(name in SEED_INPUTS)) for name in replacement.widgets]
+        widgets = [
+            Widget(name, page_slots=int(name in SEED_INPUTS)) for name in replacement.widgets
+        ]
         own = NodeDefinition(class_type, {}, class_type, widgets=tuple(widgets))
         old[class_type] = definitions[replacement.new] if replacement.inputs is None else own
     return old

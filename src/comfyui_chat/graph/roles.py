@@ -1,8 +1,8 @@
 """What each node of a graph is for: a sampler, a service, an encoder, a node with a size.
 
-A node is told by what it takes and gives, as its definition and its links say, and by the names of its inputs where no
-definition does. `Roles` is the index of a graph's links with these answers; graph/search and graph/tracing go on from
-there.
+A node is told by what it takes and gives, as its definition and its links say, and by the names of
+its inputs where no definition does. `Roles` is the index of a graph's links with these answers;
+graph/search and graph/tracing go on from there.
 
     roles.is_sampler("3")               it makes something with a diffusion model
     roles.is_service("5")               it makes something all by itself, from a prompt or a seed
@@ -20,7 +20,8 @@ from .link_types import MEDIA, VALUE_TYPES
 from .links import SAVES, TypedLink, Wiring, once
 from .nodes import Target
 
-SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # types that SamplerCustomAdvanced and its like are fed with
+# types that SamplerCustomAdvanced and its like are fed with
+SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")
 SERVICE_MAKES = (*MEDIA, "STRING", "FILE_3D")  # how the types begin of what a service makes
 SIZE_PRESETS = tuple(spelling for name in PRESETS for spelling in PARAMETERS[name])
 GENERATES = re.compile(r"generate", re.IGNORECASE)
@@ -63,8 +64,9 @@ class Roles(Wiring):
 
     @once
     def is_sampler(self, node_id: str) -> bool:
-        """Whether a node samples and has the settings for it, or is given them: told by its inputs. It may be without a
-        diffusion model of its own, unlike a node that `uses_diffusion_model`."""
+        """Whether a node samples and has the settings for it, or is given them: told by its inputs.
+        It may be without a diffusion model of its own, unlike a node that `uses_diffusion_model`.
+        """
         names = self.inputs(node_id).keys()
         if {"guider", "sigmas"} <= names:
             return True
@@ -79,14 +81,20 @@ class Roles(Wiring):
         makes_latent = definition is not None and "LATENT" in definition.outputs
         if not is_seeded:  # one that undoes or repeats the noise of another
             return makes_latent and self.link(node_id, "model") is not None
-        if "latent_image" in names or not names.isdisjoint(("cfg", "sampler_name", "scheduler", "denoise")):
+        if "latent_image" in names or not names.isdisjoint(
+            ("cfg", "sampler_name", "scheduler", "denoise")
+        ):
             return True
         return makes_latent
 
     def _is_fed(self, node_id: str) -> bool:
-        """Whether a node is given anything but numbers, texts and choices. What is not only notes the settings, as for
-        the metadata of a file."""
-        return any(not link.surely_carries("STRING", "BOOLEAN", *VALUE_TYPES) for link in self.links(node_id))
+        """Whether a node is given anything but numbers, texts and choices. What is not only notes
+        the settings, as for the metadata of a file.
+        """
+        return any(
+            not link.surely_carries("STRING", "BOOLEAN", *VALUE_TYPES)
+            for link in self.links(node_id)
+        )
 
     @once
     def _is_saver(self, node_id: str) -> bool:
@@ -99,8 +107,9 @@ class Roles(Wiring):
 
     @once
     def is_service(self, node_id: str) -> bool:
-        """Whether a node makes a picture, a video, sound or a text all by itself, from a prompt or a seed: a node that
-        calls somebody's service, or a language model."""
+        """Whether a node makes a picture, a video, sound or a text all by itself, from a prompt or
+        a seed: a node that calls somebody's service, or a language model.
+        """
         if self.is_sampler(node_id) or not self._may_be_service(node_id) or self._is_saver(node_id):
             return False
         if any("prompt" in name for name in self.texts(node_id, "positive")):
@@ -111,8 +120,9 @@ class Roles(Wiring):
         return is_seeded and len(names) > 1
 
     def _may_be_service(self, node_id: str) -> bool:
-        """Whether a node's outputs are such as a service has. Where they are unknown, a node with a CLIP model is an
-        encoder, unless its class says that it generates."""
+        """Whether a node's outputs are such as a service has. Where they are unknown, a node with a
+        CLIP model is an encoder, unless its class says that it generates.
+        """
         definition = self.definition(node_id)
         if definition and definition.outputs:
             return any(kind.startswith(SERVICE_MAKES) for kind in definition.outputs)
@@ -122,7 +132,9 @@ class Roles(Wiring):
 
     @once
     def parts(self, node_id: str) -> list[str]:
-        """A sampler and the nodes that give it noise, guider, sampler and sigmas, nearest first; `PARTS` at most."""
+        """A sampler and the nodes that give it noise, guider, sampler and sigmas, nearest first;
+        `PARTS` at most.
+        """
         parts = [node_id]
         for part in parts:
             for link in self.links_surely_carrying(part, *SAMPLING):
@@ -139,8 +151,9 @@ class Roles(Wiring):
         return [link for link in self.links(node_id) if link.surely_carries(*types)]
 
     def texts(self, node_id: str, side: str) -> list[str]:
-        """The inputs of a node that take the words of a side, "positive" or "negative". A node that has none for
-        the negative side names those of the positive one."""
+        """The inputs of a node that take the words of a side, "positive" or "negative". A node that
+        has none for the negative side names those of the positive one.
+        """
         texts: dict[str, list[str]] = {"positive": [], "negative": []}
         for name in self.inputs(node_id):
             its_side = words_in(name)
@@ -165,7 +178,9 @@ class Roles(Wiring):
         return link is not None and link.may_carry("STRING")
 
     def has_size_preset(self, node_id: str) -> bool:
-        """Whether a node goes by a size out of a list, unless that says "custom": its width and height are idle."""
+        """Whether a node goes by a size out of a list, unless that says "custom": its width and
+        height are idle.
+        """
         inputs = self.inputs(node_id)
         for name in inputs:
             if last_part(name).lower() not in SIZE_PRESETS:
@@ -177,8 +192,9 @@ class Roles(Wiring):
         return False
 
     def size_inputs(self, node_id: str) -> dict[str, str]:
-        """A node's inputs for the size: {"width": "target_width", "height": "target_height"}. Empty when it does not
-        have both, or one of them is 0, by which such nodes mean "as it comes"."""
+        """A node's inputs for the size: {"width": "target_width", "height": "target_height"}. Empty
+        when it does not have both, or one of them is 0, by which such nodes mean "as it comes".
+        """
         inputs = self.inputs(node_id)
         for width, height in SIZE_INPUTS:
             if width not in inputs or height not in inputs:

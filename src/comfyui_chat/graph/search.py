@@ -1,19 +1,21 @@
 """Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
 
-Parameters are found, not mapped by hand. In this graph the sampler reads its seed from node "4" and its prompt from
-node "6"; what a person would change are the widgets `value` and `text` there:
+Parameters are found, not mapped by hand. In this graph the sampler reads its seed from node "4" and
+its prompt from node "6"; what a person would change are the widgets `value` and `text` there:
 
     {"3": {"class_type": "KSampler", "inputs": {"seed": ["4", 0], "positive": ["6", 0], "steps": 20, ...}},
      "4": {"class_type": "PrimitiveInt", "inputs": {"value": 7}},
      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", ...}}, ...}
 
-A `Flow` is a graph read against its links (see graph/links). `Flow.target("seed", "3")` answers `Target("4", "value")`,
-and `Flow.words` finds the widgets of a prompt. Both rest on `Flow.best`, which walks upstream in `Step`s. For each
-thing that can be sought, a `_look_for_...` method says what a node offers (`Finds`) and where the search goes on
-(`Onward`). Finds have scores, ways have costs, and the best balance wins. All searches share what they learned about a
-node, so that dense graphs are read in linear time.
+A `Flow` is a graph read against its links (see graph/links). `Flow.target("seed", "3")` answers
+`Target("4", "value")`, and `Flow.words` finds the widgets of a prompt. Both rest on `Flow.best`,
+which walks upstream in `Step`s. For each thing that can be sought, a `_look_for_...` method says
+what a node offers (`Finds`) and where the search goes on (`Onward`). Finds have scores, ways have
+costs, and the best balance wins. All searches share what they learned about a node, so that dense
+graphs are read in linear time.
 
-Types come from the server's node definitions; without them, the names of inputs and classes have to do.
+Types come from the server's node definitions; without them, the names of inputs and classes have to
+do.
 """
 
 import functools
@@ -39,7 +41,9 @@ from .nodes import Target, given_title, is_link
 from .roles import SAMPLING, Roles
 
 # Words in a node's title that tell whose text the node holds.
-OTHERS_WORDS = re.compile(r"system|template|instruction|rewrite|prefix|suffix|trigger|style", re.IGNORECASE)
+OTHERS_WORDS = re.compile(
+    r"system|template|instruction|rewrite|prefix|suffix|trigger|style", re.IGNORECASE
+)
 USERS_WORDS = re.compile(r"\buser\b|\bdescri", re.IGNORECASE)
 INSTRUCTION = re.compile(r"\s*you are an? ", re.IGNORECASE)  # how texts for a language model begin
 PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
@@ -47,12 +51,15 @@ PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
 # Types that stand out on the way upstream.
 CONDITIONING_SOUGHT = ("positive", "negative", "embedded guidance")
 
-# Parts of class names by which nodes are told. Of a custom node its class name is often all that a graph tells.
+# Parts of class names by which nodes are told. Of a custom node its class name is often all that a
+# graph tells.
 ZEROED = re.compile(r"zero_?out", re.IGNORECASE)
-SETS_SIZE = re.compile(r"TotalPixels|LongerEdge|MaxDimension|KontextImageScale|Megapixels", re.IGNORECASE)
+SETS_SIZE = re.compile(
+    r"TotalPixels|LongerEdge|MaxDimension|KontextImageScale|Megapixels", re.IGNORECASE
+)
 
-# Bounds, and what is taken off a find's score.
-# For what stands beside the main thing: the text for a part of the picture, a template around a text.
+# Bounds, and what is taken off a find's score. For what stands beside the main thing: the text for
+# a part of the picture, a template around a text.
 BESIDE_PENALTY = 3
 EMPTY_PENALTY = 2  # for an empty text
 UNKNOWN_TYPE_PENALTY = 2  # for a link of unknown type, where another surely carries what is sought
@@ -70,8 +77,9 @@ class Step:
     - "positive text", "negative text": the widget that a person types the text into;
     - "image width", "image height": the number that a picture gets its size by;
     - "latent": the node that makes the latent, as `Target(node_id, "")`;
-    - "maker", "earlier maker": the sampler or service that makes what comes over the link, as `Target(node_id, "")`.
-      An "earlier maker" is also looked for behind a node that begins a new latent with the picture it is given.
+    - "maker", "earlier maker": the sampler or service that makes what comes over the link, as
+      `Target(node_id, "")`. An "earlier maker" is also looked for behind a node that begins a new
+      latent with the picture it is given.
     """
 
     node_id: str
@@ -80,13 +88,16 @@ class Step:
 
     @classmethod
     def over(cls, link: TypedLink, sought: str) -> "Step":
-        """The step over a link. Its output only matters for conditioning, since there it tells the side."""
+        """The step over a link. Its output only matters for conditioning, since there it tells the
+        side.
+        """
         return cls(link.source, link.slot if sought in CONDITIONING_SOUGHT else 0, sought)
 
 
 Find = tuple[int, Target]  # with its score: higher is better
 Finds = list[Find]  # what a node offers a search
-Onward = list[tuple[int, Step]]  # where the search goes on, each with the cost, which is taken off the scores there
+# where the search goes on, each with the cost, which is taken off the scores there
+Onward = list[tuple[int, Step]]
 Look = tuple[Finds, Onward]  # what a step comes to
 
 
@@ -111,12 +122,13 @@ class Flow(Roles):
         """The best find of each step."""
         return {}
 
-    # The three questions that a flow answers: which widget holds a parameter of these nodes, which widgets hold the
-    # words of an encoder, and, for both, what is the best find upstream of a link.
+    # The three questions that a flow answers: which widget holds a parameter of these nodes, which
+    # widgets hold the words of an encoder, and, for both, what is the best find upstream of a link.
 
     def target(self, name: str, *node_ids: str) -> Target | None:
-        """The widget that holds a parameter of the first of these nodes that has it, or None. Of one that is found over
-        a link, `reader` is the input of the node itself, whose range counts."""
+        """The widget that holds a parameter of the first of these nodes that has it, or None. Of
+        one that is found over a link, `reader` is the input of the node itself, whose range counts.
+        """
         for node_id in node_ids:
             for key in PARAMETERS[name]:
                 if self.holds(name, node_id, key):
@@ -130,8 +142,9 @@ class Flow(Roles):
         return None
 
     def words(self, node_id: str, side: str) -> list[Target]:
-        """The widgets that a person types the words of a node's side into, also over links; those that are not empty
-        come first."""
+        """The widgets that a person types the words of a node's side into, also over links; those
+        that are not empty come first.
+        """
         widgets: dict[Target, None] = {}
         inputs = self.inputs(node_id)
         for name in self.texts(node_id, side):
@@ -147,9 +160,9 @@ class Flow(Roles):
     def best(self, link: TypedLink | None, sought: str) -> Target | None:
         """The best find upstream of a link, or None; of equal ones, the first.
 
-        The steps wait on a stack of its own instead of Python's, as a graph may be thousands of links deep. Each is
-        first looked at, then, after all that it leads to, given its best find. A way that runs in a circle adds
-        nothing.
+        The steps wait on a stack of its own instead of Python's, as a graph may be thousands of
+        links deep. Each is first looked at, then, after all that it leads to, given its best find.
+        A way that runs in a circle adds nothing.
         """
         if link is None:
             return None
@@ -172,7 +185,9 @@ class Flow(Roles):
         return target
 
     def _best_find(self, step: Step) -> Find | None:
-        """The best of what the node of a step offers and what was found where the search went on."""
+        """The best of what the node of a step offers and what was found where the search went
+        on.
+        """
         here, onward = self._looks[step]
         finds = list(here)
         for cost, after in onward:
@@ -183,7 +198,9 @@ class Flow(Roles):
         return max(finds, key=lambda find: find[0], default=None)
 
     def _look(self, step: Step) -> Look:
-        """What the node of a step offers, and where the search goes on, by the rule for what is sought."""
+        """What the node of a step offers, and where the search goes on, by the rule for what is
+        sought.
+        """
         sought = step.sought
         if sought in CONDITIONING_SOUGHT:
             return self._look_for_encoder(step)
@@ -200,9 +217,10 @@ class Flow(Roles):
         return self._look_for_value(step)
 
     def _on(self, step: Step, links: Sequence[TypedLink], *types: str, sought: str = "") -> Onward:
-        """The steps over those links that carry one of the types, or any link when no types are given. Where one surely
-        carries them, the strange ones cost `UNKNOWN_TYPE_PENALTY`. `sought` is what to look for from there, if it
-        changes."""
+        """The steps over those links that carry one of the types, or any link when no types are
+        given. Where one surely carries them, the strange ones cost `UNKNOWN_TYPE_PENALTY`. `sought`
+        is what to look for from there, if it changes.
+        """
         is_sure = any(link.surely_carries(*types) for link in links)
         onward: Onward = []
         for link in links:
@@ -213,12 +231,14 @@ class Flow(Roles):
             onward.append((cost, Step.over(link, sought or step.sought)))
         return onward
 
-    # One rule for each thing that can be sought: what the node of a step offers, and over which of its links the search
-    # goes on.
+    # One rule for each thing that can be sought: what the node of a step offers, and over which of
+    # its links the search goes on.
 
     def _look_for_encoder(self, step: Step) -> Look:
-        """Follow conditioning to the node that turns the main text into it, or gives it a guidance. What comes out of
-        ConditioningZeroOut is not a text any more. A find names the encoder and the side of its texts."""
+        """Follow conditioning to the node that turns the main text into it, or gives it a guidance.
+        What comes out of ConditioningZeroOut is not a text any more. A find names the encoder and
+        the side of its texts.
+        """
         node_id = step.node_id
         inputs = self.inputs(node_id)
         if ZEROED.search(self.class_type(node_id)):
@@ -240,7 +260,8 @@ class Flow(Roles):
             return finds, []
         links = self._conditioning_links(node_id, side)
         sure = [link for link in links if link.surely_carries("CONDITIONING", "GUIDER")]
-        if any(link.surely_carries("CONDITIONING") for link in sure):  # to which the node adds its text
+        # to which the node adds its text
+        if any(link.surely_carries("CONDITIONING") for link in sure):
             finds = [(score - BESIDE_PENALTY, target) for score, target in finds]
             links = sure
         onward = self._on(step, links, "CONDITIONING", "GUIDER", sought=sought)
@@ -249,11 +270,15 @@ class Flow(Roles):
         return finds, onward
 
     def _is_for_a_part(self, node_id: str) -> bool:
-        """Whether a node has its conditioning count in a part of the picture only: inside a mask or a box."""
+        """Whether a node has its conditioning count in a part of the picture only: inside a mask or
+        a box.
+        """
         if {"x", "y"} <= self.inputs(node_id).keys():
             return True
         linked = [name for name, value in self.inputs(node_id).items() if is_link(value)]
-        return "MASK" in map(guessed_type, linked) or bool(self.links_surely_carrying(node_id, "MASK"))
+        return "MASK" in map(guessed_type, linked) or bool(
+            self.links_surely_carrying(node_id, "MASK")
+        )
 
     def _on_over(self, step: Step, name: str, sought: str) -> Onward:
         """The step over the link that an input of the node reads, if it reads one."""
@@ -263,8 +288,9 @@ class Flow(Roles):
         return [(0, Step.over(link, sought))]
 
     def _conditioning_links(self, node_id: str, side: str) -> list[TypedLink]:
-        """The links of a node that may carry the conditioning of a side, those of the main text first: those that are
-        called so, else those whose names tell no side."""
+        """The links of a node that may carry the conditioning of a side, those of the main text
+        first: those that are called so, else those whose names tell no side.
+        """
         negative: list[TypedLink] = []
         others: list[TypedLink] = []
         for link in self.links(node_id):
@@ -290,7 +316,9 @@ class Flow(Roles):
         return definition.outputs[step.slot]
 
     def _side(self, step: Step) -> str:
-        """The side that a step looks for inside its node: that of the output, where the node has two sides."""
+        """The side that a step looks for inside its node: that of the output, where the node has
+        two sides.
+        """
         slots = self._side_slots(step.node_id)
         is_negative = step.sought == "negative"
         if step.slot in slots:
@@ -298,7 +326,9 @@ class Flow(Roles):
         return "negative" if is_negative else "positive"
 
     def _side_slots(self, node_id: str) -> list[int]:
-        """The outputs for the positive and the negative side, of a node that has two sides; else nothing."""
+        """The outputs for the positive and the negative side, of a node that has two sides; else
+        nothing.
+        """
         names = self.inputs(node_id).keys()
         if not any(words_in(name) == "negative" for name in names):
             return []
@@ -307,18 +337,24 @@ class Flow(Roles):
             slots = [slot for slot, kind in enumerate(definition.outputs) if kind == "CONDITIONING"]
             return slots[:2] if len(slots) > 1 else []
         # ControlNets and their like put the two sides first; what takes a model too does not.
-        if "model" in names or not self.link(node_id, "positive") or not self.link(node_id, "negative"):
+        if (
+            "model" in names
+            or not self.link(node_id, "positive")
+            or not self.link(node_id, "negative")
+        ):
             return []
         return [0, 1]
 
     def _look_for_text(self, step: Step) -> Look:
-        """Follow a text to the widget that a person would type it into: neither the template around it nor the system
-        prompt of a language model that rewrites it."""
+        """Follow a text to the widget that a person would type it into: neither the template around
+        it nor the system prompt of a language model that rewrites it.
+        """
         node_id = step.node_id
         inputs = self.inputs(node_id)
         side = step.sought.removesuffix(" text")
         links = self._text_links(node_id, side)
-        replaces = any("find" in name or "pattern" in name for name in inputs)  # it puts a text into another one
+        # it puts a text into another one
+        replaces = any("find" in name or "pattern" in name for name in inputs)
         score = self._title_score(node_id, replaces)
         if links:
             score -= 1
@@ -349,18 +385,26 @@ class Flow(Roles):
         return links
 
     def _likely_texts(self, node_id: str, side: str, links: Sequence[TypedLink]) -> list[str]:
-        """The inputs of a node that hold a text which may be a part of a prompt: by their names, or its only text."""
+        """The inputs of a node that hold a text which may be a part of a prompt: by their names, or
+        its only text.
+        """
         held = [name for name, value in self.inputs(node_id).items() if isinstance(value, str)]
         own = [name for name in held if self._takes_words(node_id, name)]
         expected = (*self.texts(node_id, side), self.chosen_input(node_id))
-        likely = [name for name in own if name in expected or STRING_INPUT.fullmatch(last_part(name).lower())]
+        likely = [
+            name
+            for name in own
+            if name in expected or STRING_INPUT.fullmatch(last_part(name).lower())
+        ]
         if likely or links or len(own) != 1:
             return likely
         (only,) = own
         return [] if OTHER_STRING.fullmatch(only.lower()) else own
 
     def _title_score(self, node_id: str, replaces: bool) -> int:
-        """How likely the texts in a node are a person's own, by its title; less so in one that `replaces` texts."""
+        """How likely the texts in a node are a person's own, by its title; less so in one that
+        `replaces` texts.
+        """
         title = given_title(self.nodes[node_id])
         score = 0
         if USERS_WORDS.search(title):
@@ -372,8 +416,9 @@ class Flow(Roles):
         return score
 
     def _look_for_value(self, step: Step) -> Look:
-        """Follow a number or a choice to the widget that holds it. Arithmetic on the way ends the search, since the
-        result is not what the widget holds."""
+        """Follow a number or a choice to the widget that holds it. Arithmetic on the way ends the
+        search, since the result is not what the widget holds.
+        """
         node_id, name = step.node_id, step.sought
         inputs = self.inputs(node_id)
         if "expression" in inputs and name not in CHOICES:
@@ -393,8 +438,9 @@ class Flow(Roles):
         return [], self._on_to_value(step)
 
     def _on_through_expression(self, step: Step) -> Onward:
-        """Where the search for a number goes on over a formula. "a" alone only turns one kind of number into another;
-        any other is arithmetic."""
+        """Where the search for a number goes on over a formula. "a" alone only turns one kind of
+        number into another; any other is arithmetic.
+        """
         links = self.links(step.node_id)
         if len(links) != 1:
             return []
@@ -404,8 +450,9 @@ class Flow(Roles):
         return self._on(step, links)
 
     def _on_to_value(self, step: Step) -> Onward:
-        """Where the search for a value goes on, over a node that has no input for it: a context, a switch, a picture
-        with that size, or a node that passes on the one thing that it is given."""
+        """Where the search for a value goes on, over a node that has no input for it: a context, a
+        switch, a picture with that size, or a node that passes on the one thing that it is given.
+        """
         node_id, name = step.node_id, step.sought
         links = self.links(node_id)
         contexts = [link for link in links if CONTEXT_INPUT.fullmatch(link.input)]

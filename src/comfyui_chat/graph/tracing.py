@@ -1,9 +1,10 @@
 """Trace a graph back from its outputs to what made them, and read what can be set there.
 
-`Tracing` begins at the nodes that save or show something and goes back to what made it. A "maker" is a sampler, or a
-"service": a node that makes something all by itself, such as one that calls somebody's API. Samplers of which each
-takes up the result of the one before form a "line": base and refiner, or a second pass at a larger size. From the
-makers of a line, `Flow` in graph/search follows each input to the widget that holds it. In
+`Tracing` begins at the nodes that save or show something and goes back to what made it. A "maker"
+is a sampler, or a "service": a node that makes something all by itself, such as one that calls
+somebody's API. Samplers of which each takes up the result of the one before form a "line": base and
+refiner, or a second pass at a larger size. From the makers of a line, `Flow` in graph/search
+follows each input to the widget that holds it. In
 
     {"3": {"class_type": "KSampler", "inputs": {"seed": 7, "positive": ["6", 0], ...}},
      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", ...}},
@@ -37,8 +38,10 @@ CONDITIONING_INPUTS = {
     "positive": ("positive", "cond1", "conditioning"),
     "negative": ("negative", "neg_conditioning"),
 }
-DISTILLED = ("guidance", "embedded_guidance_scale")  # how a sampler calls the guidance of a distilled model
-DETAILER = re.compile(r"detailer", re.IGNORECASE)  # in the name of a class: it samples once more by itself
+# how a sampler calls the guidance of a distilled model
+DISTILLED = ("guidance", "embedded_guidance_scale")
+# in the name of a class: it samples once more by itself
+DETAILER = re.compile(r"detailer", re.IGNORECASE)
 
 
 def id_numbers(node_id: str) -> list[int]:
@@ -49,18 +52,23 @@ def id_numbers(node_id: str) -> list[int]:
 class Tracing:
     """The parameters of a graph as its links tell them.
 
-    `live` numbers the nodes that feed the outputs which count, each after all that feeds it. `lines` are the rows of
-    makers among them, each from its first to its last: [["3", "10"]] for a base and a refiner.
+    `live` numbers the nodes that feed the outputs which count, each after all that feeds it.
+    `lines` are the rows of makers among them, each from its first to its last: [["3", "10"]] for a
+    base and a refiner.
     """
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
-        self.stages: dict[str, list[str]] = {}  # by the first maker of a line: what goes on with its result
-        self.inverters: dict[str, list[str]] = {}  # the same: what goes back from a picture to the noise for it
+        # by the first maker of a line: what goes on with its result
+        self.stages: dict[str, list[str]] = {}
+        # the same: what goes back from a picture to the noise for it
+        self.inverters: dict[str, list[str]] = {}
         self.live, self.lines = self._lines()
 
     def parameters(self) -> ParameterWidgets:
-        """All parameters with their widgets: those of the first line, and of others where they hold the same."""
+        """All parameters with their widgets: those of the first line, and of others where they hold
+        the same.
+        """
         if not self.lines:
             return self._scaled()
         parameters, *others = [self._read(line) for line in self.lines]
@@ -75,17 +83,28 @@ class Tracing:
 
     def _makers(self) -> list[str]:
         """The makers of all lines."""
-        return [node_id for line in self.lines for node_id in (*line, *self.stages.get(line[0], ()))]
+        return [
+            node_id for line in self.lines for node_id in (*line, *self.stages.get(line[0], ()))
+        ]
 
     def _frames_of_a_batch(self, parameters: ParameterWidgets) -> None:
-        """Where films alone are made, a batch of latents that have no length of their own is their frames."""
+        """Where films alone are made, a batch of latents that have no length of their own is their
+        frames.
+        """
         made = {kind for _, kind in outputs(self.flow)}
         batch = parameters.get("batch_size", {})
-        lengths = [key for target in batch for key in self.flow.inputs(target.node_id) if key in PARAMETERS["length"]]
+        lengths = [
+            key
+            for target in batch
+            for key in self.flow.inputs(target.node_id)
+            if key in PARAMETERS["length"]
+        ]
         if batch and made and made <= FILMS and not lengths and not parameters.get("length"):
             parameters["length"] = parameters.pop("batch_size")
 
-    def _add_other_lines(self, parameters: ParameterWidgets, others: list[ParameterWidgets]) -> None:
+    def _add_other_lines(
+        self, parameters: ParameterWidgets, others: list[ParameterWidgets]
+    ) -> None:
         """Add the widgets that other lines have for a parameter, if all of them hold the same."""
         for name, widgets in parameters.items():
             added = [other[name] for other in others if other.get(name)]
@@ -102,7 +121,8 @@ class Tracing:
     def _lines(self) -> tuple[dict[str, int], list[Line]]:
         """`live` and `lines`, read from the best rank of outputs that something is made for.
 
-        `live` also holds what feeds the better ranks. A row whose last maker feeds another row is part of that one.
+        `live` also holds what feeds the better ranks. A row whose last maker feeds another row is
+        part of that one.
         """
         order: dict[str, int] = {}
         for rank in self._outputs():
@@ -117,7 +137,9 @@ class Tracing:
         return order, []
 
     def _lines_to(self, ends: Iterable[str]) -> list[Line]:
-        """The lines that end with these makers, without those that are only the beginning of another one."""
+        """The lines that end with these makers, without those that are only the beginning of
+        another one.
+        """
         lines: list[Line] = []
         inner: set[str] = set()  # makers whose result another one goes on with
         for end in ends:
@@ -131,12 +153,13 @@ class Tracing:
         return [line for line in lines if line[-1] not in inner]
 
     def _outputs(self) -> list[list[str]]:
-        """The nodes that a run is for, in ranks: those that save media, save texts, show media, show texts. What the
-        server calls an output node and whose name says neither counts as saving media.
+        """The nodes that a run is for, in ranks: those that save media, save texts, show media,
+        show texts. What the server calls an output node and whose name says neither counts as
+        saving media.
 
-        Where definitions are missing, nodes count whose outputs nothing reads, by the names of their classes; if no
-        name says anything, all of them make up one rank. In a rank the lowest id comes first, as the order in the file
-        depends on the program that wrote it.
+        Where definitions are missing, nodes count whose outputs nothing reads, by the names of
+        their classes; if no name says anything, all of them make up one rank. In a rank the lowest
+        id comes first, as the order in the file depends on the program that wrote it.
         """
         flow = self.flow
         node_ids = sorted(flow.nodes, key=id_numbers)
@@ -164,7 +187,9 @@ class Tracing:
         return [unnamed or unread]
 
     def _only_text(self, outputs: Sequence[str]) -> bool:
-        """Whether outputs of these types are texts and nothing else, as those of a node that improves a prompt."""
+        """Whether outputs of these types are texts and nothing else, as those of a node that
+        improves a prompt.
+        """
         return bool(outputs) and all(kind == "STRING" for kind in outputs)
 
     def _number(self, output: str, order: dict[str, int]) -> None:
@@ -183,14 +208,18 @@ class Tracing:
                     waiting.append(link.source)
 
     def _nearest_makers(self, outputs: list[str]) -> list[str]:
-        """The makers that the outputs' media come from, not those before them; else the makers of their texts."""
+        """The makers that the outputs' media come from, not those before them; else the makers of
+        their texts.
+        """
         makers = self._makers_over(outputs, "LATENT", *MEDIA)
         if makers:
             return makers
         return self._makers_over(outputs, "LATENT", "STRING", *MEDIA)
 
     def _makers_over(self, outputs: list[str], *types: str) -> list[str]:
-        """The first makers that are met on the ways back from these outputs, over links of these types."""
+        """The first makers that are met on the ways back from these outputs, over links of these
+        types.
+        """
         makers: list[str] = []
         waiting = list(outputs)
         seen = set(outputs)
@@ -208,8 +237,9 @@ class Tracing:
         return makers
 
     def _line(self, end: str) -> Line:
-        """The makers of one result that share its settings, first to last: a sampler and those that it takes its latent
-        from, or, alone, the last service whose prompt says something."""
+        """The makers of one result that share its settings, first to last: a sampler and those that
+        it takes its latent from, or, alone, the last service whose prompt says something.
+        """
         maker = self._asked(end)
         row = self._makers_up_to(maker)
         last = len(row) - 1
@@ -225,11 +255,15 @@ class Tracing:
         while first < last and not self._words(row[first], "positive"):
             first += 1  # it only prepares the picture, as a depth map, say
         before = self.flow.before([row[first]], ("LATENT",))
-        self.inverters[row[first]] = [node_id for node_id in row[beginning:first] if node_id in before]
+        self.inverters[row[first]] = [
+            node_id for node_id in row[beginning:first] if node_id in before
+        ]
         return [node_id for node_id in row[first:] if self.flow.is_sampler(node_id)]
 
     def _makers_up_to(self, end: str) -> Line:
-        """The makers of which each goes on with the result of the one before, first to last; `PARTS` at most."""
+        """The makers of which each goes on with the result of the one before, first to last;
+        `PARTS` at most.
+        """
         row = [end]
         while len(row) < PARTS:
             before = self._before(row[0])
@@ -239,9 +273,10 @@ class Tracing:
         return row
 
     def _asked(self, end: str) -> str:
-        """The maker itself if it is asked for something, else the nearest one before it that is, as where a video is
-        made of a picture that was made of words. Where all texts are empty, the last sampler of the row that comes
-        first; the maker itself when none takes words."""
+        """The maker itself if it is asked for something, else the nearest one before it that is, as
+        where a video is made of a picture that was made of words. Where all texts are empty, the
+        last sampler of the row that comes first; the maker itself when none takes words.
+        """
         if self.flow.is_service(end) and self._words(end, "positive"):
             return end
         takes_words = [maker for maker in self._chain(end) if self._words(maker, "positive")]
@@ -258,7 +293,9 @@ class Tracing:
 
     @once
     def _chain(self, end: str) -> list[str]:
-        """A maker and those before it, last to first, each of which makes what the next begins with."""
+        """A maker and those before it, last to first, each of which makes what the next begins
+        with.
+        """
         chain = [end]
         while len(chain) <= PARTS:
             before = self._before(chain[-1]) or self._earlier(chain[-1])
@@ -274,14 +311,20 @@ class Tracing:
 
     @once
     def _earlier(self, node_id: str) -> str | None:
-        """The same, also where the maker begins a new latent with that result: a film that starts from a picture."""
+        """The same, also where the maker begins a new latent with that result: a film that starts
+        from a picture.
+        """
         return self._maker_before(node_id, "earlier maker")
 
     def _maker_before(self, node_id: str, sought: str) -> str | None:
-        """The maker behind a node's links, latents first; `sought` is "maker" or "earlier maker"."""
+        """The maker behind a node's links, latents first; `sought` is "maker" or "earlier
+        maker".
+        """
         links = self.flow.links_carrying(node_id, "LATENT", *MEDIA)
         media = [link for link in links if not link.surely_carries(*SAMPLING)]
-        media.sort(key=lambda link: (not link.surely_carries("LATENT"), not link.surely_carries(*MEDIA)))
+        media.sort(
+            key=lambda link: (not link.surely_carries("LATENT"), not link.surely_carries(*MEDIA))
+        )
         maker = self._first_found(media, sought)
         return maker.node_id if maker else None
 
@@ -297,7 +340,11 @@ class Tracing:
 
     def _read(self, line: Line) -> ParameterWidgets:
         """The parameters of one line."""
-        parameters = self._read_samplers(line) if self.flow.is_sampler(line[0]) else self._read_service(line[-1])
+        parameters = (
+            self._read_samplers(line)
+            if self.flow.is_sampler(line[0])
+            else self._read_service(line[-1])
+        )
         for stage in self.stages.get(line[0], ()):
             self._read_stage(stage, parameters)
         for inverter in self.inverters.get(line[0], ()):
@@ -306,8 +353,10 @@ class Tracing:
         return parameters
 
     def _read_stage(self, node_id: str, parameters: ParameterWidgets) -> None:
-        """Add to `parameters` what can be set of a sampler that goes on with a line's result, as with a film that
-        begins with its picture: its seed, its words where they are the same, and how long the film is."""
+        """Add to `parameters` what can be set of a sampler that goes on with a line's result, as
+        with a film that begins with its picture: its seed, its words where they are the same, and
+        how long the film is.
+        """
         if not self.flow.is_sampler(node_id):
             return
         for name, side in (("prompt", "positive"), ("negative_prompt", "negative")):
@@ -327,7 +376,8 @@ class Tracing:
         add_targets(parameters, "prompt", *flow.words(node_id, "positive"))
         if any(words_in(name) == "negative" for name in flow.texts(node_id, "negative")):
             add_targets(parameters, "negative_prompt", *flow.words(node_id, "negative"))
-        keys: dict[str, str] = {}  # the inputs by their names without their group's: "width" -> "model.width"
+        # the inputs by their names without their group's: "width" -> "model.width"
+        keys: dict[str, str] = {}
         for key in flow.inputs(node_id):
             keys.setdefault(last_part(key).lower(), key)
         passed_over = {"prompt", "negative_prompt"}
@@ -343,7 +393,9 @@ class Tracing:
         return parameters
 
     def _first_widget(self, name: str, node_id: str, keys: Iterable[str]) -> Target | None:
-        """The widget that holds a parameter under the first of these inputs that has it, in the node or over a link."""
+        """The widget that holds a parameter under the first of these inputs that has it, in the
+        node or over a link.
+        """
         for key in keys:
             if self.flow.holds(name, node_id, key):
                 return Target(node_id, key)
@@ -354,7 +406,9 @@ class Tracing:
         return None
 
     def _read_samplers(self, line: Line) -> ParameterWidgets:
-        """What can be set of a line of samplers: by its first one, and in the later ones what they share with it."""
+        """What can be set of a line of samplers: by its first one, and in the later ones what they
+        share with it.
+        """
         head = line[0]
         parameters: ParameterWidgets = {name: {} for name in ("prompt", "negative_prompt", "seed")}
         for node_id in line:
@@ -378,8 +432,9 @@ class Tracing:
         return parameters
 
     def _read_sampler(self, node_id: str, head: str, parameters: ParameterWidgets) -> None:
-        """Add to `parameters` what can be set of a sampler: of the first of its line, `head`, everything, and of a
-        later one what it shares with that."""
+        """Add to `parameters` what can be set of a sampler: of the first of its line, `head`,
+        everything, and of a later one what it shares with that.
+        """
         is_same_schedule = node_id == head or self._goes_on(node_id, head)
         for name, side in (("prompt", "positive"), ("negative_prompt", "negative")):
             words = self._words(node_id, side)
@@ -422,8 +477,9 @@ class Tracing:
         return self.flow.words(encoder.node_id, encoder.input)
 
     def _encoder(self, node_id: str, side: str) -> Target | None:
-        """The encoder of a sampler's main text of a side, as `Target(encoder, side of its texts)`, whether the sampler,
-        its guider or a pipe brings the conditioning."""
+        """The encoder of a sampler's main text of a side, as `Target(encoder, side of its texts)`,
+        whether the sampler, its guider or a pipe brings the conditioning.
+        """
         for part in self.flow.parts(node_id):
             encoder = self._first_found(self._side_links(part, side), side)
             if encoder:
@@ -431,8 +487,9 @@ class Tracing:
         return None
 
     def _side_links(self, part: str, side: str) -> list[TypedLink]:
-        """The links that bring a part of a sampler the conditioning of a side; those that may, where it has no inputs
-        of the usual names."""
+        """The links that bring a part of a sampler the conditioning of a side; those that may,
+        where it has no inputs of the usual names.
+        """
         flow = self.flow
         names = CONDITIONING_INPUTS[side]
         links = [flow.link(part, name) for name in names]
@@ -452,8 +509,9 @@ class Tracing:
         return str(first_value(self.flow, words)).strip()
 
     def _shares_text(self, node_id: str, words: list[Target], first: Iterable[Target]) -> bool:
-        """Whether a sampler's text is set together with that of the first one, as it holds the same, or none. But a
-        detailer's empty text stays empty."""
+        """Whether a sampler's text is set together with that of the first one, as it holds the
+        same, or none. But a detailer's empty text stays empty.
+        """
         texts = [self.flow.value(target) for target in words]
         first_texts = [self.flow.value(target) for target in first]
         if texts[:1] == first_texts[:1]:
@@ -461,19 +519,23 @@ class Tracing:
         is_detailer = bool(DETAILER.search(self.flow.class_type(node_id)))
         return bool(first_texts) and not any(texts) and not is_detailer
 
-    # The sampling: a parameter of a sampler or its parts, guidance, model, and how one sampler hands over to the next.
+    # The sampling: a parameter of a sampler or its parts, guidance, model, and how one sampler
+    # hands over to the next.
 
     def _own(self, name: str, node_id: str) -> Target | None:
         """The widget that holds a parameter of a sampler, in the sampler itself or in its parts."""
         parts = self.flow.parts(node_id)
         if name in ("steps", "denoise"):  # what only splits a schedule does not make it
-            parts = [part for part in parts if part == node_id or not self.flow.link(part, "sigmas")]
+            parts = [
+                part for part in parts if part == node_id or not self.flow.link(part, "sigmas")
+            ]
         return self.flow.target(name, *parts)
 
     @once
     def _guidance(self, node_id: str) -> Target | None:
-        """The widget of a sampler's guidance. A distilled model takes it with the text and runs at cfg 1, which must
-        stay."""
+        """The widget of a sampler's guidance. A distilled model takes it with the text and runs at
+        cfg 1, which must stay.
+        """
         flow = self.flow
         own = self._own("guidance", node_id)
         if own and own.input in DISTILLED:
@@ -508,7 +570,9 @@ class Tracing:
         return None
 
     def _goes_on(self, node_id: str, head: str) -> bool:
-        """Whether a sampler goes on with the schedule of the first one, `head`, instead of having its own."""
+        """Whether a sampler goes on with the schedule of the first one, `head`, instead of having
+        its own.
+        """
         start = self._own_step("start_at_step", node_id)
         if start is None:
             steps = self._own("steps", node_id)
@@ -518,8 +582,9 @@ class Tracing:
         return bool(self.flow.value(start)) and not adds_noise
 
     def _hand_overs(self, line: Line, steps: Iterable[Target]) -> Iterator[Target]:
-        """The widgets of the steps at which one sampler hands over to the next. They move with the number of steps: the
-        `part` of each is its share of all steps, 0.8 for step 16 of 20."""
+        """The widgets of the steps at which one sampler hands over to the next. They move with the
+        number of steps: the `part` of each is its share of all steps, 0.8 for step 16 of 20.
+        """
         values = [self.flow.value(target) for target in steps]
         numbers = [value for value in values if is_number(value)]
         if not numbers:
@@ -531,7 +596,9 @@ class Tracing:
                 yield replace(target, part=step / all_steps)
 
     def _step_widgets(self, line: Line) -> Iterator[Target]:
-        """The widgets that tell where a sampler of a line begins or ends within the schedule of the first one."""
+        """The widgets that tell where a sampler of a line begins or ends within the schedule of the
+        first one.
+        """
         head = line[0]
         for node_id in line:
             if node_id != head and not self._goes_on(node_id, head):
@@ -554,12 +621,16 @@ class Tracing:
     def _latent(self, node_id: str) -> str | None:
         """The node that makes the latent which a sampler starts from, or None."""
         links = self.flow.links_carrying(node_id, "LATENT", "IMAGE")
-        links.sort(key=lambda link: (link.input != "latent_image", not link.surely_carries("LATENT")))
+        links.sort(
+            key=lambda link: (link.input != "latent_image", not link.surely_carries("LATENT"))
+        )
         latent = self._first_found(links, "latent")
         return latent.node_id if latent else None
 
     def _size(self, name: str, latent: str) -> Target | None:
-        """The widget that holds a latent's width or height, also that of the picture that it is made from."""
+        """The widget that holds a latent's width or height, also that of the picture that it is
+        made from.
+        """
         flow = self.flow
         if flow.has_size_preset(latent):
             return None
@@ -572,7 +643,9 @@ class Tracing:
         return self._first_widget(name, latent, [size[name]])
 
     def _preset(self, name: str, latent: str) -> Target | None:
-        """The widget that chooses a latent's size where no numbers do, in its node or in one that gives it a width."""
+        """The widget that chooses a latent's size where no numbers do, in its node or in one that
+        gives it a width.
+        """
         width_link = self.flow.link(latent, "width")
         target = self.flow.target(name, latent) or self.flow.best(width_link, name)
         if target and (name == "aspect_ratio" or self.flow.has_size_preset(target.node_id)):
@@ -582,7 +655,9 @@ class Tracing:
     # What is added to the first line, and what there is to set where nothing is made.
 
     def _scaled(self) -> ParameterWidgets:
-        """What can be set where nothing is made: of pictures that are only changed, the size of what is saved."""
+        """What can be set where nothing is made: of pictures that are only changed, the size of
+        what is saved.
+        """
         for rank in self._outputs():
             for output in rank:
                 for link in self.flow.links(output):

@@ -1,14 +1,15 @@
 """The file that ComfyUI's editor saves, as typed values.
 
-The editor saves its page, the UI format: values by position, lines between numbered sockets, subgraphs, and nodes that
-are never sent. A link is [id, from node, its output, to node, its input, type]:
+The editor saves its page, the UI format: values by position, lines between numbered sockets,
+subgraphs, and nodes that are never sent. A link is [id, from node, its output, to node, its input,
+type]:
 
     {"nodes": [{"id": 3, "type": "KSampler", "mode": 0, "widgets_values": [7, "randomize", 20, ...],
                 "inputs": [{"name": "model", "type": "MODEL", "link": 1}, ...], "outputs": [...]}, ...],
      "links": [[1, 4, 0, 3, 0, "MODEL"], ...], "definitions": {"subgraphs": [...]}}
 
-`parse_ui` reads it. Lists, ids and links of a wrong shape are refused here, so that graph/ui_values, graph/ui_links and
-graph/editor can rely on them.
+`parse_ui` reads it. Lists, ids and links of a wrong shape are refused here, so that
+graph/ui_values, graph/ui_links and graph/editor can rely on them.
 """
 
 import re
@@ -23,7 +24,8 @@ from ..values import is_number, list_of, object_of, text_of
 from .group_nodes import with_subgraphs
 from .nodes import check_names, is_ui_format
 
-SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"  # what stands for a subgraph's own sockets in its links
+# what stands for a subgraph's own sockets in its links
+SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"
 # The type of a subgraph's instance is the id of its definition.
 SUBGRAPH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 MUTED, BYPASSED = 2, 4  # as a node's `mode`
@@ -41,7 +43,9 @@ RENAMED: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Socket:
-    """An input or output of a node in the UI format; `widget` tells whether the input has a widget too."""
+    """An input or output of a node in the UI format; `widget` tells whether the input has a widget
+    too.
+    """
 
     name: str
     type: str
@@ -51,7 +55,9 @@ class Socket:
 
 @dataclass(frozen=True)
 class UILink:
-    """A line from an output of the node `origin` to an input of the node `target`; slots count these from 0."""
+    """A line from an output of the node `origin` to an input of the node `target`; slots count
+    these from 0.
+    """
 
     origin: str
     slot: int
@@ -99,7 +105,9 @@ class Port:
 
 @dataclass(frozen=True)
 class Promoted:
-    """The first widget inside a subgraph that is linked to one of its inputs; `place` counts such inputs from 0."""
+    """The first widget inside a subgraph that is linked to one of its inputs; `place` counts such
+    inputs from 0.
+    """
 
     place: int
     node: UINode
@@ -134,7 +142,9 @@ def parse_ui(ui: Any) -> tuple[UIGraph, Mapping[str, UIGraph]]:
 
 
 def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
-    """Read the nodes and links of a workflow, or of the definition of a subgraph. Raises `WorkflowRefused`."""
+    """Read the nodes and links of a workflow, or of the definition of a subgraph. Raises
+    `WorkflowRefused`.
+    """
     nodes = _nodes_by_id(raw.get("nodes"))
     links = _links_by_id(raw.get("links"))
     noted = _noted_links(raw.get("extra"), nodes, links)
@@ -161,8 +171,14 @@ def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
 
 
 def _exits(links: Mapping[str, UILink], outputs: Sequence[Port]) -> dict[int, str]:
-    """The link that ends at each output of a subgraph: the one that the output names, else one that names it."""
-    exits = {link.target_slot: link_id for link_id, link in links.items() if link.target == SUBGRAPH_OUTPUT}
+    """The link that ends at each output of a subgraph: the one that the output names, else one that
+    names it.
+    """
+    exits = {
+        link.target_slot: link_id
+        for link_id, link in links.items()
+        if link.target == SUBGRAPH_OUTPUT
+    }
     for slot, port in enumerate(outputs):
         if port.links:
             exits[slot] = port.links[0]
@@ -174,19 +190,26 @@ def _nodes_by_id(raw: Any) -> dict[str, UINode]:
     for item in _objects(raw, "nodes"):
         node = _node(item)
         if node.id in nodes:
-            raise WorkflowRefused(f"Two nodes of the workflow have the id {node.id}: {nodes[node.id]} and {node}.")
+            raise WorkflowRefused(
+                f"Two nodes of the workflow have the id {node.id}: {nodes[node.id]} and {node}."
+            )
         nodes[node.id] = node
     return nodes
 
 
 def _links_by_id(raw: Any) -> dict[str, UILink]:
-    """The links by id, each in either of its shapes, a list or an object; a deleted one may be there as null."""
+    """The links by id, each in either of its shapes, a list or an object; a deleted one may be
+    there as null.
+    """
     links: dict[str, UILink] = {}
     for item in _items(raw, "links"):
         if item is None:
             continue
         if isinstance(item, Mapping):
-            item = [item.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
+            item = [
+                item.get(key)
+                for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")
+            ]
         if not isinstance(item, list) or len(item) < 5:
             raise WorkflowRefused("One of the workflow's links has no origin and target.")
         link = UILink(
@@ -199,8 +222,11 @@ def _links_by_id(raw: Any) -> dict[str, UILink]:
     return links
 
 
-def _noted_links(extra: Any, nodes: Mapping[str, UINode], lines: Mapping[str, UILink]) -> dict[str, UILink]:
-    """The links that "Anything Everywhere" nodes stand for, as their package notes them in the file.
+def _noted_links(
+    extra: Any, nodes: Mapping[str, UINode], lines: Mapping[str, UILink]
+) -> dict[str, UILink]:
+    """The links that "Anything Everywhere" nodes stand for, as their package notes them in the
+    file.
 
     {"ue_links": [{"upstream": "4", "upstream_slot": 2, "downstream": 8, "downstream_slot": 1, "type": "VAE"}, ...]}
     """
@@ -210,7 +236,8 @@ def _noted_links(extra: Any, nodes: Mapping[str, UINode], lines: Mapping[str, UI
         if link is None or link.origin not in nodes or link.target not in nodes:
             continue
         sockets = nodes[link.target].inputs
-        # A socket may name a line that the package added while the page was open, and that the file does not have.
+        # A socket may name a line that the package added while the page was open, and that the file
+        # does not have.
         if link.target_slot < len(sockets) and sockets[link.target_slot].link not in lines:
             links[f"everywhere-{len(links)}"] = link
     return links
@@ -233,7 +260,9 @@ def _noted_link(raw: Any) -> UILink | None:
 def _promoted_widgets(
     nodes: Mapping[str, UINode], links: Mapping[str, UILink], inputs: tuple[Port, ...]
 ) -> dict[int, Promoted]:
-    """For each input of a subgraph, by number, the first widget inside that is linked to it, if any."""
+    """For each input of a subgraph, by number, the first widget inside that is linked to it, if
+    any.
+    """
     promoted: dict[int, Promoted] = {}
     for slot, port in enumerate(inputs):
         for link_id in port.links:
@@ -316,7 +345,9 @@ def _objects(value: Any, what: str) -> list[Mapping[str, Any]]:
     items = _items(value, what)
     for item in items:
         if not isinstance(item, Mapping):
-            raise WorkflowRefused(f"One of the workflow's {what} is {shown_value(item)} instead of an object.")
+            raise WorkflowRefused(
+                f"One of the workflow's {what} is {shown_value(item)} instead of an object."
+            )
     return items
 
 
@@ -325,12 +356,16 @@ def _count(value: Any, what: str) -> int:
     if value is None:
         return 0
     if not is_number(value) or value < 0 or value != value // 1:
-        raise WorkflowRefused(f"{what} of the workflow is {shown_value(value)}, which is not a whole number from 0 up.")
+        raise WorkflowRefused(
+            f"{what} of the workflow is {shown_value(value)}, which is not a whole number from 0 up."
+        )
     return int(value)
 
 
 def _id(value: Any, what: str) -> str:
-    """An id as text: in most files they are numbers, in some texts, and a whole number may have become 3.0."""
+    """An id as text: in most files they are numbers, in some texts, and a whole number may have
+    become 3.0.
+    """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, str):

@@ -1,11 +1,12 @@
 """Where an input of a saved node gets its value from: links followed back to nodes that are sent.
 
-In the file a link may lead through a Reroute, a pair of SetNode and GetNode, a bypassed node, or into and out of
-subgraphs, none of which is sent. `Tracer.source` goes back over all of them, to a `Source`, a `Constant` or `Nothing`.
-Where the way leads to none of them, the value of the input's own widget stays.
+In the file a link may lead through a Reroute, a pair of SetNode and GetNode, a bypassed node, or
+into and out of subgraphs, none of which is sent. `Tracer.source` goes back over all of them, to a
+`Source`, a `Constant` or `Nothing`. Where the way leads to none of them, the value of the input's
+own widget stays.
 
-The rules are those of the front ends 1.27.10 and 1.49.6. "Golden files" marks what is known only from the prompts that
-these made of official templates.
+The rules are those of the front ends 1.27.10 and 1.49.6. "Golden files" marks what is known only
+from the prompts that these made of official templates.
 """
 
 from collections.abc import Mapping
@@ -22,13 +23,16 @@ from .ui_values import SavedValue
 
 @dataclass(frozen=True)
 class Scope:
-    """A graph at work: the workflow itself, or one instance of a subgraph; `path` begins its nodes' full ids: "12:"."""
+    """A graph at work: the workflow itself, or one instance of a subgraph; `path` begins its nodes'
+    full ids: "12:".
+    """
 
     path: str
     graph: UIGraph
     outer: "Scope | None" = None
     instance: UINode | None = None
-    entries: Mapping[str, Socket] = field(default_factory=dict)  # the instance's inputs, maybe not all
+    # the instance's inputs, maybe not all
+    entries: Mapping[str, Socket] = field(default_factory=dict)
     depth: int = 0  # how many subgraphs are around its nodes
 
     def full_id(self, node: UINode) -> str:
@@ -40,9 +44,13 @@ class Scope:
         return f"{self.path}{node.id}:"
 
     def enter(self, node: UINode, graph: UIGraph) -> "Scope":
-        """The scope of a subgraph, whose instance in this scope is `node`. Raises `WorkflowRefused` if too deep."""
+        """The scope of a subgraph, whose instance in this scope is `node`. Raises `WorkflowRefused`
+        if too deep.
+        """
         if self.depth >= MAX_DEPTH:
-            raise WorkflowRefused(f"The subgraph {node} contains itself, or subgraphs are nested too deep.")
+            raise WorkflowRefused(
+                f"The subgraph {node} contains itself, or subgraphs are nested too deep."
+            )
         entries = {socket.name: socket for socket in reversed(node.inputs)}
         return Scope(self.inner_path(node), graph, self, node, entries, self.depth + 1)
 
@@ -64,7 +72,9 @@ class Constant:
 
 @dataclass(frozen=True)
 class Nothing:
-    """A link that ends at a muted node: the input is not sent at all, not even with its widget's value."""
+    """A link that ends at a muted node: the input is not sent at all, not even with its widget's
+    value.
+    """
 
 
 Outcome = Source | Constant | Nothing | None
@@ -79,11 +89,14 @@ class Tracer:
     scopes: Mapping[str, Scope]
     values: Mapping[str, Mapping[str, SavedValue]]  # of every node that is sent, by its full id
     # Long chains are walked once, and wide bypassed nodes searched once.
-    known: dict[tuple[str, str, str], Outcome] = field(default_factory=dict)  # by scope, link, and type of the input
-    passing: dict[tuple[str, str, str], Socket | None] = field(default_factory=dict)  # by scope, node, and type
+    # by scope, link, and type of the input
+    known: dict[tuple[str, str, str], Outcome] = field(default_factory=dict)
+    # by scope, node, and type
+    passing: dict[tuple[str, str, str], Socket | None] = field(default_factory=dict)
 
     def source(self, scope: Scope, socket: Socket) -> Outcome:
-        """What an input gets over its link; None where nothing comes, so that the value of its own widget stays.
+        """What an input gets over its link; None where nothing comes, so that the value of its own
+        widget stays.
 
         Raises `WorkflowRefused` for a circle.
         """
@@ -99,7 +112,9 @@ class Tracer:
                 outcome = self.known[key]
                 break
             if key in followed:
-                raise WorkflowRefused(f"The links of the workflow run in a circle at link {shortened(link_id)}.")
+                raise WorkflowRefused(
+                    f"The links of the workflow run in a circle at link {shortened(link_id)}."
+                )
             followed[key] = None
             step = self._step(scope, link, socket.type)
             if not isinstance(step, tuple):
@@ -111,7 +126,8 @@ class Tracer:
             scope, link_id = step
         result = outcome
         if outcome is None and crossed:
-            # Inside that subgraph its promoted value counts; the links outside, if any, lead to nothing.
+            # Inside that subgraph its promoted value counts; the links outside, if any, lead to
+            # nothing.
             result = self._promoted_value(*crossed)
         for place, key in enumerate(followed):
             self.known[key] = result if place < inside else outcome
@@ -132,7 +148,8 @@ class Tracer:
         node = scope.graph.nodes.get(link.origin)
         if node is None:
             return None
-        if node.type == "PrimitiveNode":  # whatever its mode: the front end resolves it, not the server
+        # whatever its mode: the front end resolves it, not the server
+        if node.type == "PrimitiveNode":
             return Constant(node.first_value) if node.values else None
         if node.mode == MUTED:
             return Nothing()
@@ -162,10 +179,12 @@ class Tracer:
         return self.passing[key]
 
     def _promoted_value(self, scope: Scope, slot: int) -> Constant | None:
-        """The value of a subgraph's input that nothing is linked to; all inputs inside that are linked to it get it.
+        """The value of a subgraph's input that nothing is linked to; all inputs inside that are
+        linked to it get it.
 
-        It is the value that the instance holds, or else that of the first widget inside, also where the other inputs
-        hold another value or have no widget (golden files). A text comes as it is: no choice is made in its `{a|b}`.
+        It is the value that the instance holds, or else that of the first widget inside, also where
+        the other inputs hold another value or have no widget (golden files). A text comes as it is:
+        no choice is made in its `{a|b}`.
         """
         while True:
             own = _instance_value(scope, slot)
@@ -190,10 +209,11 @@ def _link_of(socket: Socket | None) -> str | None:
 
 
 def _instance_value(scope: Scope, slot: int) -> Constant | None:
-    """The value that an instance of a subgraph holds for one of its inputs, in place of the widget inside.
+    """The value that an instance of a subgraph holds for one of its inputs, in place of the widget
+    inside.
 
-    Where the instance has `proxyWidgets`, the values are kept inside. Otherwise it lists them in the order of those
-    inputs that lead to a widget.
+    Where the instance has `proxyWidgets`, the values are kept inside. Otherwise it lists them in
+    the order of those inputs that lead to a widget.
     """
     if scope.instance is None or scope.instance.properties.get("proxyWidgets"):
         return None
@@ -210,7 +230,9 @@ def _instance_value(scope: Scope, slot: int) -> Constant | None:
 
 
 def _setter_link(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
-    """The scope and link of what the SetNode of the same name gets: in the same graph, else in one around it."""
+    """The scope and link of what the SetNode of the same name gets: in the same graph, else in one
+    around it.
+    """
     name = text_of(getter.first_value)
     around: Scope | None = scope
     while around is not None:
@@ -223,7 +245,9 @@ def _setter_link(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
 
 
 def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
-    """The input of a bypassed node with the number of the output, if its type may pass through; else None."""
+    """The input of a bypassed node with the number of the output, if its type may pass through;
+    else None.
+    """
     if slot >= len(node.inputs):
         return None
     socket = node.inputs[slot]
@@ -237,7 +261,9 @@ def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
 
 
 def any_slot(node: UINode, wanted: str) -> Socket | None:
-    """The first input of a bypassed node that may pass through, of exactly this type or else one that fits; or None."""
+    """The first input of a bypassed node that may pass through, of exactly this type or else one
+    that fits; or None.
+    """
     for inlet in node.inputs:
         if wanted in ("*", inlet.type):
             return inlet
@@ -248,7 +274,9 @@ def any_slot(node: UINode, wanted: str) -> Socket | None:
 
 
 def can_join(one: str, other: str) -> bool:
-    """Whether sockets of two types can be joined, as LiteGraph decides it: "*" fits all, commas list alternatives."""
+    """Whether sockets of two types can be joined, as LiteGraph decides it: "*" fits all, commas
+    list alternatives.
+    """
     if "*" in (one, other):
         return True
     alternatives = set(one.lower().split(","))

@@ -25,7 +25,8 @@ from .ui_file import SUBGRAPH_ID, UINode
 
 def class_names(node: UINode) -> list[str]:
     """The names under which a server may know a node's class, the likeliest first."""
-    other = node.properties.get("Node name for S&R")  # the class's name, in files of programs that set another type
+    # the class's name, in files of programs that set another type
+    other = node.properties.get("Node name for S&R")
     if isinstance(other, str) and other != node.type:
         return [node.type, other]
     return [node.type]
@@ -34,7 +35,8 @@ def class_names(node: UINode) -> list[str]:
 def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
     """The definition of a node's class.
 
-    Raises `NodeNotInstalled` where the server has none, and `WorkflowRefused` for a node that no server could have.
+    Raises `NodeNotInstalled` where the server has none, and `WorkflowRefused` for a node that no
+    server could have.
     """
     for name in class_names(node):
         if name in definitions:
@@ -45,18 +47,24 @@ def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
             "Open the workflow in ComfyUI, turn the group node into a subgraph, and save it.",
         )
     if SUBGRAPH_ID.fullmatch(node.type):
-        raise WorkflowRefused(f"{node} is a subgraph that the file does not contain.", "Save the whole workflow.")
+        raise WorkflowRefused(
+            f"{node} is a subgraph that the file does not contain.", "Save the whole workflow."
+        )
     package = package_of(node.properties)
     where = f" ({package})" if package else ""
     raise NodeNotInstalled(f"This ComfyUI does not have the node {node}{where}.")
 
 
 def stand_in(node: UINode) -> NodeDefinition:
-    """What a node's own file tells of a class that the server does not have: enough to read the node for a description.
-    Widgets whose names the file does not tell are called "value 1", "value 2" and so on."""
+    """What a node's own file tells of a class that the server does not have: enough to read the
+    node for a description. Widgets whose names the file does not tell are called "value 1", "value
+    2" and so on.
+    """
     names = [socket.name for socket in node.inputs if socket.widget]
     widgets = [Widget(name, page_slots=int(name in SEED_INPUTS)) for name in names]
-    if isinstance(node.values, list) and len(node.values) != sum(1 + widget.page_slots for widget in widgets):
+    if isinstance(node.values, list) and len(node.values) != sum(
+        1 + widget.page_slots for widget in widgets
+    ):
         widgets = [Widget(f"value {number}") for number in range(1, len(node.values) + 1)]
     return NodeDefinition(node.type, {}, node.type, widgets=tuple(widgets))
 
@@ -76,7 +84,9 @@ CONTROL_VALUES = ("fixed", "increment", "decrement", "randomize")
 
 
 class Slots:
-    """A node's `widgets_values`, taken one by one from the front, or by name where the file has names."""
+    """A node's `widgets_values`, taken one by one from the front, or by name where the file has
+    names.
+    """
 
     def __init__(self, values: list[Any] | Mapping[str, Any]) -> None:
         self.by_name = values if isinstance(values, Mapping) else None
@@ -84,7 +94,9 @@ class Slots:
         self.lacking = False  # there were fewer values than widgets
 
     def take(self, name: str, widget: Widget) -> Any:
-        """The value of the next widget; the slots around it that exist on the page only are passed over."""
+        """The value of the next widget; the slots around it that exist on the page only are passed
+        over.
+        """
         while self.left and self.left[0] in BUTTONS_3D:
             self.left.popleft()
         value = self._take_value(name, widget)
@@ -103,7 +115,8 @@ class Slots:
 
 
 def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
-    """What a node's widgets hold, by name. Raises `WorkflowRefused` where a model file would be lost.
+    """What a node's widgets hold, by name. Raises `WorkflowRefused` where a model file would be
+    lost.
 
     The widgets that the choice of a dynamic combo brings have their slots right after it: ["mp4", "h264"] are
     {"format": SavedValue("mp4"), "format.codec": SavedValue("h264")}.
@@ -119,7 +132,9 @@ def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
     if known.class_type == "CustomCombo":
         saved.update(_custom_combo_values(slots))
     _check_files_kept(node, values, saved)
-    return {name: replace(held, value=value_now(node, name, held.value)) for name, held in saved.items()}
+    return {
+        name: replace(held, value=value_now(node, name, held.value)) for name, held in saved.items()
+    }
 
 
 def _widgets_by_name(known: NodeDefinition, values: Mapping[str, Any]) -> list[Widget]:
@@ -132,9 +147,12 @@ def _widgets_by_name(known: NodeDefinition, values: Mapping[str, Any]) -> list[W
     return widgets
 
 
-def _unknown_by_name(node: UINode, known: NodeDefinition, values: Mapping[str, Any]) -> dict[str, SavedValue]:
-    """What the file holds under names that the definition does not have: the settings that a format brings, say. The
-    page's own state, a preview for one, is an object and stays there."""
+def _unknown_by_name(
+    node: UINode, known: NodeDefinition, values: Mapping[str, Any]
+) -> dict[str, SavedValue]:
+    """What the file holds under names that the definition does not have: the settings that a format
+    brings, say. The page's own state, a preview for one, is an object and stays there.
+    """
     sockets = {socket.name for socket in node.inputs if not socket.widget}
     saved: dict[str, SavedValue] = {}
     for name, value in values.items():
@@ -145,15 +163,21 @@ def _unknown_by_name(node: UINode, known: NodeDefinition, values: Mapping[str, A
     return saved
 
 
-def _read_positions(node: UINode, known: NodeDefinition, values: list[Any]) -> tuple[Slots, dict[str, SavedValue]]:
+def _read_positions(
+    node: UINode, known: NodeDefinition, values: list[Any]
+) -> tuple[Slots, dict[str, SavedValue]]:
     """What a list of values holds, and the slots that are left.
 
-    Some inputs are widgets in some files only (see `Widget.doubt`). The first reading counts that needs just as many
-    values as there are, else the one without such inputs.
+    Some inputs are widgets in some files only (see `Widget.doubt`). The first reading counts that
+    needs just as many values as there are, else the one without such inputs.
     """
     readings: list[tuple[list[Widget], Slots, dict[str, SavedValue]]] = []
     for doubtful in ((), (WAS_WIDGET,), (BY_SCRIPT,), (WAS_WIDGET, BY_SCRIPT)):
-        widgets = [widget for widget in known.widgets if not widget.doubt or _has_slot(node, widget, doubtful)]
+        widgets = [
+            widget
+            for widget in known.widgets
+            if not widget.doubt or _has_slot(node, widget, doubtful)
+        ]
         if readings and len(widgets) == len(readings[0][0]):
             continue
         slots = Slots(values)
@@ -169,8 +193,9 @@ def _read_positions(node: UINode, known: NodeDefinition, values: list[Any]) -> t
 
 
 def _check_placed(node: UINode, known: NodeDefinition, slots: Slots) -> None:
-    """Raise `WorkflowRefused` where values are left and a script draws an input that the server needs: one of them is
-    its own, and nothing tells which."""
+    """Raise `WorkflowRefused` where values are left and a script draws an input that the server
+    needs: one of them is its own, and nothing tells which.
+    """
     if not any(slots.left):
         return
     for widget in known.widgets:
@@ -182,16 +207,19 @@ def _check_placed(node: UINode, known: NodeDefinition, slots: Slots) -> None:
 
 
 def _is_sent(node: UINode, name: str, held: SavedValue) -> bool:
-    """Whether what a slot holds is sent. That of an input which is a socket now is not, nor an empty text where the
-    file tells nothing of a widget: it may as well be a socket of the package's own type."""
+    """Whether what a slot holds is sent. That of an input which is a socket now is not, nor an
+    empty text where the file tells nothing of a widget: it may as well be a socket of the package's
+    own type.
+    """
     if held.widget.doubt == BY_SCRIPT and held.value == "":
         return any(socket.name == name for socket in node.inputs)
     return held.widget.doubt != WAS_WIDGET
 
 
 def _has_slot(node: UINode, widget: Widget, doubtful: Collection[str]) -> bool:
-    """Whether a widget of doubt has a slot, if those in `doubtful` have. One that a script draws has no socket in the
-    file, or one that is marked with a widget."""
+    """Whether a widget of doubt has a slot, if those in `doubtful` have. One that a script draws
+    has no socket in the file, or one that is marked with a widget.
+    """
     if widget.doubt not in doubtful:
         return False
     if widget.doubt == WAS_WIDGET:
@@ -211,7 +239,8 @@ def _read_slots(node: UINode, widgets: Iterable[Widget], slots: Slots) -> dict[s
             waiting.extendleft(("", member) for member in reversed(members))
             continue
         value = slots.take(name, widget)
-        # A text that is not on offer any more is sent as it is, as the page does, where no later value could shift.
+        # A text that is not on offer any more is sent as it is, as the page does, where no later
+        # value could shift.
         is_offered = str(value) in (widget.options or ())
         if widget.options is not None and (is_offered or slots.left or not isinstance(value, str)):
             brought = _chosen_widgets(node, name, widget.options, value)
@@ -226,9 +255,15 @@ def _read_slots(node: UINode, widgets: Iterable[Widget], slots: Slots) -> dict[s
 
 
 def _lora_rows(slots: Slots) -> dict[str, SavedValue]:
-    """The rows of a list of LoRAs that a package's script draws, {"on": true, "lora": "a.safetensors", "strength": 1},
-    under the names that the script sends them by: "lora_1", "lora_2" and so on."""
-    rows = [value for value in slots.left if isinstance(value, Mapping) and isinstance(value.get("lora"), str)]
+    """The rows of a list of LoRAs that a package's script draws, {"on": true, "lora":
+    "a.safetensors", "strength": 1}, under the names that the script sends them by: "lora_1",
+    "lora_2" and so on.
+    """
+    rows = [
+        value
+        for value in slots.left
+        if isinstance(value, Mapping) and isinstance(value.get("lora"), str)
+    ]
     saved: dict[str, SavedValue] = {}
     for number, row in enumerate(rows, 1):
         said = {key: value for key, value in row.items() if value is not None}
@@ -250,8 +285,10 @@ def files_named(value: Any) -> Iterator[str]:
 
 
 def _check_files_kept(node: UINode, values: Any, saved: Mapping[str, SavedValue]) -> None:
-    """Raise `WorkflowRefused` where an object or a list among a node's values names a model file, and nothing that is
-    sent does: only the package's script knows where it belongs, and without it a LoRA, say, would vanish in silence."""
+    """Raise `WorkflowRefused` where an object or a list among a node's values names a model file,
+    and nothing that is sent does: only the package's script knows where it belongs, and without it
+    a LoRA, say, would vanish in silence.
+    """
     held = list(values.values()) if isinstance(values, Mapping) else values
     drawn = [value for value in held if isinstance(value, (Mapping, list))]
     sent = set(files_named([value.value for value in saved.values()]))
@@ -264,7 +301,8 @@ def _check_files_kept(node: UINode, values: Any, saved: Mapping[str, SavedValue]
 
 
 def _custom_combo_values(slots: Slots) -> dict[str, SavedValue]:
-    """What a CustomCombo holds after its choice: "index", "option1", "option2" and so on, which no definition lists.
+    """What a CustomCombo holds after its choice: "index", "option1", "option2" and so on, which no
+    definition lists.
 
     Its second output needs them.
     """
@@ -284,7 +322,8 @@ def _group_widgets(node: UINode, name: str, widget: Widget) -> list[Widget]:
 def _chosen_widgets(
     node: UINode, name: str, options: Mapping[str, tuple[Widget, ...]], choice: Any
 ) -> tuple[Widget, ...]:
-    """The widgets that a choice of a dynamic combo brings. Raises `WorkflowRefused` for one that is not on offer.
+    """The widgets that a choice of a dynamic combo brings. Raises `WorkflowRefused` for one that is
+    not on offer.
 
     Without them every later value would be read wrongly.
     """

@@ -1,17 +1,19 @@
 """A workflow as a value that never changes: a graph, and what can be set in it by name.
 
-`Workflow.parse` takes a graph in ComfyUI's API format and finds its parameters (see graph/discovery). Besides them
-every widget has a name, "<node title>.<input>". `bind` sets values by such names and gives a new workflow:
+`Workflow.parse` takes a graph in ComfyUI's API format and finds its parameters (see
+graph/discovery). Besides them every widget has a name, "<node title>.<input>". `bind` sets values
+by such names and gives a new workflow:
 
-    graph = {"6": {"class_type": "CLIPTextEncode", "inputs": {"text": "{{who}}, in oil", "clip": ["4", 1]}}, ...}
-    workflow = Workflow.parse("portrait", graph)
-    workflow.bind({"who": "a fox", "seed": 7, "KSampler.cfg": 3.5}).filled().graph
+    graph = {"6": {"class_type": "CLIPTextEncode", "inputs": {"text": "{{who}}, in oil", "clip":
+    ["4", 1]}}, ...} workflow = Workflow.parse("portrait", graph) workflow.bind({"who": "a fox",
+    "seed": 7, "KSampler.cfg": 3.5}).filled().graph
 
-Placeholders need more care than widgets, since texts can be bound again: `templates` keeps the texts as they were
-saved, `given` what was bound to their placeholders, and the graph always holds what follows from both. Before a run
-come `chosen`, which settles `{a|b}` in the saved texts, `bind`, and `filled`, which leaves no placeholder. `spec`
-tells the type, range and choices of what stands under a name, by the server's node definitions; `flow` is the index of
-the graph's links, which everything that reads the graph shares.
+Placeholders need more care than widgets, since texts can be bound again: `templates` keeps the
+texts as they were saved, `given` what was bound to their placeholders, and the graph always holds
+what follows from both. Before a run come `chosen`, which settles `{a|b}` in the saved texts,
+`bind`, and `filled`, which leaves no placeholder. `spec` tells the type, range and choices of what
+stands under a name, by the server's node definitions; `flow` is the index of the graph's links,
+which everything that reads the graph shares.
 """
 
 import functools
@@ -50,18 +52,24 @@ def is_node(value: Any) -> bool:
 class Workflow:
     """A graph in ComfyUI's API format, and the parameters found in it.
 
-    A parameter's `Target`s are the widgets that hold it; all of them are set together. Nothing here changes an object:
-    `bind`, `set`, `chosen` and `filled` give new ones, which share what has not changed.
+    A parameter's `Target`s are the widgets that hold it; all of them are set together. Nothing here
+    changes an object: `bind`, `set`, `chosen` and `filled` give new ones, which share what has not
+    changed.
     """
 
     name: str
     graph: Graph
     parameters: Mapping[str, Targets]
-    templates: Mapping[Target, str] = field(default_factory=dict)  # texts with placeholders, as they were saved
-    given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders: {"{{who}}": "a fox"}
-    dynamic: frozenset[Target] = frozenset()  # texts that `dynamic_prompt` rewrites before every run
-    definitions: Definitions = field(default_factory=dict, compare=False, repr=False)  # of its nodes, where known
-    remarks: Remarks = field(default=NO_REMARKS, compare=False, repr=False)  # what its file tells beside the graph
+    # texts with placeholders, as they were saved
+    templates: Mapping[Target, str] = field(default_factory=dict)
+    # what was bound to placeholders: {"{{who}}": "a fox"}
+    given: Mapping[str, Any] = field(default_factory=dict)
+    # texts that `dynamic_prompt` rewrites before every run
+    dynamic: frozenset[Target] = frozenset()
+    # of its nodes, where known
+    definitions: Definitions = field(default_factory=dict, compare=False, repr=False)
+    # what its file tells beside the graph
+    remarks: Remarks = field(default=NO_REMARKS, compare=False, repr=False)
 
     @classmethod
     def parse(
@@ -74,8 +82,9 @@ class Workflow:
     ) -> "Workflow":
         """A workflow from a graph in the API format. Raises `WorkflowRefused` when it is not one.
 
-        The more definitions of its node classes there are, the better its parameters are found; without any, names
-        have to do. `dynamic` are the texts that the front end would rewrite before each run.
+        The more definitions of its node classes there are, the better its parameters are found;
+        without any, names have to do. `dynamic` are the texts that the front end would rewrite
+        before each run.
         """
         if not graph:
             raise WorkflowRefused("The workflow has no nodes.", EXPECTED)
@@ -94,13 +103,16 @@ class Workflow:
 
     @functools.cached_property
     def extent(self) -> int:
-        """How much there is to work through in it, as extents.py counts: the graph, and what its definitions list."""
+        """How much there is to work through in it, as extents.py counts: the graph, and what its
+        definitions list.
+        """
         return extent_of(self.graph, *self.definitions.values())
 
     @functools.cached_property
     def flow(self) -> Flow:
-        """The index of the graph's links, made when it is first read. A workflow with another graph, or with other
-        definitions, makes its own."""
+        """The index of the graph's links, made when it is first read. A workflow with another
+        graph, or with other definitions, makes its own.
+        """
         return Flow.of(self.graph, self.definitions)
 
     # What can be set, and what each name means.
@@ -112,8 +124,10 @@ class Workflow:
 
     @functools.cached_property
     def widgets(self) -> Mapping[str, Target]:
-        """Every input that holds a value and not a link, by "<node title>.<input>", in the graph's order. Where several
-        nodes share a title, their ids tell them apart: "<node title> (<id>).<input>"."""
+        """Every input that holds a value and not a link, by "<node title>.<input>", in the graph's
+        order. Where several nodes share a title, their ids tell them apart: "<node title>
+        (<id>).<input>".
+        """
         titles = {node_id: plain_title(node) for node_id, node in self.graph.items()}
         counts = Counter(map(simplified, titles.values()))
         named: dict[str, Target] = {}
@@ -131,16 +145,19 @@ class Workflow:
         return named
 
     def find(self, name: str) -> Targets | None:
-        """The widgets that a name means, or None when it means nothing or could mean several things.
+        """The widgets that a name means, or None when it means nothing or could mean several
+        things.
 
-        It may name a parameter or an alias of one, a widget, "<node id>.<input>", or "<class>.<input>" when only one
-        node fits. Case, spaces and underscores do not matter.
+        It may name a parameter or an alias of one, a widget, "<node id>.<input>", or
+        "<class>.<input>" when only one node fits. Case, spaces and underscores do not matter.
         """
         if self.parameters.get(name):
             return self.parameters[name]
         if "." not in name:  # as there is in the name of every widget
             simple = simplified(name)
-            return self._simple_parameters.get(simple) or self.parameters.get(SIMPLE_ALIASES.get(simple, ""))
+            return self._simple_parameters.get(simple) or self.parameters.get(
+                SIMPLE_ALIASES.get(simple, "")
+            )
         if name in self.widgets:
             return (self.widgets[name],)
         return self._lookup.get(simplified(name))
@@ -152,8 +169,9 @@ class Workflow:
 
     @functools.cached_property
     def _lookup(self) -> Meanings:
-        """What each simplified name with a "." in it means, None where it could mean several things. What names a
-        parameter counts first, then titles, classes, and ids."""
+        """What each simplified name with a "." in it means, None where it could mean several
+        things. What names a parameter counts first, then titles, classes, and ids.
+        """
         classes: Meanings = {}
         titles: Meanings = {}
         ids: Meanings = {}
@@ -168,7 +186,9 @@ class Workflow:
         return {**ids, **classes, **titles, **self._simple_parameters}
 
     def _targets(self, name: str) -> Targets:
-        """The widgets that a name means. Raises `BadArgument` with the closest names when there are none."""
+        """The widgets that a name means. Raises `BadArgument` with the closest names when there are
+        none.
+        """
         targets = self.find(name)
         if targets is None:
             similar = quoted(closest(name, self.names))
@@ -179,11 +199,15 @@ class Workflow:
     # The values of a workflow, and what the server accepts.
 
     def value(self, name: str) -> Any:
-        """What the graph holds under a name, or None when it has no such name or only an unbound placeholder there."""
+        """What the graph holds under a name, or None when it has no such name or only an unbound
+        placeholder there.
+        """
         return self._held(self.find(name) or ())
 
     def _held(self, targets: Sequence[Target]) -> Any:
-        """What the first of these widgets holds; a placeholder only counts where there are no plain ones."""
+        """What the first of these widgets holds; a placeholder only counts where there are no plain
+        ones.
+        """
         for target in targets:
             if not target.token:
                 node = self.graph[target.node_id]
@@ -194,24 +218,30 @@ class Workflow:
 
     @property
     def open(self) -> tuple[str, ...]:
-        """The parameters that have no value: all their widgets are placeholders that nothing was bound to."""
-        return tuple(name for name, targets in self.parameters.items() if all(map(self._is_unbound, targets)))
+        """The parameters that have no value: all their widgets are placeholders that nothing was
+        bound to.
+        """
+        return tuple(
+            name for name, targets in self.parameters.items() if all(map(self._is_unbound, targets))
+        )
 
     def _is_unbound(self, target: Target) -> bool:
         """Whether a target is a placeholder that nothing was bound to."""
         return bool(target.token) and target.token not in self.given
 
     def spec(self, name: str) -> InputSpec:
-        """What the server accepts under a name: any text where it does not know the class, or inside a text. Raises
-        `BadArgument` for an unknown name."""
+        """What the server accepts under a name: any text where it does not know the class, or
+        inside a text. Raises `BadArgument` for an unknown name.
+        """
         target = self._targets(name)[0]
         if self._is_inside(target):
             return InputSpec("STRING")
         return self.widget_spec(target)
 
     def widget_spec(self, target: Target) -> InputSpec:
-        """What the server accepts in a widget: any text where it does not know the class. The range of the input that
-        reads the widget over a link comes before the widget's own."""
+        """What the server accepts in a widget: any text where it does not know the class. The range
+        of the input that reads the widget over a link comes before the widget's own.
+        """
         for place in (target.reader, target):
             if place is None:
                 continue
@@ -231,9 +261,11 @@ class Workflow:
     # New workflows out of this one.
 
     def bind(self, values: Mapping[str, Any]) -> "Workflow":
-        """The same workflow with these values, each under a name that `find` knows; raises `BadArgument` for another.
+        """The same workflow with these values, each under a name that `find` knows; raises
+        `BadArgument` for another.
 
-        A value that the workflow holds already changes nothing, not even where a parameter's widgets differ.
+        A value that the workflow holds already changes nothing, not even where a parameter's
+        widgets differ.
         """
         given = dict(self.given)
         widgets: dict[Target, Any] = {}
@@ -242,7 +274,8 @@ class Workflow:
             is_held = same_value(value, self._held(targets))
             for target in targets:
                 if is_held:
-                    widgets.pop(target, None)  # an earlier name for the same widget does not count any more
+                    # an earlier name for the same widget does not count any more
+                    widgets.pop(target, None)
                 elif target.token:
                     given[target.token] = value
                 else:
@@ -262,7 +295,9 @@ class Workflow:
 
     @functools.cached_property
     def _tokens(self) -> Mapping[Target, set[str]]:
-        """The placeholders in each text that counts as having some. What looks like one elsewhere is plain text."""
+        """The placeholders in each text that counts as having some. What looks like one elsewhere
+        is plain text.
+        """
         tokens: dict[Target, set[str]] = {}
         for target in itertools.chain(*self.parameters.values()):
             if target.token:
@@ -270,8 +305,9 @@ class Workflow:
         return tokens
 
     def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
-        """The same workflow with these widgets set. One with placeholders becomes a plain one: its saved text is
-        forgotten."""
+        """The same workflow with these widgets set. One with placeholders becomes a plain one: its
+        saved text is forgotten.
+        """
         if not widgets:
             return self
         graph = dict(self.graph)
@@ -280,12 +316,15 @@ class Workflow:
             inputs = {**node_inputs(node), target.input: value}
             graph[target.node_id] = {**node, "inputs": inputs}
         changed = {target.widget for target in widgets}
-        templates = {widget: text for widget, text in self.templates.items() if widget not in changed}
+        templates = {
+            widget: text for widget, text in self.templates.items() if widget not in changed
+        }
         return self.with_graph(graph, templates)
 
     def with_graph(self, graph: Graph, templates: Mapping[Target, str] | None = None) -> "Workflow":
-        """The same workflow with another graph, and with other `templates` if any are given. An index that was made is
-        taken along, where the links are the same."""
+        """The same workflow with another graph, and with other `templates` if any are given. An
+        index that was made is taken along, where the links are the same.
+        """
         if templates is None:
             templates = self.templates
         workflow = replace(self, graph=graph, templates=templates)
@@ -294,9 +333,11 @@ class Workflow:
         return workflow
 
     def chosen(self, rng: random.Random) -> "Workflow":
-        """The same workflow with one of each `{a|b}` chosen in those `dynamic` texts that have placeholders.
+        """The same workflow with one of each `{a|b}` chosen in those `dynamic` texts that have
+        placeholders.
 
-        What is put in for the placeholders later is not chosen from: texts of private characters stand in for them.
+        What is put in for the placeholders later is not chosen from: texts of private characters
+        stand in for them.
         """
         dynamic = self.dynamic & self.templates.keys()
         if not dynamic:
@@ -320,7 +361,9 @@ class Workflow:
 
     @property
     def left_empty(self) -> list[str]:
-        """The author's own names in texts to which nothing was bound, such as "style" in "a fox, {{style}}"."""
+        """The author's own names in texts to which nothing was bound, such as "style" in "a fox,
+        {{style}}".
+        """
         names: dict[str, None] = {}
         for widget, text in self.templates.items():
             for token, name in self._placeholders(widget):
@@ -331,8 +374,8 @@ class Workflow:
     def filled(self) -> "Workflow":
         """The same workflow with no placeholder left.
 
-        One that nothing was bound to gives way to the node's default where it is the whole text. Inside a text it gives
-        way to what the parameter holds in another widget, or to nothing.
+        One that nothing was bound to gives way to the node's default where it is the whole text.
+        Inside a text it gives way to what the parameter holds in another widget, or to nothing.
         """
         widgets: dict[Target, Any] = {}
         for widget, text in self.templates.items():
@@ -352,7 +395,8 @@ class Workflow:
 def fill(text: str, given: Mapping[str, Any]) -> Any:
     """A text with its placeholders replaced by what is given for them.
 
-    With {"%steps%": 20} the text "%steps% steps" becomes "20 steps", and "%steps%" alone the number 20 itself.
+    With {"%steps%": 20} the text "%steps% steps" becomes "20 steps", and "%steps%" alone the number
+    20 itself.
     """
     if text in given:
         return given[text]
@@ -364,7 +408,9 @@ def fill(text: str, given: Mapping[str, Any]) -> Any:
 
 
 def default_value(spec: InputSpec) -> Any:
-    """What an input holds when nobody says anything: its default, else its minimum or 0, False, or an empty text."""
+    """What an input holds when nobody says anything: its default, else its minimum or 0, False, or
+    an empty text.
+    """
     if spec.default is not None:
         return spec.default
     if spec.type in ("INT", "FLOAT"):

@@ -1,7 +1,7 @@
 """Files as bytes: kinds, pictures and masks, metadata, formats; never the network.
 
-Every module takes bytes and gives bytes or what is known of them. Decoding and encoding block, so callers do it in a
-thread. The modules follow one another so:
+Every module takes bytes and gives bytes or what is known of them. Decoding and encoding block, so
+callers do it in a thread. The modules follow one another so:
 
     file_bytes  where the bytes of a finished file are: in memory, or on disk
     parts       how many parts a picture is made of, before anything reads it

@@ -1,15 +1,15 @@
 """Hand a finished file over as it is wanted: in which format, with or without metadata.
 
-`deliver` makes an `OutputFile` of the bytes that a server gave, in the `Format` that somebody chose, and notes what
-could not be done; the file then stays as it was made. Only still pictures are converted. The prompt and the workflow
-that ComfyUI wrote into them move to where it would write them in the new format, so that a picture can still be
-dropped into its editor:
+`deliver` makes an `OutputFile` of the bytes that a server gave, in the `Format` that somebody
+chose, and notes what could not be done; the file then stays as it was made. Only still pictures are
+converted. The prompt and the workflow that ComfyUI wrote into them move to where it would write
+them in the new format, so that a picture can still be dropped into its editor:
 
     PNG         text chunks: "prompt", "workflow" and others
     WebP, JPEG  EXIF data: "prompt:{...}" in tag 0x0110, "workflow:{...}" and others in 0x010F, 0x010E and so on down
 
-Without metadata a converted picture tells nothing, and any other file is stripped by media/metadata. `text_product`
-makes a file of a text that a node showed.
+Without metadata a converted picture tells nothing, and any other file is stripped by
+media/metadata. `text_product` makes a file of a text that a node showed.
 """
 
 import contextlib
@@ -51,8 +51,10 @@ class Format:
 
 
 def deliver(data: FileBytes, source: str, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
-    """A finished file as it is wanted, and notes of what could not be done. `source` is its name on the server. Blocks:
-    call it in a thread. Raises `StorageRefused` where there is no room for what it becomes."""
+    """A finished file as it is wanted, and notes of what could not be done. `source` is its name on
+    the server. Blocks: call it in a thread. Raises `StorageRefused` where there is no room for what
+    it becomes.
+    """
     product, notes = _as_wanted(read_product(data, source), wanted)
     if product.size is None and product.content_type in PICTURE_TYPES.values() and not notes:
         notes = ("a picture could not be read, and is handed over as a file",)
@@ -100,7 +102,9 @@ def _unchanged_notes(wanted: Format, converts: bool) -> tuple[str, ...]:
 
 
 def read_product(data: FileBytes, source: str) -> OutputFile:
-    """A finished file with its type and size, told by its bytes, else by its name. Blocks: call it in a thread."""
+    """A finished file with its type and size, told by its bytes, else by its name. Blocks: call it
+    in a thread.
+    """
     content_type, size, _ = content_type_of(data.buffer, source)
     return OutputFile(data, content_type, size, source)
 
@@ -110,7 +114,8 @@ LONGEST_SIDE = {"PNG": 2**31 - 1, "WEBP": 16_383, "JPEG": 65_535}
 
 
 def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, str, tuple[str, ...]]:
-    """A finished file as it is wanted: its bytes, its content type, and notes of what could not be done. Blocks.
+    """A finished file as it is wanted: its bytes, its content type, and notes of what could not be
+    done. Blocks.
 
     `content_type` is what is known of the file; its own bytes count more.
     """
@@ -133,20 +138,25 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
 
 
 def _is_called_picture(own_type: str, content_type: str) -> bool:
-    """Whether a file that could not be opened is called a picture: one that is damaged, or that Pillow does not know.
-    It cannot be converted, which is noted."""
+    """Whether a file that could not be opened is called a picture: one that is damaged, or that
+    Pillow does not know. It cannot be converted, which is noted.
+    """
     is_drawing = "image/svg+xml" in (own_type, content_type)
     return content_type.startswith("image/") and not is_drawing
 
 
-def _try_to_convert(data: bytes, size: Size | None, wanted: Format) -> tuple[bytes | None, tuple[str, ...]]:
+def _try_to_convert(
+    data: bytes, size: Size | None, wanted: Format
+) -> tuple[bytes | None, tuple[str, ...]]:
     """A picture in the format that is wanted, or None if that cannot be, with notes either way."""
     pillow_format = wanted.kind.upper()
     if size and max(size.width, size.height) > LONGEST_SIDE[pillow_format]:
         note = f"a picture of {size} cannot be a {wanted.kind} and stays as it was made"
         return None, (note,)
     if size and is_too_large(size):
-        note = f"a picture of {size} is too large to be made a {wanted.kind} and stays as it was made"
+        note = (
+            f"a picture of {size} is too large to be made a {wanted.kind} and stays as it was made"
+        )
         return None, (note,)
     try:
         return _converted(data, pillow_format, wanted)
@@ -155,8 +165,9 @@ def _try_to_convert(data: bytes, size: Size | None, wanted: Format) -> tuple[byt
         return None, (note,)
 
 
-# Texts in pictures: what their keys look like, and the tags of EXIF data that they stand in. That is one for the
-# prompt; the others go first where ComfyUI writes them, then, if there are more, where nothing else stands.
+# Texts in pictures: what their keys look like, and the tags of EXIF data that they stand in. That
+# is one for the prompt; the others go first where ComfyUI writes them, then, if there are more,
+# where nothing else stands.
 TEXT_KEY = re.compile(r"[^\0:]{1,79}")
 PROMPT_TAG = 0x0110
 TEXT_TAGS = (*range(0x010F, 0x010A, -1), *range(0x00FD, 0x0080, -1))
@@ -165,7 +176,9 @@ MAX_JPEG_EXIF = 65_000  # bytes; the length of its segment has 16 bits
 
 
 def _converted(data: bytes, pillow_format: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
-    """A picture as a file of another format, and notes of what was lost. May raise any exception."""
+    """A picture as a file of another format, and notes of what was lost. May raise any
+    exception.
+    """
     with open_picture(data) as image, room_for(image):
         image.load()
         if is_too_large(Size(*image.size)):  # some formats tell it only now
@@ -173,7 +186,9 @@ def _converted(data: bytes, pillow_format: str, wanted: Format) -> tuple[bytes, 
         return _encoded(image, pillow_format, wanted)
 
 
-def _encoded(image: Image.Image, pillow_format: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
+def _encoded(
+    image: Image.Image, pillow_format: str, wanted: Format
+) -> tuple[bytes, tuple[str, ...]]:
     """A decoded picture as a file of another format, and notes of what was lost."""
     texts = _texts(image) if wanted.metadata else {}
     notes = _notes_on(_cut_to_bounds(texts), "")
@@ -188,7 +203,9 @@ def _encoded(image: Image.Image, pillow_format: str, wanted: Format) -> tuple[by
     quality = min(max(wanted.quality, 1), 100)
     if pillow_format == "WEBP":
         exif = _exif(texts)
-        return encode(picture, "WEBP", method=4, quality=quality, exif=exif, icc_profile=profile), notes
+        return encode(
+            picture, "WEBP", method=4, quality=quality, exif=exif, icc_profile=profile
+        ), notes
     removed = _cut_for_jpeg(texts)
     exif = _exif(texts)
     encoded = encode(over_white(picture), "JPEG", quality=quality, exif=exif, icc_profile=profile)
@@ -200,14 +217,19 @@ MOST_NOTES_ON_TEXTS = 5
 
 def _notes_on(removed: Sequence[str], where: str) -> tuple[str, ...]:
     """Notes on the texts, by their keys, that were taken out of a picture."""
-    notes = [f"the {shortened(key)} was too long to be kept{where}" for key in removed[:MOST_NOTES_ON_TEXTS]]
+    notes = [
+        f"the {shortened(key)} was too long to be kept{where}"
+        for key in removed[:MOST_NOTES_ON_TEXTS]
+    ]
     if more := len(removed) - len(notes):
         notes.append(f"{more} more texts were too many to be kept{where}")
     return tuple(notes)
 
 
 def _cut_to_bounds(texts: dict[str, str]) -> list[str]:
-    """Take texts out until the rest is within the bounds, in the same order. Returns the keys of those taken out."""
+    """Take texts out until the rest is within the bounds, in the same order. Returns the keys of
+    those taken out.
+    """
     removed: list[str] = []
     length = sum(map(len, texts.values()))
     for key in ("workflow", "prompt", *texts):
@@ -220,8 +242,9 @@ def _cut_to_bounds(texts: dict[str, str]) -> list[str]:
 
 
 def _cut_for_jpeg(texts: dict[str, str]) -> list[str]:
-    """Take texts out until the rest fits into a JPEG: first the workflow, then the prompt, then the others. Returns the
-    keys of those taken out."""
+    """Take texts out until the rest fits into a JPEG: first the workflow, then the prompt, then the
+    others. Returns the keys of those taken out.
+    """
     removed: list[str] = []
     for key in ("workflow", "prompt", *texts):
         if len(_exif(texts)) <= MAX_JPEG_EXIF:
@@ -233,7 +256,9 @@ def _cut_for_jpeg(texts: dict[str, str]) -> list[str]:
 
 
 def _texts(image: Image.Image) -> dict[str, str]:
-    """The texts in a picture by their keys, from where ComfyUI puts them: PNG texts, or "key:text" in EXIF data."""
+    """The texts in a picture by their keys, from where ComfyUI puts them: PNG texts, or "key:text"
+    in EXIF data.
+    """
     texts: dict[str, str] = {}
     if isinstance(image, PngImagePlugin.PngImageFile):
         texts = {key: str(text) for key, text in image.text.items()}
@@ -248,7 +273,9 @@ def _texts(image: Image.Image) -> dict[str, str]:
 
 
 def _exif(texts: Mapping[str, str]) -> bytes:
-    """Texts as ComfyUI writes them into EXIF data, which holds ASCII only: other characters become JSON escapes."""
+    """Texts as ComfyUI writes them into EXIF data, which holds ASCII only: other characters become
+    JSON escapes.
+    """
     if not texts:
         return b""
     exif = Image.Exif()
@@ -269,8 +296,9 @@ def _json_escape(character: re.Match[str]) -> str:
 
 
 def text_product(text: str) -> OutputFile:
-    """A text that a node showed, as a file: JSON if it is that and not long, else plain text. Blocks: call it in a
-    thread. Raises `StorageRefused` where there is no room for it."""
+    """A text that a node showed, as a file: JSON if it is that and not long, else plain text.
+    Blocks: call it in a thread. Raises `StorageRefused` where there is no room for it.
+    """
     content_type = "text/plain"
     if len(text) <= MOST_PIECE_BYTES and text.lstrip()[:1] in ("{", "["):
         with contextlib.suppress(ValueError, RecursionError):

@@ -1,20 +1,22 @@
 """The bytes of a finished file: a few in memory, many on disk.
 
-A picture has a megabyte or two; a film has hundreds, and several people may make one at the same time. So a file of
-more than `MOST_FILE_BYTES_IN_MEMORY`, or one for which the memory that all of them share has no room, goes to a
-temporary file, while it comes (server/incoming.py) or from memory (`hold`).
+A picture has a megabyte or two; a film has hundreds, and several people may make one at the same
+time. So a file of more than `MOST_FILE_BYTES_IN_MEMORY`, or one for which the memory that all of
+them share has no room, goes to a temporary file, while it comes (server/incoming.py) or from memory
+(`hold`).
 
     file = hold(data)
     file.start(8)  ->  b"\\x89PNG\\r\\n\\x1a\\n"
     file.close()
 
-A temporary file has no name: the system takes it away as soon as nobody has it open any more, also when the process is
-killed. It is read by way of a memory map, which takes no memory of the process: the system reads what is looked at,
-and forgets it again. Open WebUI (0.9.6 to 0.12.4) reads what it stores whole, and then only writes, measures and hashes
-it; of a large file it gets the map for that (`WholeMapReader`).
+A temporary file has no name: the system takes it away as soon as nobody has it open any more, also
+when the process is killed. It is read by way of a memory map, which takes no memory of the process:
+the system reads what is looked at, and forgets it again. Open WebUI (0.9.6 to 0.12.4) reads what it
+stores whole, and then only writes, measures and hashes it; of a large file it gets the map for that
+(`WholeMapReader`).
 
-What this process holds is counted, in `MEMORY` and `DISK`. Whoever is done with a file closes it; one that is lost on
-the way, after a Stop, is given back when Python forgets it.
+What this process holds is counted, in `MEMORY` and `DISK`. Whoever is done with a file closes it;
+one that is lost on the way, after a Stop, is given back when Python forgets it.
 """
 
 import contextlib
@@ -62,7 +64,9 @@ DISK = Room(MOST_BYTES_ON_DISK)
 
 
 class FileBytes:
-    """All bytes of a file. `room` has counted so many of them, and gets these back when the file is closed."""
+    """All bytes of a file. `room` has counted so many of them, and gets these back when the file is
+    closed.
+    """
 
     def __init__(self, buffer: Buffer, room: Room | None = None, counted: int = 0) -> None:
         self.buffer = buffer
@@ -93,7 +97,9 @@ class FileBytes:
         return io.BytesIO(self.buffer)
 
     def close(self) -> None:
-        """Forget the bytes. The temporary file goes when nobody else reads it, which a thread may still do."""
+        """Forget the bytes. The temporary file goes when nobody else reads it, which a thread may
+        still do.
+        """
         self.buffer = b""
         if self._give_back:
             self._give_back()
@@ -115,7 +121,9 @@ class MapReader(io.RawIOBase):
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place, counted from the beginning, from here, or from the end; returns where it is."""
+        """Go to a place, counted from the beginning, from here, or from the end; returns where it
+        is.
+        """
         places = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._map)}
         self._at = max(places[whence] + offset, 0)
         return self._at
@@ -137,7 +145,9 @@ class WholeMapReader(MapReader):
     """One that gives out the map itself where it is asked for all bytes."""
 
     def readall(self) -> Any:
-        """The map, which does in place of bytes for whoever only writes, measures or hashes them."""
+        """The map, which does in place of bytes for whoever only writes, measures or hashes
+        them.
+        """
         if self._at:
             return super().readall()
         self._at = len(self._map)
@@ -152,8 +162,9 @@ def open_buffer(buffer: Buffer) -> BinaryIO:
 
 
 def hold(data: bytes) -> FileBytes:
-    """A file whose bytes are there, held in memory where that has room, else on disk. Blocks. Raises `StorageRefused`
-    where the disk has none either."""
+    """A file whose bytes are there, held in memory where that has room, else on disk. Blocks.
+    Raises `StorageRefused` where the disk has none either.
+    """
     size = len(data)
     if size <= MOST_FILE_BYTES_IN_MEMORY and MEMORY.take(size):
         return FileBytes(data, MEMORY, size)
@@ -172,7 +183,9 @@ def hold(data: bytes) -> FileBytes:
 
 def no_room() -> StorageRefused:
     """The error for what goes beyond what this process holds."""
-    return StorageRefused(f"More than {MOST_BYTES_ON_DISK // MB} MB of files are on their way at the moment.")
+    return StorageRefused(
+        f"More than {MOST_BYTES_ON_DISK // MB} MB of files are on their way at the moment."
+    )
 
 
 def _disk_refused(error: OSError) -> StorageRefused:
@@ -181,7 +194,9 @@ def _disk_refused(error: OSError) -> StorageRefused:
 
 
 class TemporaryFile:
-    """A file on disk that has no name. It may be closed while a thread still writes, which then does it."""
+    """A file on disk that has no name. It may be closed while a thread still writes, which then
+    does it.
+    """
 
     def __init__(self) -> None:
         self._file: BinaryIO | None = None
@@ -193,7 +208,8 @@ class TemporaryFile:
         self._is_written = True
         try:
             if self._file is None:
-                # Without a buffer: one that the disk did not take would be written again when it is closed.
+                # Without a buffer: one that the disk did not take would be written again when it is
+                # closed.
                 self._file = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - `close` closes it
             rest = memoryview(data)
             while rest:
@@ -206,8 +222,9 @@ class TemporaryFile:
                 self.close()
 
     def map(self) -> mmap.mmap:
-        """A map of the whole file, which keeps it when this one is closed. Raises `StorageRefused`, and `ValueError`
-        before anything is written."""
+        """A map of the whole file, which keeps it when this one is closed. Raises `StorageRefused`,
+        and `ValueError` before anything is written.
+        """
         if self._file is None:
             raise ValueError("nothing was written")
         try:

@@ -1,12 +1,14 @@
 """Tell what a file is by its bytes: its type, a picture's size, whether it moves.
 
-`content_type_of` answers ("image/png", Size(1024, 768), False), say. Pictures are opened by Pillow (`open_picture`),
-which decodes only their heads, after their parts were counted (media/parts). For other files `BEGINNINGS` lists how
-each kind begins; failing that, the ending of the name tells. What a server or a browser says of a file is not asked.
-An `OutputFile` is a finished file and its type.
+`content_type_of` answers ("image/png", Size(1024, 768), False), say. Pictures are opened by Pillow
+(`open_picture`), which decodes only their heads, after their parts were counted (media/parts). For
+other files `BEGINNINGS` lists how each kind begins; failing that, the ending of the name tells.
+What a server or a browser says of a file is not asked. An `OutputFile` is a finished file and its
+type.
 
-Files come from anybody, and Pillow's readers raise whatever they stumble over. So in `media/` every exception of
-theirs is caught and becomes an error of this tool or a note, and formats that could do harm are not read.
+Files come from anybody, and Pillow's readers raise whatever they stumble over. So in `media/` every
+exception of theirs is caught and becomes an error of this tool or a note, and formats that could do
+harm are not read.
 """
 
 import contextlib
@@ -25,8 +27,8 @@ from .parts import check_parts
 MAX_INPUT_BYTES = 256 * 2**20  # of a file, and of all files of a call together
 MAX_INPUT_FILES = 16  # of a call
 
-# Content types: of what Pillow reads, by its names for the formats, and by the endings of names, where the operating
-# system's own table may lack them.
+# Content types: of what Pillow reads, by its names for the formats, and by the endings of names,
+# where the operating system's own table may lack them.
 PICTURE_TYPES = {
     "PNG": "image/png",
     "JPEG": "image/jpeg",
@@ -88,11 +90,12 @@ BEGINNINGS = tuple(
     )
 )
 
-# Formats that are read besides. Pillow knows some forty more, which hardly anybody sends: some start another program,
-# draw vectors, unpack without a bound, or take minutes over a small file.
+# Formats that are read besides. Pillow knows some forty more, which hardly anybody sends: some
+# start another program, draw vectors, unpack without a bound, or take minutes over a small file.
 ALSO_READ = ("ICNS", "ICO", "JPEG2000", "PPM", "PSD", "TGA")
 
-# Formats whose further pictures are as good as the first. In others they only go with it, as in a phone's MPO.
+# Formats whose further pictures are as good as the first. In others they only go with it, as in a
+# phone's MPO.
 PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")
 
 # EXIF's tag for how a picture is turned, and the values of it that ask for turning; 1 is upright.
@@ -101,11 +104,11 @@ TURNED = range(2, 9)
 
 
 def content_type_of(data: Buffer, name: str) -> tuple[str, Size | None, bool]:
-    """What a file is: its content type, a picture's size in pixels (None for other files), and whether it moves or has
-    pages.
+    """What a file is: its content type, a picture's size in pixels (None for other files), and
+    whether it moves or has pages.
 
-    Told by its own bytes, of which only the head is decoded, else by the ending of its name; what nothing tells is
-    "application/octet-stream". Blocks: call it in a thread.
+    Told by its own bytes, of which only the head is decoded, else by the ending of its name; what
+    nothing tells is "application/octet-stream". Blocks: call it in a thread.
     """
     with contextlib.suppress(Exception), open_picture(data, PICTURE_TYPES) as image:
         return PICTURE_TYPES[str(image.format)], Size(*image.size), is_paged(image)
@@ -143,8 +146,9 @@ PAGE_TYPES = ("text/html", "application/xhtml+xml")
 
 
 def is_another_file(name: str, content_type: str, start: bytes) -> bool:
-    """Whether something else was given in the place of a file of this name, such as a page on which to log in: by the
-    content type that it was given with, and by its first bytes."""
+    """Whether something else was given in the place of a file of this name, such as a page on which
+    to log in: by the content type that it was given with, and by its first bytes.
+    """
     _, _, ending = name.lower().rpartition(".")
     if content_type in PAGE_TYPES and ending not in PAGE_ENDINGS:
         return True
@@ -157,8 +161,9 @@ def is_another_file(name: str, content_type: str, start: bytes) -> bool:
 
 
 def open_picture(data: Buffer, formats: Iterable[str] = ()) -> Image.Image:
-    """A picture of which only the head is decoded, in one of Pillow's `formats`, or in any that is read when there are
-    none. May raise any exception, and raises `TooManyParts`."""
+    """A picture of which only the head is decoded, in one of Pillow's `formats`, or in any that is
+    read when there are none. May raise any exception, and raises `TooManyParts`.
+    """
     if len(data) > MOST_PICTURE_BYTES:
         raise ValueError("the file is too large")
     check_parts(data)
@@ -184,8 +189,8 @@ def is_drawing(data: Buffer) -> bool:
 def behind_id3(data: Buffer) -> int:
     """The place behind the ID3 tags that a file begins with, 0 when it has none.
 
-    A tag is a head (10 bytes: "ID3", version, flags, and the length in 4 bytes of 7 bits each), the content and, if a
-    flag says so, a foot (10 bytes).
+    A tag is a head (10 bytes: "ID3", version, flags, and the length in 4 bytes of 7 bits each), the
+    content and, if a flag says so, a foot (10 bytes).
     """
     at = 0
     for _ in range(8):  # there is rarely a second one
@@ -206,8 +211,9 @@ USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}
 
 
 def ending_of(content_type: str, name: str, is_picture: bool) -> str:
-    """How the name of a file ends, without the dot: "png". By its own name, but for a picture; "bin" where nothing
-    sensible is known."""
+    """How the name of a file ends, without the dot: "png". By its own name, but for a picture;
+    "bin" where nothing sensible is known.
+    """
     _, _, ending = content_type.rpartition("/")
     if not is_picture and "." in name:
         _, _, ending = name.lower().rpartition(".")
@@ -219,12 +225,15 @@ def ending_of(content_type: str, name: str, is_picture: bool) -> str:
 
 @dataclass(frozen=True)
 class OutputFile:
-    """A finished file, nearly always a picture, with what is known of it. Whoever is done with it closes its `data`."""
+    """A finished file, nearly always a picture, with what is known of it. Whoever is done with it
+    closes its `data`.
+    """
 
     data: FileBytes = field(repr=False)
     content_type: str
     size: Size | None  # of a picture in pixels
-    source: str  # its name on the ComfyUI server; "" for a text, and for what came over the websocket
+    # its name on the ComfyUI server; "" for a text, and for what came over the websocket
+    source: str
     prompt_id: str = ""  # of the run that made it
     of: int = 0  # how many files of that run are brought, if not all by one call
     seed: int | None = None  # of the call that made it: the same call with it makes the same again

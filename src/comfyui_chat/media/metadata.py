@@ -1,15 +1,17 @@
 """Strip files of the texts that tell how they were made, without decoding them.
 
-ComfyUI writes the prompt and the workflow into nearly every file that it saves. `without_metadata` takes them out: by
-the file's type it calls one of the `_strip_...` functions, each of which knows the layout of one format (see
-`STRIPPERS` at the end). Those are the formats that the savers of ComfyUI and of widespread custom nodes write. Pixels,
-sound and film stay as they are, bit by bit, and so do colour profiles and how a picture is turned.
+ComfyUI writes the prompt and the workflow into nearly every file that it saves. `without_metadata`
+takes them out: by the file's type it calls one of the `_strip_...` functions, each of which knows
+the layout of one format (see `STRIPPERS` at the end). Those are the formats that the savers of
+ComfyUI and of widespread custom nodes write. Pixels, sound and film stay as they are, bit by bit,
+and so do colour profiles and how a picture is turned.
 
-Some formats are rows of pieces, and are rewritten without some of them (PNG, JPEG, WebP, GIF, SVG, GLB). In others
-something refers to places in the file, and so what is removed is overwritten in its length (MP4, Matroska, FLAC, Opus,
-safetensors). A file that is not as its format demands raises `ValueError` or `LookupError`, or `RecursionError` where
-it is nested without end: rather an error than a file that may still tell. So does one of more parts than any program
-writes. Everything takes a time that grows with the length of the file only, and no more memory than the file again.
+Some formats are rows of pieces, and are rewritten without some of them (PNG, JPEG, WebP, GIF, SVG,
+GLB). In others something refers to places in the file, and so what is removed is overwritten in its
+length (MP4, Matroska, FLAC, Opus, safetensors). A file that is not as its format demands raises
+`ValueError` or `LookupError`, or `RecursionError` where it is nested without end: rather an error
+than a file that may still tell. So does one of more parts than any program writes. Everything takes
+a time that grows with the length of the file only, and no more memory than the file again.
 """
 
 import io
@@ -26,15 +28,23 @@ from ..bounds import MOST_COMMENT_BYTES, MOST_FILE_PARTS, MOST_GIF_BLOCKS, MOST_
 from .file_bytes import Buffer
 from .kinds import ORIENTATION, TURNED, behind_id3, content_type_of
 from .overwriting import Changes, overwrite, overwritten, zeros
-from .parts import JPEG_END, JPEG_SCAN, Count, behind_gif_blocks, check_directory, gif_table_length, next_jpeg_marker
+from .parts import (
+    JPEG_END,
+    JPEG_SCAN,
+    Count,
+    behind_gif_blocks,
+    check_directory,
+    gif_table_length,
+    next_jpeg_marker,
+)
 
 
 def without_metadata(data: bytes, content_type: str) -> bytes:
     """A file without the texts that tell how it was made; all else stays, bit by bit.
 
-    Its own bytes tell its type; `content_type` counts where they do not. Raises `ValueError`, `LookupError` or
-    `RecursionError` for a damaged file, and for a picture, video or sound of a format that cannot be stripped. Other
-    files of such formats come back as they are.
+    Its own bytes tell its type; `content_type` counts where they do not. Raises `ValueError`,
+    `LookupError` or `RecursionError` for a damaged file, and for a picture, video or sound of a
+    format that cannot be stripped. Other files of such formats come back as they are.
     """
     file_type, _, _ = content_type_of(data, "")
     if file_type not in STRIPPERS and file_type not in FILM_CHANGES:
@@ -45,15 +55,18 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
         return STRIPPERS[file_type](data)
     if SAFETENSORS.match(data):
         return _strip_safetensors(data)
-    has_place_for_texts = file_type.startswith(("image/", "video/", "audio/")) and file_type != "image/bmp"
+    has_place_for_texts = (
+        file_type.startswith(("image/", "video/", "audio/")) and file_type != "image/bmp"
+    )
     if has_place_for_texts:
         raise ValueError(file_type)
     return data
 
 
 def strip_film(film: mmap.mmap, content_type: str) -> None:
-    """Take the texts out of a film on disk, of one of the types in `FILM_CHANGES`, where it is. Raises as
-    `without_metadata` does."""
+    """Take the texts out of a film on disk, of one of the types in `FILM_CHANGES`, where it is.
+    Raises as `without_metadata` does.
+    """
     overwrite(film, FILM_CHANGES[content_type](film))
 
 
@@ -69,7 +82,9 @@ def _number(data: Buffer, at: int, length: int, order: Literal["big", "little"] 
 
 
 def _only_orientation(exif: bytes) -> bytes:
-    """EXIF data (as in TIFF) that tells nothing but how a picture is turned; empty when that is upright or unknown."""
+    """EXIF data (as in TIFF) that tells nothing but how a picture is turned; empty when that is
+    upright or unknown.
+    """
     full = Image.Exif()
     try:
         check_directory(exif)
@@ -87,11 +102,13 @@ def _only_orientation(exif: bytes) -> bytes:
 # Pictures.
 
 
-PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"comf")  # kinds of chunks; the last is ComfyUI's own, in animations
+# kinds of chunks; the last is ComfyUI's own, in animations
+PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"comf")
 
 
 def _strip_png(data: bytes) -> bytes:
-    """A PNG: a signature of 8 bytes, then chunks of length (4), kind (4), content and check sum (4).
+    """A PNG: a signature of 8 bytes, then chunks of length (4), kind (4), content and check sum
+    (4).
 
     89504e470d0a1a0a  0000000d IHDR ...  0000002f tEXt prompt\\0{"3": ...} <check sum>  ...  00000000 IEND ae426082
     """
@@ -119,7 +136,9 @@ def _strip_png(data: bytes) -> bytes:
 
 
 def _png_exif(exif: bytes) -> bytes:
-    """The chunk of EXIF data that only tells how the picture is turned; empty when that is upright."""
+    """The chunk of EXIF data that only tells how the picture is turned; empty when that is
+    upright.
+    """
     stripped = _only_orientation(exif)
     if not stripped:
         return b""
@@ -134,8 +153,9 @@ JPEG_KEPT = (0xE0, 0xE2, 0xEE)  # of these: JFIF, colour profile, Adobe's colour
 
 
 def _strip_jpeg(data: bytes) -> bytes:
-    """A JPEG: segments of marker (2), length (2, itself included) and content; behind each start of a scan (0xDA)
-    compressed data up to the next marker; 0xD9 is the end."""
+    """A JPEG: segments of marker (2), length (2, itself included) and content; behind each start of
+    a scan (0xDA) compressed data up to the next marker; 0xD9 is the end.
+    """
     parts = [data[:2]]
     count = Count(MOST_FILE_PARTS)
     at = 2
@@ -185,9 +205,10 @@ WEBP_HAS_XMP = 0x04
 
 
 def _strip_webp(data: bytes) -> bytes:
-    """A WebP: "RIFF", length of the rest (4, little-endian), "WEBP", then chunks: kind (4), length (4), content, and a
-    byte that fills up to an even length; the last one may be cut short. Texts are in the chunks "EXIF" and "XMP ", and
-    the flags in "VP8X" say whether there are any."""
+    """A WebP: "RIFF", length of the rest (4, little-endian), "WEBP", then chunks: kind (4), length
+    (4), content, and a byte that fills up to an even length; the last one may be cut short. Texts
+    are in the chunks "EXIF" and "XMP ", and the flags in "VP8X" say whether there are any.
+    """
     riff_length = _number(data, 4, 4, "little")
     if data[:4] != b"RIFF" or riff_length < 4:
         raise ValueError("not a WebP")
@@ -230,9 +251,10 @@ def _webp_exif(exif: bytes) -> bytes:
 
 
 def _strip_gif(data: bytes) -> bytes:
-    """A GIF: a head (13 bytes) with a table of colours, then pictures (0x2C, 10 bytes, a table of colours, 1 byte) and
-    extensions (0x21, 2 bytes), each followed by blocks of length (1) and content, up to an empty one; 0x3B is the
-    end."""
+    """A GIF: a head (13 bytes) with a table of colours, then pictures (0x2C, 10 bytes, a table of
+    colours, 1 byte) and extensions (0x21, 2 bytes), each followed by blocks of length (1) and
+    content, up to an empty one; 0x3B is the end.
+    """
     at = 13 + gif_table_length(data[10])
     parts = [data[:at]]
     count, blocks = Count(MOST_FILE_PARTS), Count(MOST_GIF_BLOCKS)
@@ -293,9 +315,11 @@ MP4_ENTERED = (b"moov", b"trak")  # the boxes of the film and of its tracks, whi
 
 
 def _free_boxes(file: Buffer, at: int, end: int, changes: Changes, count: Count) -> None:
-    """Make "free" boxes, full of zeros, of the boxes for texts between two places: these are the `changes`.
+    """Make "free" boxes, full of zeros, of the boxes for texts between two places: these are the
+    `changes`.
 
-    A box is length (4, all of it; 1 when 8 more bytes hold it, 0 when it goes on to the end), kind (4) and content.
+    A box is length (4, all of it; 1 when 8 more bytes hold it, 0 when it goes on to the end), kind
+    (4) and content.
     """
     while at < end:
         count.add()
@@ -320,11 +344,14 @@ def _free_boxes(file: Buffer, at: int, end: int, changes: Changes, count: Count)
 # Ids of Matroska's elements.
 MATROSKA_ENTERED = (b"\x18\x53\x80\x67", b"\x15\x49\xa9\x66")  # Segment, Info
 MATROSKA_CLUSTER = b"\x1f\x43\xb6\x75"
-MATROSKA_TEXTS = (b"\x12\x54\xc3\x67", b"\x7b\xa9", b"\xbf")  # Tags, Title, and the check sum over that
+# Tags, Title, and the check sum over that
+MATROSKA_TEXTS = (b"\x12\x54\xc3\x67", b"\x7b\xa9", b"\xbf")
 
 
 def _matroska_changes(data: Buffer) -> Changes:
-    """A Matroska or WebM file: elements of id, length and content, in elements. The texts become void elements."""
+    """A Matroska or WebM file: elements of id, length and content, in elements. The texts become
+    void elements.
+    """
     changes: Changes = []
     count = Count(MOST_FILE_PARTS)
     at = 0
@@ -345,11 +372,11 @@ def _matroska_changes(data: Buffer) -> Changes:
 
 
 def matroska_element(file: Buffer, at: int) -> tuple[bytes, int | None, int]:
-    """An element's id, the length of its content, and where that begins. The length is None in a file that was written
-    to a pipe: the element ends where the next one begins.
+    """An element's id, the length of its content, and where that begins. The length is None in a
+    file that was written to a pipe: the element ends where the next one begins.
 
-    Ids and lengths have 1 to 8 bytes, told by the number of zeros at the start of the first: the length 0x4005 is 5,
-    0xFF is unknown.
+    Ids and lengths have 1 to 8 bytes, told by the number of zeros at the start of the first: the
+    length 0x4005 is 5, 0xFF is unknown.
     """
     length_at = at + 9 - file[at].bit_length()
     content = length_at + 9 - file[length_at].bit_length()
@@ -376,7 +403,9 @@ APE_HAS_HEAD = 1 << 31  # in the flags of an APE tag: 32 more bytes in front of 
 
 
 def _strip_mp3(data: bytes) -> bytes:
-    """An MP3: ID3 tags in front, and behind the sound tags of ID3v1 (128 bytes) and of APE (told by their last 32)."""
+    """An MP3: ID3 tags in front, and behind the sound tags of ID3v1 (128 bytes) and of APE (told by
+    their last 32).
+    """
     start = behind_id3(data)
     end = len(data)
     if start > end:
@@ -403,8 +432,9 @@ FLAC_COMMENTS = 4
 
 
 def _strip_flac(data: bytes) -> bytes:
-    """A FLAC: "fLaC", then blocks of kind (1, its highest bit marks the last), length (3) and content, then the
-    sound. The block of comments becomes padding."""
+    """A FLAC: "fLaC", then blocks of kind (1, its highest bit marks the last), length (3) and
+    content, then the sound. The block of comments becomes padding.
+    """
     data = data[behind_id3(data) :]
     if data[:4] != b"fLaC":
         raise ValueError("not a FLAC")
@@ -433,8 +463,9 @@ MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def _strip_opus(data: bytes) -> bytes:
-    """An Opus file: a stream of packets in the pages of Ogg. The second packet holds the comments, over as many pages
-    as they need. They are overwritten in place, filled up with zeros."""
+    """An Opus file: a stream of packets in the pages of Ogg. The second packet holds the comments,
+    over as many pages as they need. They are overwritten in place, filled up with zeros.
+    """
     pieces = _ogg_pieces(data, packet=1)
     comments = b"".join(data[start:end] for _, start, end in pieces)
     if not comments.startswith(b"OpusTags") or len(comments) < len(OPUS_NO_COMMENTS):
@@ -450,8 +481,9 @@ def _strip_opus(data: bytes) -> bytes:
 
 
 def _ogg_pieces(data: bytes, packet: int) -> list[tuple[int, int, int]]:
-    """The pieces of a packet of an Ogg file, counted from 0: where the page of each begins, and where it itself begins
-    and ends. Raises `ValueError` where the file ends within it."""
+    """The pieces of a packet of an Ogg file, counted from 0: where the page of each begins, and
+    where it itself begins and ends. Raises `ValueError` where the file ends within it.
+    """
     pieces: list[tuple[int, int, int]] = []
     size = Count(MOST_COMMENT_BYTES)
     ended = 0  # packets
@@ -473,8 +505,9 @@ def _ogg_pieces(data: bytes, packet: int) -> list[tuple[int, int, int]]:
 def _ogg_pages(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Where each page of an Ogg file with a single stream begins, and the lengths of its pieces.
 
-    A page is a head (27 bytes, with the stream's number and a check sum), the lengths of its pieces (1 byte each), and
-    the pieces. A piece of 255 bytes goes on in the next one, also over pages; together they are a packet.
+    A page is a head (27 bytes, with the stream's number and a check sum), the lengths of its pieces
+    (1 byte each), and the pieces. A piece of 255 bytes goes on in the next one, also over pages;
+    together they are a packet.
     """
     count = Count(MOST_FILE_PARTS)
     at = 0
@@ -501,8 +534,9 @@ def _ogg_page_end(data: bytes, page: int) -> int:
 
 
 def _set_ogg_check_sum(page: bytearray) -> None:
-    """Put the check sum of a page right. It is zlib's with the bits of all bytes mirrored, and without its
-    inversions."""
+    """Put the check sum of a page right. It is zlib's with the bits of all bytes mirrored, and
+    without its inversions.
+    """
     place = slice(22, 26)  # of the check sum, which is 0 while it is calculated
     page[place] = bytes(4)
     check_sum = zlib.crc32(page.translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
@@ -553,8 +587,8 @@ SAFETENSORS = re.compile(rb".{4}\0{4}\{\s*\"", re.DOTALL)
 
 
 def _strip_safetensors(data: bytes) -> bytes:
-    """A safetensors file: the length (8, little-endian) of a head in JSON, the head, and the numbers. The head keeps
-    its length, filled up with spaces.
+    """A safetensors file: the length (8, little-endian) of a head in JSON, the head, and the
+    numbers. The head keeps its length, filled up with spaces.
 
     {"__metadata__": {"prompt": "..."}, "latent_tensor": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}
     """
@@ -570,8 +604,8 @@ def _strip_safetensors(data: bytes) -> bytes:
     return overwritten(data, [(8, text)])
 
 
-# What strips the files of each content type. What is not here is told by its beginning (safetensors) or cannot be
-# stripped.
+# What strips the files of each content type. What is not here is told by its beginning
+# (safetensors) or cannot be stripped.
 STRIPPERS: dict[str, Callable[[bytes], bytes]] = {
     "image/png": _strip_png,
     "image/jpeg": _strip_jpeg,

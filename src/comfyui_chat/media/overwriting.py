@@ -1,4 +1,5 @@
-"""Overwrite places of a file in their length: in a copy, or on disk, where a film has no room for a copy in memory.
+"""Overwrite places of a file in their length: in a copy, or on disk, where a film has no room for a
+copy in memory.
 
 changes = [(36, b"free"), *zeros(40, 2040)]
 overwritten(data, changes)  ->  the file with these places changed

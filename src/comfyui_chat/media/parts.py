@@ -16,8 +16,8 @@ writes:
     BMP           the bytes of one that is packed
     JPEG 2000     bytes
 
-AVIF is read by a library with bounds of its own, and TGA has no parts. What is damaged is not refused here, but by
-whoever reads it.
+AVIF is read by a library with bounds of its own, and TGA has no parts. What is damaged is not
+refused here, but by whoever reads it.
 """
 
 import contextlib
@@ -86,15 +86,21 @@ def _check_png(data: Buffer, start: int = 0) -> None:
         at += 12 + length
 
 
-# Codes of JPEG that stand alone, without a length and content: cuts, start and end, and one that means nothing.
+# Codes of JPEG that stand alone, without a length and content: cuts, start and end, and one that
+# means nothing.
 JPEG_BARE = (0x01, *range(0xD0, 0xDA))
 JPEG_SCAN, JPEG_END = 0xDA, 0xD9
 
 
 def _check_jpeg(data: Buffer) -> None:
-    """Segments of 0xFF, code, length (2) and content; bytes between them are skipped, one by one. Behind a scan its
-    compressed data goes on to the next marker."""
-    count, scans, texts = Count(MOST_PICTURE_PARTS), Count(MOST_JPEG_SCANS), Count(MOST_JPEG_TEXT_BYTES)
+    """Segments of 0xFF, code, length (2) and content; bytes between them are skipped, one by one.
+    Behind a scan its compressed data goes on to the next marker.
+    """
+    count, scans, texts = (
+        Count(MOST_PICTURE_PARTS),
+        Count(MOST_JPEG_SCANS),
+        Count(MOST_JPEG_TEXT_BYTES),
+    )
     exif = b""
     at = 2
     code = 0
@@ -123,14 +129,16 @@ def _check_jpeg(data: Buffer) -> None:
     check_directory(exif)
 
 
-# A marker in a JPEG is 0xFF and a code. In the compressed data 0xFF may stand too, followed by 0x00, by a code that
-# only cuts the data into parts (0xD0 to 0xD7), or by another 0xFF.
+# A marker in a JPEG is 0xFF and a code. In the compressed data 0xFF may stand too, followed by
+# 0x00, by a code that only cuts the data into parts (0xD0 to 0xD7), or by another 0xFF.
 JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 SEARCHED_AT_ONCE = 2**20  # bytes: a search holds the interpreter's lock
 
 
 def next_jpeg_marker(data: Buffer, at: int) -> int:
-    """The place of the next marker behind compressed data, or the length of the file where there is none."""
+    """The place of the next marker behind compressed data, or the length of the file where there is
+    none.
+    """
     while at < len(data):
         marker = JPEG_MARKER.search(data, at, at + SEARCHED_AT_ONCE + 1)
         if marker:
@@ -140,9 +148,14 @@ def next_jpeg_marker(data: Buffer, at: int) -> int:
 
 
 def _check_gif(data: Buffer) -> None:
-    """A head with a table of colours, then pictures (0x2C) and extensions (0x21), each with blocks of length (1) and
-    content, up to an empty one."""
-    count, blocks, texts = Count(MOST_PICTURE_PARTS), Count(MOST_GIF_BLOCKS), Count(MOST_GIF_TEXT_BYTES)
+    """A head with a table of colours, then pictures (0x2C) and extensions (0x21), each with blocks
+    of length (1) and content, up to an empty one.
+    """
+    count, blocks, texts = (
+        Count(MOST_PICTURE_PARTS),
+        Count(MOST_GIF_BLOCKS),
+        Count(MOST_GIF_TEXT_BYTES),
+    )
     at = 13 + gif_table_length(data[10])
     while data[at] != 0x3B:
         count.add()
@@ -169,7 +182,9 @@ def gif_table_length(flags: int) -> int:
 
 
 def behind_gif_blocks(data: Buffer, at: int, count: Count) -> int:
-    """The place behind the blocks of a GIF that begin at a place, and behind the empty one that ends them."""
+    """The place behind the blocks of a GIF that begin at a place, and behind the empty one that
+    ends them.
+    """
     blocks = 0
     while data[at]:
         at += data[at] + 1
@@ -207,13 +222,19 @@ def _check_ppm(data: Buffer) -> None:
     head = PPM_HEAD.match(data[:MOST_PPM_HEAD_BYTES])
     if data[1:2] in b"123":  # all of it is numbers as text, which Pillow reads one by one
         Count(MOST_SLOW_BYTES).add(len(data))
-    elif head is None or head.end() == MOST_PPM_HEAD_BYTES or data[head.end() : head.end() + 1] == b"#":
+    elif (
+        head is None
+        or head.end() == MOST_PPM_HEAD_BYTES
+        or data[head.end() : head.end() + 1] == b"#"
+    ):
         raise TooManyParts("a head that does not end")
 
 
 def _check_psd(data: Buffer) -> None:
-    """A head (26), the colours with their length (4), then the length (4) of what programs wrote: mark (4), kind (2),
-    name with its length (1), content with its length (4), the last two filled up to an even length."""
+    """A head (26), the colours with their length (4), then the length (4) of what programs wrote:
+    mark (4), kind (2), name with its length (1), content with its length (4), the last two filled
+    up to an even length.
+    """
     count = Count(MOST_PICTURE_PARTS)
     (length,) = struct.unpack_from(">I", data, 26)
     at = 30 + length
@@ -240,7 +261,8 @@ def _check_jpeg2000(data: Buffer) -> None:
             Count(MOST_SLOW_BYTES).add(length)
 
 
-# Icons are pictures of other formats in several sizes. Pillow looks at how large they really are when it decodes them.
+# Icons are pictures of other formats in several sizes. Pillow looks at how large they really are
+# when it decodes them.
 PNG_START = b"\x89PNG\r\n\x1a\n"
 JPEG2000_START = b"\xff\x4f\xff\x51"  # then length (2), abilities (2), width (4) and height (4)
 
@@ -272,10 +294,12 @@ def _check_pixels(width: int, height: int) -> None:
     Count(int(MOST_MEGAPIXELS * 1e6)).add(width * height)
 
 
-# Directories, of a TIFF and of EXIF data: "II" or "MM" for the order of bytes, 42 (2), and where the first directory
-# is (4). It has the number of entries (2), entries of tag (2), type (2), number of values (4), and the value or where
-# it is (4), and then where the next directory is (4). With 43 instead of 42 most of them are twice as long.
-VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+# Directories, of a TIFF and of EXIF data: "II" or "MM" for the order of bytes, 42 (2), and where
+# the first directory is (4). It has the number of entries (2), entries of tag (2), type (2), number
+# of values (4), and the value or where it is (4), and then where the next directory is (4). With 43
+# instead of 42 most of them are twice as long.
+_TYPES_BY_BYTES = {1: (1, 2, 6, 7), 2: (3, 8), 4: (4, 9, 11, 13), 8: (5, 10, 12, 16, 17, 18)}
+VALUE_BYTES = {kind: size for size, kinds in _TYPES_BY_BYTES.items() for kind in kinds}
 STRIPS = (273, 324)  # the tags for where strips and tiles are
 
 
@@ -284,7 +308,9 @@ def _check_tiff(data: Buffer) -> None:
 
 
 def check_directory(exif: bytes) -> None:
-    """Raise `TooManyParts` for EXIF data that lists too much in its first directory; no other is read."""
+    """Raise `TooManyParts` for EXIF data that lists too much in its first directory; no other is
+    read.
+    """
     with contextlib.suppress(*ENDS_TOO_EARLY):
         _check_directories(exif.removeprefix(b"Exif\0\0"), 1)
 
@@ -304,13 +330,17 @@ def _check_directories(data: Buffer, most: int) -> None:
         (entries,) = struct.unpack_from(order + counted, data, at)
         Count(MOST_ENTRIES_IN_DIRECTORY).add(entries)
         at += struct.calcsize(order + counted)
-        for tag, kind, number, _ in struct.iter_unpack(order + entry, _entries(data, at, entries, order + entry)):
+        for tag, kind, number, _ in struct.iter_unpack(
+            order + entry, _entries(data, at, entries, order + entry)
+        ):
             taken.add(min(number * VALUE_BYTES.get(kind, 0), len(data)))
             if tag in STRIPS:
                 Count(MOST_STRIPS).add(number)
         if most == 1:
             return
-        (at,) = struct.unpack_from(order + head, data, at + entries * struct.calcsize(order + entry))
+        (at,) = struct.unpack_from(
+            order + head, data, at + entries * struct.calcsize(order + entry)
+        )
 
 
 def _entries(data: Buffer, at: int, number: int, entry: str) -> bytes:

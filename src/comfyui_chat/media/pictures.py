@@ -1,14 +1,16 @@
 """Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
 
-`read_input` makes an `InputFile` of a file's bytes. A picture keeps its bytes where every ComfyUI reads them correctly.
-Otherwise it is encoded again: upright, with 8 bits a channel, and only the first of several pictures.
+`read_input` makes an `InputFile` of a file's bytes. A picture keeps its bytes where every ComfyUI
+reads them correctly. Otherwise it is encoded again: upright, with 8 bits a channel, and only the
+first of several pictures.
 
-Until it is sent, a mask is a Pillow picture of mode L, white where something is repainted: `read_mask` finds it in what
-somebody drew, `mask_of` in what is see-through in a picture. It goes to ComfyUI as the transparency of a picture
-(`with_mask`), which is how LoadImage takes it, or as a file of its own (`mask_file`).
+Until it is sent, a mask is a Pillow picture of mode L, white where something is repainted:
+`read_mask` finds it in what somebody drew, `mask_of` in what is see-through in a picture. It goes
+to ComfyUI as the transparency of a picture (`with_mask`), which is how LoadImage takes it, or as a
+file of its own (`mask_file`).
 
-`small_copy` and `small_jpeg` shrink a picture to a JPEG data URI, for models to look at and for live previews.
-`read_picture_workflow` takes the workflow out of a picture that ComfyUI saved:
+`small_copy` and `small_jpeg` shrink a picture to a JPEG data URI, for models to look at and for
+live previews. `read_picture_workflow` takes the workflow out of a picture that ComfyUI saved:
 
     PNG   a text "prompt" with the graph in the API format, a text "workflow" with the one in the UI format
     WebP  the same in EXIF data, as "prompt:{...}" and "workflow:{...}"
@@ -47,12 +49,14 @@ from .kinds import (
 )
 from .parts import TooManyParts
 
-# Pictures that every ComfyUI reads correctly as they are: their formats, with the usual endings, and their modes.
+# Pictures that every ComfyUI reads correctly as they are: their formats, with the usual endings,
+# and their modes.
 ENDINGS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
 PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 # How a drawing is recognized as a mask; all of these are of 255.
 LEAST_WHITE = 8  # the brightest pixel of a mask has to have
-ONE_COLOUR_SPREAD = 16.0  # each channel of strokes in one colour may vary by so much, as a standard deviation
+# each channel of strokes in one colour may vary by so much, as a standard deviation
+ONE_COLOUR_SPREAD = 16.0
 GREY_SPREAD = 12.0  # the channels of something grey may be so far apart on average
 
 
@@ -69,15 +73,17 @@ class InputFile:
 
     @functools.cached_property
     def stored_name(self) -> str:
-        """Its name in the server's input folder, made from a digest of its content: a file is kept only once, and nodes
-        that read it need not run again."""
+        """Its name in the server's input folder, made from a digest of its content: a file is kept
+        only once, and nodes that read it need not run again.
+        """
         digest = hashlib.sha256(self.data).hexdigest()
         return f"open-webui-{digest[:24]}.{self.ending}"
 
 
 def read_input(data: bytes, name: str) -> InputFile:
-    """A file as a workflow's input: a video or sound as it is, a picture by `read_still`. Raises `BadArgument` for a
-    file of another kind, and as `read_still` does. Blocks: call it in a thread."""
+    """A file as a workflow's input: a video or sound as it is, a picture by `read_still`. Raises
+    `BadArgument` for a file of another kind, and as `read_still` does. Blocks: call it in a thread.
+    """
     content_type, _, _ = content_type_of(data, name)
     kind, _, _ = content_type.partition("/")
     if kind in ("video", "audio") and data:
@@ -87,11 +93,11 @@ def read_input(data: bytes, name: str) -> InputFile:
 
 
 def read_still(data: bytes, name: str) -> InputFile:
-    """A picture of any common format for ComfyUI: its own bytes where every ComfyUI reads them correctly, else encoded
-    again, as a JPEG if it was one, else as a PNG.
+    """A picture of any common format for ComfyUI: its own bytes where every ComfyUI reads them
+    correctly, else encoded again, as a JPEG if it was one, else as a PNG.
 
-    It is decoded once in any case, so that a damaged file is found here. Raises `BadArgument` for what is not a
-    picture, and `LimitExceeded` beyond the bounds. Blocks.
+    It is decoded once in any case, so that a damaged file is found here. Raises `BadArgument` for
+    what is not a picture, and `LimitExceeded` beyond the bounds. Blocks.
     """
     with _open_input(data, name) as image:
         ending = ENDINGS.get(str(image.format), "")
@@ -112,7 +118,9 @@ def read_still(data: bytes, name: str) -> InputFile:
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """Whether every ComfyUI reads the pixels of a picture correctly: in a usual mode, and upright."""
+    """Whether every ComfyUI reads the pixels of a picture correctly: in a usual mode, and
+    upright.
+    """
     return image.mode in PLAIN_MODES and orientation_of(image) == 1
 
 
@@ -123,7 +131,9 @@ def _page_count(image: Image.Image) -> int:
 
 
 def _plain_jpeg(image: Image.Image, data: bytes) -> InputFile:
-    """A JPEG as it is, decoded at an eighth of its size, for which all of the file is read all the same."""
+    """A JPEG as it is, decoded at an eighth of its size, for which all of the file is read all the
+    same.
+    """
     size = Size(*image.size)
     image.draft(image.mode, (1, 1))
     image.load()
@@ -149,8 +159,9 @@ def _reencoded(image: Image.Image, transparent: bool, notes: tuple[str, ...]) ->
 
 @contextlib.contextmanager
 def _open_input(data: bytes, name: str) -> Iterator[Image.Image]:
-    """Open a picture within the bounds; it is not decoded yet. Whatever goes wrong then or inside the block is raised
-    as `BadArgument` or `LimitExceeded`."""
+    """Open a picture within the bounds; it is not decoded yet. Whatever goes wrong then or inside
+    the block is raised as `BadArgument` or `LimitExceeded`.
+    """
     try:
         with open_picture(data) as image:
             _check_bounds(image, name)
@@ -185,30 +196,38 @@ def _too_large(name: str, what_it_has: str) -> LimitExceeded:
 
 
 def _unreadable(data: bytes, name: str) -> BadArgument:
-    """The error for a file that Pillow cannot read: a drawing, a damaged picture, or none at all."""
+    """The error for a file that Pillow cannot read: a drawing, a damaged picture, or none at
+    all.
+    """
     if is_drawing(data):
         return BadArgument(
-            f'"{shortened(name)}" is a drawing (SVG), not a picture made of pixels.', "Export it as PNG first."
+            f'"{shortened(name)}" is a drawing (SVG), not a picture made of pixels.',
+            "Export it as PNG first.",
         )
-    readable_types = [content_type for kind, content_type in PICTURE_TYPES.items() if kind in Image.OPEN]
+    readable_types = [
+        content_type for kind, content_type in PICTURE_TYPES.items() if kind in Image.OPEN
+    ]
     content_type, _, _ = content_type_of(data, "")
     if content_type in readable_types:
-        return BadArgument(f'The picture "{shortened(name)}" ends too early or is damaged.', "Save or send it again.")
+        return BadArgument(
+            f'The picture "{shortened(name)}" ends too early or is damaged.',
+            "Save or send it again.",
+        )
     return BadArgument(
         f'"{shortened(name)}" is not a picture that can be read.',
         "Pictures may be PNG, JPEG, WebP, GIF, TIFF or AVIF.",
     )
 
 
-# Masks. White is what is repainted. ComfyUI takes a mask from a picture's transparency, where see-through is what is
-# repainted, or from one of the colours of a file.
+# Masks. White is what is repainted. ComfyUI takes a mask from a picture's transparency, where
+# see-through is what is repainted, or from one of the colours of a file.
 
 
 def read_mask(data: bytes, name: str) -> Image.Image:
     """A mask (mode L, white is what is repainted) from a picture that somebody drew.
 
-    It may be white on black, drawn on nothing in any one colour, or a picture with holes, which are the mask then.
-    Raises as `read_still` does, and `BadArgument` when nothing is white. Blocks.
+    It may be white on black, drawn on nothing in any one colour, or a picture with holes, which are
+    the mask then. Raises as `read_still` does, and `BadArgument` when nothing is white. Blocks.
     """
     with _open_input(data, name) as image:
         image.load()
@@ -228,9 +247,15 @@ MASK_PART = 0.97  # of a mask's pixels that are nearly black or nearly white
 
 
 def is_mask_of(drawn: InputFile, picture: InputFile) -> bool:
-    """Whether a picture plainly is the mask of another one: of its size, grey, and nearly all of it black or white.
-    Blocks."""
-    if drawn.kind != "image" or drawn.transparent or drawn.size is None or drawn.size != picture.size:
+    """Whether a picture plainly is the mask of another one: of its size, grey, and nearly all of it
+    black or white. Blocks.
+    """
+    if (
+        drawn.kind != "image"
+        or drawn.transparent
+        or drawn.size is None
+        or drawn.size != picture.size
+    ):
         return False
     with _open_input(drawn.data, "the mask") as image:
         image.load()
@@ -246,8 +271,10 @@ def is_mask_of(drawn: InputFile, picture: InputFile) -> bool:
 
 
 def _mask_in(picture: Image.Image) -> Image.Image:
-    """The mask in a plain picture. Without transparency it is the brightness; else the strokes if they have one colour,
-    their brightness if they are grey, and what is see-through if they are a picture."""
+    """The mask in a plain picture. Without transparency it is the brightness; else the strokes if
+    they have one colour, their brightness if they are grey, and what is see-through if they are a
+    picture.
+    """
     colours = picture.convert("RGB")
     red, green, blue = colours.split()
     brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
@@ -255,7 +282,8 @@ def _mask_in(picture: Image.Image) -> Image.Image:
         return brightest
     alpha = picture.getchannel("A")
     half = _brightest(alpha) / 2
-    strokes = alpha.point([255 if value >= half else 0 for value in range(256)])  # without their soft edges
+    # without their soft edges
+    strokes = alpha.point([255 if value >= half else 0 for value in range(256)])
     spreads = ImageStat.Stat(colours, strokes).stddev
     if max(spreads) < ONE_COLOUR_SPREAD:
         return alpha
@@ -268,7 +296,9 @@ def _mask_in(picture: Image.Image) -> Image.Image:
 
 
 def mask_of(still: InputFile) -> Image.Image | None:
-    """What is see-through in a picture as a mask (mode L, white is see-through), or None when nothing is. Blocks."""
+    """What is see-through in a picture as a mask (mode L, white is see-through), or None when
+    nothing is. Blocks.
+    """
     if not still.transparent:
         return None
     with _open_input(still.data, "picture") as image:
@@ -277,8 +307,9 @@ def mask_of(still: InputFile) -> Image.Image | None:
 
 
 def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
-    """The picture, see-through where the mask is white, as ComfyUI's LoadImage takes it; under the mask its colours
-    stay as well. A mask of another size is scaled, which is noted. Blocks."""
+    """The picture, see-through where the mask is white, as ComfyUI's LoadImage takes it; under the
+    mask its colours stay as well. A mask of another size is scaled, which is noted. Blocks.
+    """
     size = still.size or Size(*mask.size)
     mask, notes = _scaled(mask, size)
     with _open_input(still.data, "picture") as image:
@@ -293,8 +324,9 @@ def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
 
 
 def mask_file(mask: Image.Image, size: Size) -> InputFile:
-    """A mask as a PNG of its own, scaled to `size`, that all of ComfyUI's loaders understand alike: those that read a
-    colour, and those that read what is see-through. Blocks."""
+    """A mask as a PNG of its own, scaled to `size`, that all of ComfyUI's loaders understand alike:
+    those that read a colour, and those that read what is see-through. Blocks.
+    """
     mask, notes = _scaled(mask, size)
     alpha = ImageChops.invert(mask)
     picture = Image.merge("RGBA", (mask, mask, mask, alpha))
@@ -319,8 +351,9 @@ def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]
 
 
 def small_copy(data: Buffer, side: int = 768, most: int = 100_000) -> str | None:
-    """A picture as a JPEG data URI for a model to look at, of at most `side` pixels on its longer side and about `most`
-    bytes; None for what is not a picture or is too large to decode. Blocks."""
+    """A picture as a JPEG data URI for a model to look at, of at most `side` pixels on its longer
+    side and about `most` bytes; None for what is not a picture or is too large to decode. Blocks.
+    """
     steps = (
         (side, 80),
         (side, 60),
@@ -331,11 +364,14 @@ def small_copy(data: Buffer, side: int = 768, most: int = 100_000) -> str | None
     return small_jpeg(data, steps, most, MOST_MEGAPIXELS)
 
 
-def small_jpeg(data: Buffer, steps: Sequence[tuple[int, int]], most: int, megapixels: float) -> str | None:
-    """A picture as a JPEG data URI, or None for what is not a picture or has more than so many megapixels.
+def small_jpeg(
+    data: Buffer, steps: Sequence[tuple[int, int]], most: int, megapixels: float
+) -> str | None:
+    """A picture as a JPEG data URI, or None for what is not a picture or has more than so many
+    megapixels.
 
-    `steps` are tried in turn: (longer side in pixels, JPEG quality). The first that gives at most `most` bytes of JPEG
-    is taken, else the last. Blocks.
+    `steps` are tried in turn: (longer side in pixels, JPEG quality). The first that gives at most
+    `most` bytes of JPEG is taken, else the last. Blocks.
     """
     try:
         with open_picture(data) as image:
@@ -384,15 +420,18 @@ def is_too_large(size: Size) -> bool:
 
 
 def room_for(image: Image.Image) -> contextlib.AbstractContextManager[Any]:
-    """Within this a picture may be decoded: a large one when no other large one is, in the whole process. Blocks."""
+    """Within this a picture may be decoded: a large one when no other large one is, in the whole
+    process. Blocks.
+    """
     if Size(*image.size).megapixels > MOST_SMALL_MEGAPIXELS:
         return one_at_a_time()
     return contextlib.nullcontext()
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF's orientation: 1 for upright, 2 to 8 for turned, 0 when the EXIF data cannot be read. A picture that holds
-    its EXIF data at its end is decoded for it."""
+    """EXIF's orientation: 1 for upright, 2 to 8 for turned, 0 when the EXIF data cannot be read. A
+    picture that holds its EXIF data at its end is decoded for it.
+    """
     try:
         orientation: int = image.getexif().get(ORIENTATION, 1)
     except Exception:
@@ -409,7 +448,9 @@ def turn_upright(image: Image.Image) -> None:
 
 
 def plain_picture(image: Image.Image) -> Image.Image:
-    """A decoded picture as RGB with 8 bits a channel, or as RGBA when something in it is see-through."""
+    """A decoded picture as RGB with 8 bits a channel, or as RGBA when something in it is
+    see-through.
+    """
     mode = "RGBA"
     if not _is_see_through(image):
         mode = "RGB"
@@ -432,15 +473,18 @@ def _is_see_through(image: Image.Image) -> bool:
 
 
 def _has_deep_grey(image: Image.Image) -> bool:
-    """Whether a picture is grey, with 16 or 32 bits or with fractions: modes "I", "I;16" and its kin, and "F"."""
+    """Whether a picture is grey, with 16 or 32 bits or with fractions: modes "I", "I;16" and its
+    kin, and "F".
+    """
     return image.mode[0] in "IF"
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """A grey picture of 16 or 32 bits, or of fractions, as one of 8 bits.
 
-    Of 16 bits the upper 8 are kept; ComfyUI itself would clip what is above 255 to white. In 32 bits the brightest
-    pixel becomes white. In fractions 1.0 is white if none is brighter, else 255 or the brightest pixel.
+    Of 16 bits the upper 8 are kept; ComfyUI itself would clip what is above 255 to white. In 32
+    bits the brightest pixel becomes white. In fractions 1.0 is white if none is brighter, else 255
+    or the brightest pixel.
     """
     if image.mode == "F":
         brightest = _brightest(image)
@@ -478,7 +522,9 @@ def over_white(image: Image.Image) -> Image.Image:
 
 
 def encode(image: Image.Image, pillow_format: str, **options: Any) -> bytes:
-    """A picture as the bytes of a file, in one of Pillow's formats ("PNG", say) and with Pillow's options for that."""
+    """A picture as the bytes of a file, in one of Pillow's formats ("PNG", say) and with Pillow's
+    options for that.
+    """
     stream = io.BytesIO()
     image.save(stream, pillow_format, **options)
     return stream.getvalue()
@@ -489,12 +535,15 @@ PICTURE_KEYS = ("prompt", "workflow")
 
 
 def read_picture_workflow(data: bytes, name: str) -> Graph:
-    """The workflow that ComfyUI put into a picture that it made, in PNG texts or in the EXIF data of WebP and JPEG.
-    Raises `WorkflowRefused` when there is none. Blocks: call it in a thread."""
+    """The workflow that ComfyUI put into a picture that it made, in PNG texts or in the EXIF data
+    of WebP and JPEG. Raises `WorkflowRefused` when there is none. Blocks: call it in a thread.
+    """
     try:
         texts = _comfyui_texts(data)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise WorkflowRefused(f'There is no picture that can be read in "{name}".', EXPECTED) from None
+        raise WorkflowRefused(
+            f'There is no picture that can be read in "{name}".', EXPECTED
+        ) from None
     for key in PICTURE_KEYS:
         with contextlib.suppress(WorkflowRefused):
             content = read_json(texts.get(key, ""))
@@ -506,8 +555,9 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
 
 
 def read_picture_page(data: bytes) -> Graph | None:
-    """The same workflow as ComfyUI's editor saves it, where a picture has that as well: it tells more of its files and
-    nodes. None where there is none. Blocks: call it in a thread."""
+    """The same workflow as ComfyUI's editor saves it, where a picture has that as well: it tells
+    more of its files and nodes. None where there is none. Blocks: call it in a thread.
+    """
     try:
         page = unwrap(read_json(_comfyui_texts(data).get("workflow", "")))
     except (WorkflowRefused, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
@@ -516,7 +566,9 @@ def read_picture_page(data: bytes) -> Graph | None:
 
 
 def _comfyui_texts(data: bytes) -> dict[str, str]:
-    """The texts in a picture by their keys, those in EXIF data among them. May raise what Pillow raises."""
+    """The texts in a picture by their keys, those in EXIF data among them. May raise what Pillow
+    raises.
+    """
     with open_picture(data, ("PNG", "WEBP", "JPEG")) as image:
         texts = {}
         for key in PICTURE_KEYS:

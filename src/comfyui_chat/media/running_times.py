@@ -1,12 +1,13 @@
-"""How long a video, an animation or a sound plays, and how many frames it has, read from the file itself.
+"""How long a video, an animation or a sound plays, and how many frames it has, read from the file
+itself.
 
-A result tells the seconds that came out, whatever the graph was asked for. `running_time` reads MP4 and QuickTime,
-WebM and Matroska, animated pictures, WAV, FLAC, MP3 and Ogg (Vorbis, Opus):
+A result tells the seconds that came out, whatever the graph was asked for. `running_time` reads MP4
+and QuickTime, WebM and Matroska, animated pictures, WAV, FLAC, MP3 and Ogg (Vorbis, Opus):
 
     RunningTime(seconds=5.04, frames=121)
 
-None stands for what a file does not tell, and for a file that is none of these or is broken. Nothing is decoded, and
-every loop ends after `MOST_PARTS` parts of a file.
+None stands for what a file does not tell, and for a file that is none of these or is broken.
+Nothing is decoded, and every loop ends after `MOST_PARTS` parts of a file.
 """
 
 import contextlib
@@ -25,7 +26,9 @@ MOST_SECONDS = 1_000_000.0
 
 @dataclass(frozen=True)
 class RunningTime:
-    """How long a file plays, in seconds, and its number of pictures; None for what it does not tell."""
+    """How long a file plays, in seconds, and its number of pictures; None for what it does not
+    tell.
+    """
 
     seconds: float | None = None
     frames: int | None = None
@@ -44,7 +47,8 @@ def running_time(data: Buffer, content_type: str) -> RunningTime:
     return RunningTime(seconds, frames)
 
 
-# MP4 and QuickTime: boxes of a length (4 bytes), a kind (4) and a content, which for some is boxes again.
+# MP4 and QuickTime: boxes of a length (4 bytes), a kind (4) and a content, which for some is boxes
+# again.
 
 BOXES_ENTERED = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 
@@ -73,7 +77,9 @@ def _of_movie_head(data: Buffer, start: int) -> float:
 
 
 def _boxes(data: Buffer, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes between two places and those in the ones that are entered: the kind, and where the content is."""
+    """The boxes between two places and those in the ones that are entered: the kind, and where the
+    content is.
+    """
     ends = [end]
     for _ in range(MOST_PARTS):
         while ends and at + 8 > ends[-1]:
@@ -98,7 +104,12 @@ def _boxes(data: Buffer, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
 
 # WebM and Matroska: elements of an id, a length (both of variable length) and a content.
 
-SEGMENT, INFO, TRACKS, TRACK = b"\x18\x53\x80\x67", b"\x15\x49\xa9\x66", b"\x16\x54\xae\x6b", b"\xae"
+SEGMENT, INFO, TRACKS, TRACK = (
+    b"\x18\x53\x80\x67",
+    b"\x15\x49\xa9\x66",
+    b"\x16\x54\xae\x6b",
+    b"\xae",
+)
 TIME_SCALE, LENGTH, FRAME_TIME = b"\x2a\xd7\xb1", b"\x44\x89", b"\x23\xe3\x83"
 TRACK_KIND, VIDEO_TRACK = b"\x83", 1
 
@@ -124,7 +135,9 @@ def _of_matroska(data: Buffer) -> RunningTime:
 
 
 def _elements(data: Buffer) -> Iterator[tuple[bytes, int, int]]:
-    """The elements of a file and those in the ones that tell of time: the id, and where the content is."""
+    """The elements of a file and those in the ones that tell of time: the id, and where the content
+    is.
+    """
     at = 0
     for _ in range(MOST_PARTS):
         if at >= len(data):
@@ -152,7 +165,9 @@ def _of_picture(data: Buffer) -> RunningTime:
 
 
 def _of_webp_frame(data: Buffer) -> int:
-    """The milliseconds of a WebP's first frame, a chunk "ANMF"; 0 where there is none near the beginning."""
+    """The milliseconds of a WebP's first frame, a chunk "ANMF"; 0 where there is none near the
+    beginning.
+    """
     at = data.find(b"ANMF", 0, 4096)
     if at < 0:
         return 0
@@ -170,14 +185,17 @@ def _of_wav(data: Buffer) -> RunningTime:
         if kind == b"fmt ":
             (bytes_a_second,) = struct.unpack_from("<I", data, at + 16)
         if kind == b"data":
-            length = min(length, len(data) - at - 8)  # a stream that was written without going back tells no length
+            # a stream that was written without going back tells no length
+            length = min(length, len(data) - at - 8)
             return RunningTime(length / bytes_a_second)
         at += 8 + length + length % 2
     return RunningTime()
 
 
 def _of_flac(data: Buffer) -> RunningTime:
-    """By the first block: the rate in 20 bits, 8 bits of other things, the number of samples in 36."""
+    """By the first block: the rate in 20 bits, 8 bits of other things, the number of samples in
+    36.
+    """
     at = behind_id3(data) + 8
     rate = _whole(data, at + 10, 3) >> 4
     samples = _whole(data, at + 13, 5) & (1 << 36) - 1
@@ -185,7 +203,9 @@ def _of_flac(data: Buffer) -> RunningTime:
 
 
 def _of_ogg(data: Buffer) -> RunningTime:
-    """By the last page, which tells how many samples there are up to it, and the rate in the first packet."""
+    """By the last page, which tells how many samples there are up to it, and the rate in the first
+    packet.
+    """
     last = data.rfind(b"OggS")
     (samples,) = struct.unpack_from("<q", data, last + 6)
     head = data[28:80]
@@ -198,7 +218,8 @@ def _of_ogg(data: Buffer) -> RunningTime:
     return RunningTime()
 
 
-# Of an MP3's frames: kilobits a second of layer 3, by the four bits of the head, and samples a second.
+# Of an MP3's frames: kilobits a second of layer 3, by the four bits of the head, and samples a
+# second.
 MP3_KILOBITS = {
     3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
     2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
@@ -207,7 +228,9 @@ MP3_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_02
 
 
 def _of_mp3(data: Buffer) -> RunningTime:
-    """By the first frame: as many frames as its own table ("Xing", "Info") counts, else as its bit rate tells."""
+    """By the first frame: as many frames as its own table ("Xing", "Info") counts, else as its bit
+    rate tells.
+    """
     at = behind_id3(data)
     head = _whole(data, at, 4)
     version = head >> 19 & 3  # 3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5

@@ -1,7 +1,8 @@
 """From a request to finished files: planning, running and following jobs.
 
-A request (what somebody wants) becomes a plan (prompts, ready to post), each prompt becomes a job on a server, and what
-the jobs saved becomes files; several servers are used as one. The modules follow one another so:
+A request (what somebody wants) becomes a plan (prompts, ready to post), each prompt becomes a job
+on a server, and what the jobs saved becomes files; several servers are used as one. The modules
+follow one another so:
 
     owner     whose jobs they are: the mark in each prompt, and what this process remembers of jobs
     job       one prompt's life: `Job`, a pure reducer over events; how it stands, and how it ended
@@ -13,6 +14,6 @@ the jobs saved becomes files; several servers are used as one. The modules follo
     make      all of this in turn for one call; a job that its server lost is run once more
     earlier   jobs of earlier calls found on the servers, and what they made brought
 
-Whoever watches a run is a `ProgressListener`: a message in Open WebUI, or a terminal. Nothing on this floor knows of
-chats.
+Whoever watches a run is a `ProgressListener`: a message in Open WebUI, or a terminal. Nothing on
+this floor knows of chats.
 """

@@ -1,16 +1,19 @@
-"""How large and how many the pictures of a graph get at most, and how high the numbers that its nodes work out.
+"""How large and how many the pictures of a graph get at most, and how high the numbers that its
+nodes work out.
 
-A number in a node need not stand there: it may come from a node that only holds it, from arithmetic, from a list of
-sizes, from the size of a picture. And pictures grow on their way: scaled in one node and again in the next, repeated,
-put together to a batch. `Amounts` follows both from the first nodes to the last, and answers with upper bounds:
+A number in a node need not stand there: it may come from a node that only holds it, from
+arithmetic, from a list of sizes, from the size of a picture. And pictures grow on their way: scaled
+in one node and again in the next, repeated, put together to a batch. `Amounts` follows both from
+the first nodes to the last, and answers with upper bounds:
 
     {"1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},                           1024 x 768, one
      "2": {"class_type": "ImageScaleBy", "inputs": {"image": ["1", 0], "scale_by": 4}},        4096 x 3072, one
      "3": {"class_type": "RepeatImageBatch", "inputs": {"image": ["2", 0], "amount": 8}},      4096 x 3072, eight
      "4": {"class_type": "GetImageSize", "inputs": {"image": ["3", 0]}}}                       numbers 4096, 3072 and 8
 
-A node is known by its inputs, as everywhere (see graph/roles), and by a word in its class where nothing else tells. A
-picture whose size nothing tells is of the usual size. A number that nothing tells has no bound: `math.inf`.
+A node is known by its inputs, as everywhere (see graph/roles), and by a word in its class where
+nothing else tells. A picture whose size nothing tells is of the usual size. A number that nothing
+tells has no bound: `math.inf`.
 """
 
 import math
@@ -42,12 +45,22 @@ SCALES = (
     "supersample",
     "resize_by",
 )
-LONG_SIDES = ("longer_size", "largest_size", "longest_side", "longest_edge", "longer_edge", "max_size", "resolution")
+LONG_SIDES = (
+    "longer_size",
+    "largest_size",
+    "longest_side",
+    "longest_edge",
+    "longer_edge",
+    "max_size",
+    "resolution",
+)
 SHORT_SIDES = ("shorter_size", "shortest_side", "smallest_side", "short_side", "shorter_edge")
 MARGINS = {"left": 0, "right": 0, "top": 1, "bottom": 1}
 REPEATS = ("amount", "repeats", "repeat", "times")
-RESIZES = re.compile(r"crop|resiz|scal|latent", re.IGNORECASE)  # a class whose width and height are what comes out
-RESIZING = ("upscale_method", "scale_method", "resize_type", "batch_size", "length")  # inputs that say the same
+# a class whose width and height are what comes out
+RESIZES = re.compile(r"crop|resiz|scal|latent", re.IGNORECASE)
+# inputs that say the same
+RESIZING = ("upscale_method", "scale_method", "resize_type", "batch_size", "length")
 # Words in the names of classes that put pictures into one batch, or beside one another.
 BATCHES = re.compile(r"batch|list|combine|merge|join|insert|concat", re.IGNORECASE)
 STITCHES = re.compile(r"stitch|concat|grid|tile|collage|join", re.IGNORECASE)
@@ -61,7 +74,9 @@ USUAL_TIMES = 4.0  # an upscaling model whose file does not say it
 
 
 class Pictures(NamedTuple):
-    """Bounds of the pictures that come out of a node: the sides of the largest in pixels, and how many there are."""
+    """Bounds of the pictures that come out of a node: the sides of the largest in pixels, and how
+    many there are.
+    """
 
     width: float
     height: float
@@ -81,10 +96,11 @@ USUAL = Pictures(1024, 1024)
 
 
 class Amounts:
-    """The bounds of one graph. `sizes` are those of the pictures that it is given, by the input that names the file.
+    """The bounds of one graph. `sizes` are those of the pictures that it is given, by the input
+    that names the file.
 
-    All is worked out when the object is made, node by node, each after those that feed it: linear in the links of the
-    graph. What stands in a circle of links has no bound. Blocks.
+    All is worked out when the object is made, node by node, each after those that feed it: linear
+    in the links of the graph. What stands in a circle of links has no bound. Blocks.
     """
 
     def __init__(self, roles: Roles, sizes: Mapping[Target, Size] | None = None) -> None:
@@ -92,15 +108,17 @@ class Amounts:
         self._sizes: dict[str, Size] = {}
         for target, size in (sizes or {}).items():
             self._sizes[target.node_id] = size
-        self._numbers: dict[str, dict[str, Range]] = {}  # by node and by the last part of an input's name
+        # by node and by the last part of an input's name
+        self._numbers: dict[str, dict[str, Range]] = {}
         self._pictures: dict[str, Pictures] = {}
         for node_id in roles.fed_first(roles.nodes):
             self._numbers[node_id] = dict(self._numbers_into(node_id))
             self._pictures[node_id] = self._made_by(node_id)
 
     def numbers(self, node_id: str) -> dict[str, float]:
-        """The highest numbers that a node's inputs may get, by the last parts of their names: `math.inf` where nothing
-        bounds one. An input that gets no number is not among them."""
+        """The highest numbers that a node's inputs may get, by the last parts of their names:
+        `math.inf` where nothing bounds one. An input that gets no number is not among them.
+        """
         return {name: found.high for name, found in self._numbers[node_id].items()}
 
     def pictures(self, node_id: str) -> Pictures:
@@ -108,7 +126,9 @@ class Amounts:
         return self._pictures[node_id]
 
     def sigmas(self, node_id: str) -> float:
-        """How many steps a list of sigmas stands for that a node has written in a text, "14.6, 6.3, 0"; 0 for none."""
+        """How many steps a list of sigmas stands for that a node has written in a text, "14.6, 6.3,
+        0"; 0 for none.
+        """
         definition = self._roles.definition(node_id)
         if definition is None or "SIGMAS" not in definition.outputs:
             return 0.0
@@ -138,7 +158,9 @@ class Amounts:
         if node_id not in self._numbers:  # in a circle
             return ANY_NUMBER
         roles = self._roles
-        held = {name: found for name, found in self._numbers[node_id].items() if name not in SEED_INPUTS}
+        held = {
+            name: found for name, found in self._numbers[node_id].items() if name not in SEED_INPUTS
+        }
         inputs = roles.inputs(node_id)
         formula = inputs.get("expression")
         if isinstance(formula, str):
@@ -156,13 +178,19 @@ class Amounts:
             return Range(0, of_pictures)
         if not held and roles.links_surely_carrying(node_id, "STRING"):
             return self._read_out_of_texts(node_id)
-        if CALCULATES.search(roles.class_type(node_id)) or any(name in inputs for name in OPERATORS):
+        if CALCULATES.search(roles.class_type(node_id)) or any(
+            name in inputs for name in OPERATORS
+        ):
             return self._calculated(node_id, list(held.values()))
-        return self._chosen(node_id, held) or (ANY_NUMBER if link.surely_carries(*NUMBER_TYPES) else None)
+        return self._chosen(node_id, held) or (
+            ANY_NUMBER if link.surely_carries(*NUMBER_TYPES) else None
+        )
 
     def _number_of_pictures(self, link: TypedLink) -> float | None:
-        """What a node tells of the pictures that it is given: their width, their height, how many there are. The first
-        number that comes out of it is taken for the width, the second for the height. None where it is given none."""
+        """What a node tells of the pictures that it is given: their width, their height, how many
+        there are. The first number that comes out of it is taken for the width, the second for the
+        height. None where it is given none.
+        """
         node_id = link.source
         if not self._roles.links_surely_carrying(node_id, *DRAWN_TYPES):
             return None
@@ -174,11 +202,14 @@ class Amounts:
         return about[place] if place < len(about) else max(about)
 
     def _read_out_of_texts(self, node_id: str) -> Range:
-        """The range of a number that is read out of texts: of all numbers in those before the node, unless one of them
-        is put together, which may make a higher number of two."""
+        """The range of a number that is read out of texts: of all numbers in those before the node,
+        unless one of them is put together, which may make a higher number of two.
+        """
         numbers = [0.0]
         for source in self._roles.before([node_id], ("STRING",)):
-            if source != node_id and (self._roles.is_service(source) or JOINS_TEXTS.search(self._class(source))):
+            if source != node_id and (
+                self._roles.is_service(source) or JOINS_TEXTS.search(self._class(source))
+            ):
                 return ANY_NUMBER
             for name, value in self._roles.inputs(source).items():
                 if not isinstance(value, str):
@@ -193,7 +224,9 @@ class Amounts:
         return self._roles.class_type(node_id)
 
     def _calculated(self, node_id: str, held: Sequence[Range]) -> Range:
-        """The range of what a node works out of its numbers, as far as its class or its operator tell how."""
+        """The range of what a node works out of its numbers, as far as its class or its operator
+        tell how.
+        """
         if not held or any(not one.is_bounded for one in held):
             return ANY_NUMBER
         inputs = self._roles.inputs(node_id)
@@ -202,12 +235,16 @@ class Amounts:
         if POWER.search(how):
             return ANY_NUMBER
         highest = [max(abs(one.low), abs(one.high)) for one in held]
-        bound = math.prod(max(one, 1.0) for one in highest) if MULTIPLIED.search(how) else sum(highest)
+        bound = (
+            math.prod(max(one, 1.0) for one in highest) if MULTIPLIED.search(how) else sum(highest)
+        )
         return Range(-bound, bound)
 
     def _chosen(self, node_id: str, held: Mapping[str, Range]) -> Range | None:
-        """The range of what a node passes on or chooses: the numbers that it is given, and those in its texts, as in
-        "1024x768 (4:3)"; of megapixels, the sides. None for a node with no number at all."""
+        """The range of what a node passes on or chooses: the numbers that it is given, and those in
+        its texts, as in "1024x768 (4:3)"; of megapixels, the sides. None for a node with no number
+        at all.
+        """
         ranges = [found for name, found in held.items() if name != "megapixels"]
         for name, value in self._roles.inputs(node_id).items():
             if isinstance(value, str) and name not in OPERATORS:
@@ -219,7 +256,9 @@ class Amounts:
     # Pictures.
 
     def _made_by(self, node_id: str) -> Pictures:
-        """What comes out of a node: the pictures that it is given, as large and as many as it makes them."""
+        """What comes out of a node: the pictures that it is given, as large and as many as it makes
+        them.
+        """
         given = self._given(node_id)
         numbers = self.numbers(node_id)
         sized = self._resized(node_id, given, numbers)
@@ -233,8 +272,12 @@ class Amounts:
         links = self._roles.links_surely_carrying(node_id, *DRAWN_TYPES)
         return [self._pictures.get(link.source, USUAL) for link in links]
 
-    def _resized(self, node_id: str, given: Sequence[Pictures], numbers: Mapping[str, float]) -> Pictures:
-        """How large the pictures are that come out of a node, the largest of those that it is given to begin with."""
+    def _resized(
+        self, node_id: str, given: Sequence[Pictures], numbers: Mapping[str, float]
+    ) -> Pictures:
+        """How large the pictures are that come out of a node, the largest of those that it is given
+        to begin with.
+        """
         largest = max(given, key=lambda one: one.megapixels, default=USUAL)
         own = self._own_size(node_id, largest, numbers, is_given=bool(given))
         if own and (not given or self._resizes(node_id)):
@@ -243,7 +286,11 @@ class Amounts:
             largest = Pictures(sum(one.width for one in given), max(one.height for one in given))
         for name, side in MARGINS.items():
             margin = max(numbers.get(name, 0.0), 0.0)
-            wider = (largest.width + margin, largest.height) if side == 0 else (largest.width, largest.height + margin)
+            wider = (
+                (largest.width + margin, largest.height)
+                if side == 0
+                else (largest.width, largest.height + margin)
+            )
             largest = Pictures(*wider)
         if not given:
             return largest
@@ -258,15 +305,18 @@ class Amounts:
         return makes_picture and bool(STITCHES.search(self._class(node_id)))
 
     def _resizes(self, node_id: str) -> bool:
-        """Whether what comes out of a node has just the size that it names. In others a width may be that of a frame
-        drawn into the picture."""
+        """Whether what comes out of a node has just the size that it names. In others a width may
+        be that of a frame drawn into the picture.
+        """
         takes = {last_part(name) for name in self._roles.inputs(node_id)}
         return not takes.isdisjoint(RESIZING) or bool(RESIZES.search(self._class(node_id)))
 
     def _own_size(
         self, node_id: str, largest: Pictures, numbers: Mapping[str, float], *, is_given: bool
     ) -> Pictures | None:
-        """The size that a node itself names: in pixels, in megapixels, or as one side of the picture it is given."""
+        """The size that a node itself names: in pixels, in megapixels, or as one side of the
+        picture it is given.
+        """
         names = self._roles.size_inputs(node_id)
         if names:
             width = numbers.get(last_part(names["width"]), math.inf)
@@ -274,10 +324,14 @@ class Amounts:
             return Pictures(max(width, 0.0), max(height, 0.0))
         width, height = numbers.get("width", 0.0), numbers.get("height", 0.0)
         if width > 0 or height > 0:  # the other one is 0: in proportion
-            factor = width / max(largest.width, 1.0) if width > 0 else height / max(largest.height, 1.0)
+            factor = (
+                width / max(largest.width, 1.0) if width > 0 else height / max(largest.height, 1.0)
+            )
             return largest.scaled(factor)
         if "megapixels" in numbers:
-            return largest.scaled(math.sqrt(max(numbers["megapixels"], 0.0) / max(largest.megapixels, 1e-6)))
+            return largest.scaled(
+                math.sqrt(max(numbers["megapixels"], 0.0) / max(largest.megapixels, 1e-6))
+            )
         if not is_given:  # a number of another kind, such as how fine a mesh is
             return None
         for name in LONG_SIDES:
@@ -289,7 +343,9 @@ class Amounts:
         return None
 
     def _times_of_model(self, node_id: str) -> float:
-        """How many times as wide an upscaling model makes a picture: as its file's name says, "4x-UltraSharp.pth"."""
+        """How many times as wide an upscaling model makes a picture: as its file's name says,
+        "4x-UltraSharp.pth".
+        """
         links = self._roles.links_surely_carrying(node_id, "UPSCALE_MODEL")
         if not links:
             return 1.0
@@ -300,7 +356,9 @@ class Amounts:
                 return max(float(found[1] or found[2]), 1.0)
         return USUAL_TIMES
 
-    def _counted(self, node_id: str, given: Sequence[Pictures], numbers: Mapping[str, float]) -> float:
+    def _counted(
+        self, node_id: str, given: Sequence[Pictures], numbers: Mapping[str, float]
+    ) -> float:
         """How many pictures come out of a node."""
         counts = [one.number for one in given]
         count = max(counts, default=1.0)

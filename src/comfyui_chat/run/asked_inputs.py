@@ -1,8 +1,8 @@
 """What a call names in `inputs`, brought to the names that its workflow has.
 
-A model writes the names that it knows from other systems, or only the end of one: "text", "num_images", "cfg" where the
-widget is called "KSampler (12).cfg". `with_own_names` finds what is meant. What the workflow calls so itself always
-counts first:
+A model writes the names that it knows from other systems, or only the end of one: "text",
+"num_images", "cfg" where the widget is called "KSampler (12).cfg". `with_own_names` finds what is
+meant. What the workflow calls so itself always counts first:
 
     {"text": "a fox", "num_images": 2, "aspect_ratio": "16:9"}  ->  {"prompt": "a fox"}, count 2, size "16:9"
     {"KSampler": {"cfg": 3}}                                    ->  {"KSampler.cfg": 3}
@@ -21,7 +21,8 @@ from ..sizes import read_size
 from ..values import Argument
 from .duration import TIMES
 
-EXTRAS = ("size", "count", "loras", "strength", "scale")  # what `inputs` may name beside the workflow's own inputs
+# what `inputs` may name beside the workflow's own inputs
+EXTRAS = ("size", "count", "loras", "strength", "scale")
 
 # What other systems call a parameter, without case, spaces and underscores.
 _SYNONYMS = {
@@ -50,21 +51,24 @@ _SYNONYMS = {
     "model": "modelname checkpoint checkpointname ckpt ckptname unet unetname basemodel",
 }
 SYNONYMS = {name: parameter for parameter, names in _SYNONYMS.items() for name in names.split()}
-ADDED_TO_PROMPT = ("style", "genre", "mood")  # what belongs to a description where a workflow has no such input
+# what belongs to a description where a workflow has no such input
+ADDED_TO_PROMPT = ("style", "genre", "mood")
 THE_PROMPT = "The argument prompt"  # the name of a prompt that is an argument of its own
 
 
 def with_own_names(workflow: Workflow, request: Request) -> Request:
-    """The request with its `inputs` under the names that the workflow has for them, and those `EXTRAS` that are no
-    inputs of the workflow as arguments. Notes tell what was left out. Raises `BadArgument` where a name could mean
-    several inputs."""
+    """The request with its `inputs` under the names that the workflow has for them, and those
+    `EXTRAS` that are no inputs of the workflow as arguments. Notes tell what was left out. Raises
+    `BadArgument` where a name could mean several inputs.
+    """
     if not request.inputs:
         return request
     inputs: dict[str, Argument] = {}
     extras: dict[str, Argument] = {}
     notes: list[str] = []
     flat = _flat(workflow, request.inputs)
-    for name in sorted(flat, key=lambda name: name not in (*workflow.parameters, *EXTRAS)):  # its own names first
+    # its own names first
+    for name in sorted(flat, key=lambda name: name not in (*workflow.parameters, *EXTRAS)):
         wanted, own = flat[name], _own_name(workflow, name)
         if own == "prompt" and own in inputs and workflow.find("lyrics") and "lyrics" not in flat:
             own = "lyrics"  # of a song "text" may be either
@@ -84,7 +88,9 @@ def with_own_names(workflow: Workflow, request: Request) -> Request:
 
 
 def _place_prompt(workflow: Workflow, inputs: dict[str, Argument], notes: list[str]) -> None:
-    """Give the argument prompt to the only text that a workflow without a prompt takes, or leave it out with a note."""
+    """Give the argument prompt to the only text that a workflow without a prompt takes, or leave it
+    out with a note.
+    """
     prompt = inputs.get("prompt")
     if prompt is None or prompt.name != THE_PROMPT or workflow.find("prompt"):
         return
@@ -103,7 +109,9 @@ def _called(wanted: Argument) -> str:
 
 
 def _both_sizes(first: Argument, second: Argument) -> Argument | None:
-    """The size that two inputs say together, as "9:16" and "480p" do; None where they contradict each other."""
+    """The size that two inputs say together, as "9:16" and "480p" do; None where they contradict
+    each other.
+    """
     together = replace(first, value=f"{first.value} {second.value}")
     try:
         read_size(together)
@@ -114,7 +122,8 @@ def _both_sizes(first: Argument, second: Argument) -> Argument | None:
 
 def _flat(workflow: Workflow, inputs: Mapping[str, Argument]) -> dict[str, Argument]:
     """The inputs, of which those of one node may stand in an object: {"KSampler": {"cfg": 3}}, and as in a graph,
-    {"3": {"inputs": {"cfg": 3}}}."""
+    {"3": {"inputs": {"cfg": 3}}}.
+    """
     flat: dict[str, Argument] = {}
     for name, wanted in inputs.items():
         inner = wanted.value
@@ -132,7 +141,9 @@ def _flat(workflow: Workflow, inputs: Mapping[str, Argument]) -> dict[str, Argum
 
 
 def _own_name(workflow: Workflow, name: str) -> str:
-    """The name by which the workflow knows what is asked for; the name itself where it knows nothing like it."""
+    """The name by which the workflow knows what is asked for; the name itself where it knows
+    nothing like it.
+    """
     for own in (name, name.replace("-", "_")):
         if workflow.find(own):
             return own
@@ -145,7 +156,9 @@ def _own_name(workflow: Workflow, name: str) -> str:
         return meant
     if "." in name:
         return name
-    ends = [widget for widget, target in workflow.widgets.items() if simplified(target.input) == plain]
+    ends = [
+        widget for widget, target in workflow.widgets.items() if simplified(target.input) == plain
+    ]
     if len(ends) > 1:
         raise BadArgument(
             f'The workflow "{workflow.name}" has {len(ends)} inputs that end in "{shortened(name)}".',
@@ -155,8 +168,14 @@ def _own_name(workflow: Workflow, name: str) -> str:
 
 
 def _only_text(workflow: Workflow) -> str:
-    """The one input for a text of a workflow without a prompt; "" where there is none, or several."""
-    texts = [name for name in workflow.widgets if name.rpartition(".")[2] in ("text", "prompt", "message", "caption")]
+    """The one input for a text of a workflow without a prompt; "" where there is none, or
+    several.
+    """
+    texts = [
+        name
+        for name in workflow.widgets
+        if name.rpartition(".")[2] in ("text", "prompt", "message", "caption")
+    ]
     return texts[0] if len(texts) == 1 and workflow.spec(texts[0]).type == "STRING" else ""
 
 
@@ -164,7 +183,12 @@ def _add_to_prompt(workflow: Workflow, inputs: dict[str, Argument], notes: list[
     """Put a style and the like into the prompt where the workflow has no such input."""
     for name in ADDED_TO_PROMPT:
         wanted = inputs.get(name)
-        if wanted is None or workflow.find(name) or not workflow.find("prompt") or not isinstance(wanted.value, str):
+        if (
+            wanted is None
+            or workflow.find(name)
+            or not workflow.find("prompt")
+            or not isinstance(wanted.value, str)
+        ):
             continue
         prompt = inputs.get("prompt")
         text = f"{prompt.value}, {wanted.value}" if prompt else wanted.value

@@ -1,13 +1,14 @@
 """Fetches what a run made, within bounds, and says what did not come.
 
-`collect` brings a run's files in the order of the graph's nodes, each in the format that is wanted. A run may name
-20,000 files, or one that is missing: what comes is handed over, and everything else is a note that says how many files
-and why. `Collected.left` counts those of them that a later call may bring, by check_job, which gives `collect` what is
-stored already; `later_note` tells of it.
+`collect` brings a run's files in the order of the graph's nodes, each in the format that is wanted.
+A run may name 20,000 files, or one that is missing: what comes is handed over, and everything else
+is a note that says how many files and why. `Collected.left` counts those of them that a later call
+may bring, by check_job, which gives `collect` what is stored already; `later_note` tells of it.
 
-Bounded are (bounds.py) the number of files of a call and of a run, the bytes of a file and of a call, and the seconds.
-`fetch` asks again for one file while its server does not answer, and where a proxy answers in its place. Files are held
-as media/file_bytes.py says, and `RunResult.close` lets go of them.
+Bounded are (bounds.py) the number of files of a call and of a run, the bytes of a file and of a
+call, and the seconds. `fetch` asks again for one file while its server does not answer, and where a
+proxy answers in its place. Files are held as media/file_bytes.py says, and `RunResult.close` lets
+go of them.
 """
 
 import asyncio
@@ -110,12 +111,13 @@ async def collect(
     stored: Sequence[str] = (),
     allowance: Allowance | None = None,
 ) -> Collected:
-    """The run's files, in the order of the graph's nodes, in the format that is `wanted`, but for those that are
-    `stored` already, by their sources, as far as the `allowance` of the call goes. What is only shown (by preview
-    nodes) counts only when nothing was saved, and pictures of the websocket come last.
+    """The run's files, in the order of the graph's nodes, in the format that is `wanted`, but for
+    those that are `stored` already, by their sources, as far as the `allowance` of the call goes.
+    What is only shown (by preview nodes) counts only when nothing was saved, and pictures of the
+    websocket come last.
 
-    Raises, where nothing at all came, `NothingMade`, `PictureMissed` when only the websocket could have brought it, and
-    as `fetch` does.
+    Raises, where nothing at all came, `NothingMade`, `PictureMissed` when only the websocket could
+    have brought it, and as `fetch` does.
     """
     places = {node_id: place for place, node_id in enumerate(graph)}
     outputs = sorted(job.outputs, key=lambda output: places.get(output.node_id, len(places)))
@@ -126,7 +128,9 @@ async def collect(
     new = _not_stored(of_run, stored)
     allowance = allowance or Allowance()
     begun = new[: max(allowance.files - len(job.sent), 0)]
-    products, missing, notes = await Collecting(server, wanted, timing, allowance.room).bring_all(begun, job.sent)
+    products, missing, notes = await Collecting(server, wanted, timing, allowance.room).bring_all(
+        begun, job.sent
+    )
     allowance.files -= len(products)
     if missing and not products:
         raise missing[0].error
@@ -139,7 +143,9 @@ async def collect(
         notes.append(f"{unbegun} more {were} left out, since one call brings {MOST_FILES_OF_CALL}")
     if never:
         stay = "file stays" if never == 1 else "files stay"
-        notes.append(f"{never} more {stay} in ComfyUI's output folder: of a run {MOST_FILES_OF_RUN} are brought")
+        notes.append(
+            f"{never} more {stay} in ComfyUI's output folder: of a run {MOST_FILES_OF_RUN} are brought"
+        )
     return Collected(
         products=tuple(replace(product, prompt_id=job.prompt_id, of=of) for product in products),
         texts=tuple(dict.fromkeys(output.text for output in outputs if output.type == "text")),
@@ -172,14 +178,16 @@ class Collecting:
         self._timing = timing
         self._room = room
         self._end = asyncio.get_running_loop().time() + MOST_COLLECTING_SECONDS
-        self._was_patient = False  # whether a file was waited for in vain; the others are tried once
+        # whether a file was waited for in vain; the others are tried once
+        self._was_patient = False
         self._held: list[FileBytes] = []
 
     async def bring_all(
         self, outputs: Sequence[Output], sent: Sequence[FileBytes]
     ) -> tuple[list[OutputFile], list[Missing], list[str]]:
-        """These files, and the pictures that came over the websocket, as they are wanted; those that did not come, and
-        notes of what could not be done."""
+        """These files, and the pictures that came over the websocket, as they are wanted; those
+        that did not come, and notes of what could not be done.
+        """
         products: list[OutputFile] = []
         missing: list[Missing] = []
         notes: list[str] = []
@@ -199,7 +207,9 @@ class Collecting:
             raise
         return products, missing, notes
 
-    async def _bring(self, made: Output | FileBytes) -> tuple[OutputFile, tuple[str, ...]] | Missing:
+    async def _bring(
+        self, made: Output | FileBytes
+    ) -> tuple[OutputFile, tuple[str, ...]] | Missing:
         name = _name_in_note(made)
         is_on_server = isinstance(made, Output)
         try:
@@ -207,7 +217,9 @@ class Collecting:
                 return await self._brought(made)
         except TimeoutError:
             seconds = duration(MOST_COLLECTING_SECONDS)
-            slow = ServerGone(f"The files did not come within {seconds}.", "They are in ComfyUI's output folder.")
+            slow = ServerGone(
+                f"The files did not come within {seconds}.", "They are in ComfyUI's output folder."
+            )
             return Missing(name, slow, later=is_on_server)
         except ComfyUIError as error:
             self._was_patient = self._was_patient or isinstance(error, ServerError)
@@ -254,17 +266,21 @@ def source_of(output: Output) -> str:
 
 
 def _outputs_to_fetch(outputs: Sequence[Output], was_sent: bool) -> list[Output]:
-    """What is handed over of a run's outputs, each file once: what was saved, or where nothing was saved, nor sent over
-    the websocket, everything."""
+    """What is handed over of a run's outputs, each file once: what was saved, or where nothing was
+    saved, nor sent over the websocket, everything.
+    """
     saved = [output for output in outputs if output.type == "output"]
     if not saved and not was_sent:
         saved = list(outputs)
-    distinct = {replace(output, node_id=""): output for output in saved}  # several nodes may tell of one file
+    # several nodes may tell of one file
+    distinct = {replace(output, node_id=""): output for output in saved}
     return list(distinct.values())
 
 
 def _not_stored(outputs: Sequence[Output], stored: Sequence[str]) -> list[Output]:
-    """Those that are not stored yet. Of texts, which have no name, the first are taken to be stored, as many as are."""
+    """Those that are not stored yet. Of texts, which have no name, the first are taken to be
+    stored, as many as are.
+    """
     sources = set(stored)
     texts = stored.count("")
     new: list[Output] = []
@@ -278,8 +294,9 @@ def _not_stored(outputs: Sequence[Output], stored: Sequence[str]) -> list[Output
 
 
 def _missing_notes(missing: Sequence[Missing], of: int) -> list[str]:
-    """Notes that name the files which did not come, those with a reason of one kind together: '2 of 10 files are
-    missing ("a.png", "b.png"): ComfyUI does not give out its file "a.png" (HTTP 404)'."""
+    """Notes that name the files which did not come, those with a reason of one kind together: '2 of
+    10 files are missing ("a.png", "b.png"): ComfyUI does not give out its file "a.png" (HTTP 404)'.
+    """
     kinds: dict[str, list[Missing]] = {}
     for file in missing:
         kinds.setdefault(file.error.code, []).append(file)
@@ -296,11 +313,19 @@ def _missing_notes(missing: Sequence[Missing], of: int) -> list[str]:
 
 def _nothing_made(job: Job, graph: Graph) -> NothingMade | PictureMissed:
     if job.left_out:
-        return PictureMissed("The pictures that were sent over the websocket had no room, and are gone.")
+        return PictureMissed(
+            "The pictures that were sent over the websocket had no room, and are gone."
+        )
     class_types = {node["class_type"] for node in graph.values()}
     if "SaveImageWebsocket" in class_types:
-        return PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
-    savers = [node_title(graph, node_id) for node_id, node in graph.items() if "save" in node["class_type"].lower()]
+        return PictureMissed(
+            "The picture was sent over the websocket while the connection was down, and is gone."
+        )
+    savers = [
+        node_title(graph, node_id)
+        for node_id, node in graph.items()
+        if "save" in node["class_type"].lower()
+    ]
     if not savers:
         return NothingMade("The run ended well, but saved nothing.")
     return NothingMade(
@@ -310,11 +335,12 @@ def _nothing_made(job: Job, graph: Graph) -> NothingMade | PictureMissed:
 
 
 async def fetch(server: ComfyUIServer, output: Output, timing: Timing, room: Room) -> FileBytes:
-    """A file's bytes, asked for again and again while the server does not answer: the file has outlived its run, and
-    outlives a restart. Where something else comes, it is asked for again `REFUSALS_BORNE` times, since a proxy may have
-    answered in ComfyUI's place.
+    """A file's bytes, asked for again and again while the server does not answer: the file has
+    outlived its run, and outlives a restart. Where something else comes, it is asked for again
+    `REFUSALS_BORNE` times, since a proxy may have answered in ComfyUI's place.
 
-    Raises `ServerGone` after `timing.gone` seconds without an answer, and as `ComfyUIServer.view` does.
+    Raises `ServerGone` after `timing.gone` seconds without an answer, and as `ComfyUIServer.view`
+    does.
     """
     pause = timing.settle
     refusals_borne = REFUSALS_BORNE if timing.gone else 0

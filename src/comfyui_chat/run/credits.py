@@ -1,22 +1,23 @@
 """Whose credits a run may spend, and whether it may spend them: nobody's are spent unasked.
 
-Two things cost credits: partner nodes, which run on companies' services and are paid from a Comfy account
-(graph/prices), and everything on Comfy Cloud, where nobody knows the amount beforehand. A `Purse` is whose account pays
-on a server, with the `SpendingRule` of that person: the administrator's for everybody, or the user's own. The rule is
-one of four words:
+Two things cost credits: partner nodes, which run on companies' services and are paid from a Comfy
+account (graph/prices), and everything on Comfy Cloud, where nobody knows the amount beforehand. A
+`Purse` is whose account pays on a server, with the `SpendingRule` of that person: the
+administrator's for everybody, or the user's own. The rule is one of four words:
 
     never               nothing that costs anything is run
     ask                 the user is asked each time, in the chat; no answer in time is a no
     up to the amount    without asking, if the price is known and within an amount of US dollars
     always              without asking
 
-`Spending` is what one call spends. `allow` settles everything before a prompt is posted: it reserves the price in the
-`SpendingRecord`, where the administrator limits what a user spends in a day, and then asks. What a prompt certainly did
-not spend is given back: it was never posted, the server did not take it, or it ended before a partner node ran.
+`Spending` is what one call spends. `allow` settles everything before a prompt is posted: it
+reserves the price in the `SpendingRecord`, where the administrator limits what a user spends in a
+day, and then asks. What a prompt certainly did not spend is given back: it was never posted, the
+server did not take it, or it ended before a partner node ran.
 
-Only `Spending.allow` hands out the key of an account, and only for prompts with partner nodes. A key is never sent to a
-server that would show it to others: ComfyUI 0.3.64 shows what comes with a prompt in its queue, 0.33.0 keeps it to
-itself (`PriceTag`).
+Only `Spending.allow` hands out the key of an account, and only for prompts with partner nodes. A
+key is never sent to a server that would show it to others: ComfyUI 0.3.64 shows what comes with a
+prompt in its queue, 0.33.0 keeps it to itself (`PriceTag`).
 """
 
 import asyncio
@@ -49,7 +50,8 @@ class Purse:
 
     rule: SpendingRule
     is_own: bool = False  # the user's, and not the administrator's
-    key: str = field(default="", repr=False)  # of the Comfy account, for partner nodes on a server of one's own
+    # of the Comfy account, for partner nodes on a server of one's own
+    key: str = field(default="", repr=False)
 
     @property
     def whose(self) -> str:
@@ -58,17 +60,22 @@ class Purse:
 
 
 class SpendingRecord(Protocol):
-    """What the user has spent today of the administrator's credits: one record for all processes that serve users."""
+    """What the user has spent today of the administrator's credits: one record for all processes
+    that serve users.
+    """
 
     async def reserve(self, dollars: float, most: float) -> float | None:
-        """Add an amount to what was spent today, unless it would be more than `most`. Returns what is left after that,
-        and None where it was not added. Raises `CreditsRefused` where the record cannot be kept."""
+        """Add an amount to what was spent today, unless it would be more than `most`. Returns what
+        is left after that, and None where it was not added. Raises `CreditsRefused` where the
+        record cannot be kept.
+        """
 
     async def give_back(self, dollars: float) -> None:
         """Take an amount off again. Never raises."""
 
 
-Asking = Callable[[str], Awaitable[bool]]  # asks the user a question; False for no, or for no answer in time
+# asks the user a question; False for no, or for no answer in time
+Asking = Callable[[str], Awaitable[bool]]
 
 
 async def nobody_to_ask(_question: str) -> bool:
@@ -78,14 +85,18 @@ async def nobody_to_ask(_question: str) -> bool:
 
 @dataclass(frozen=True)
 class Credits:
-    """What a call may spend: the purse of each server that has one, whom to ask, and the record of a day."""
+    """What a call may spend: the purse of each server that has one, whom to ask, and the record of
+    a day.
+    """
 
     purses: Mapping[Endpoint, Purse] = field(default_factory=dict)
     ask: Asking = nobody_to_ask
     record: SpendingRecord | None = None
 
     def last_resort(self, endpoint: Endpoint) -> bool:
-        """Whether every run on a server costs something, and is not simply paid: others come before it."""
+        """Whether every run on a server costs something, and is not simply paid: others come before
+        it.
+        """
         purse = self.purses.get(endpoint)
         return endpoint.cloud and (purse is None or purse.rule.word != ALWAYS)
 
@@ -103,10 +114,15 @@ class Spending:
         self.paid: list[Price] = []  # of the prompts that were posted
 
     async def allow(
-        self, endpoint: Endpoint, prices: Sequence[Price | None], name: str, say: Callable[[str], None]
+        self,
+        endpoint: Endpoint,
+        prices: Sequence[Price | None],
+        name: str,
+        say: Callable[[str], None],
     ) -> str:
-        """Settle that prompts of these prices may run on a server, and return the key to send with those that have a
-        price. `name` is that of the workflow, and `say` tells the user that an answer is awaited.
+        """Settle that prompts of these prices may run on a server, and return the key to send with
+        those that have a price. `name` is that of the workflow, and `say` tells the user that an
+        answer is awaited.
 
         Raises `CreditsRefused`.
         """
@@ -131,7 +147,9 @@ class Spending:
         return "" if endpoint.cloud else purse.key
 
     async def _reserve(self, purse: Purse, cost: Price, name: str) -> None:
-        """Reserve what the prompts cost at most, where the administrator limits a day. Raises `CreditsRefused`."""
+        """Reserve what the prompts cost at most, where the administrator limits a day. Raises
+        `CreditsRefused`.
+        """
         most = purse.rule.day_dollars
         if purse.is_own or not most:
             return
@@ -153,8 +171,12 @@ class Spending:
             )
         self._reserved += cost.most
 
-    async def _settle(self, purse: Purse, cost: Price, name: str, say: Callable[[str], None]) -> None:
-        """Ask the user, where the rule says so and they have not agreed to as much already. Raises `CreditsRefused`."""
+    async def _settle(
+        self, purse: Purse, cost: Price, name: str, say: Callable[[str], None]
+    ) -> None:
+        """Ask the user, where the rule says so and they have not agreed to as much already. Raises
+        `CreditsRefused`.
+        """
         if purse.rule.word != ASK or self._has_agreed(purse, cost):
             return
         say(f"Waiting for your permission to spend credits: {cost.words}")
@@ -206,14 +228,17 @@ class Spending:
 
     @property
     def words(self) -> str:
-        """What the prompts of the call cost, in words; "" for nothing, and for the time at Comfy Cloud."""
+        """What the prompts of the call cost, in words; "" for nothing, and for the time at Comfy
+        Cloud.
+        """
         cost = price_of_all(self.paid)
         return cost.words if cost and cost.partners else ""
 
 
 def spent_nothing(price: Price | None, error: BaseException) -> bool:
-    """Whether a prompt that failed certainly spent no credits: it was refused, the server did not take it or does not
-    have it, or it ended before one of its partner nodes ran."""
+    """Whether a prompt that failed certainly spent no credits: it was refused, the server did not
+    take it or does not have it, or it ended before one of its partner nodes ran.
+    """
     if isinstance(error, RunFailed):
         if error.ran is None or price is None:
             return False
@@ -230,7 +255,9 @@ OWN_KEY = 'The user can enter the key of a Comfy account of their own in their v
 
 
 def _costs(cost: Price, name: str) -> str:
-    """The beginning of a sentence: 'The workflow "x" costs credits ($0.7, for "Kling" (KlingNode))'."""
+    """The beginning of a sentence: 'The workflow "x" costs credits ($0.7, for "Kling"
+    (KlingNode))'.
+    """
     about = cost.words
     partners = cost.partners[:MOST_PARTNERS_TOLD]
     if partners:
@@ -243,7 +270,10 @@ def _check_rule(purse: Purse, cost: Price, name: str) -> None:
     word, most = purse.rule.word, purse.rule.run_dollars
     costs = _costs(cost, name)
     if word == NEVER and purse.is_own:
-        raise CreditsRefused(f'{costs}, and your valve "Runs that cost credits" says never.', "The user can change it.")
+        raise CreditsRefused(
+            f'{costs}, and your valve "Runs that cost credits" says never.',
+            "The user can change it.",
+        )
     if word == NEVER:
         raise CreditsRefused(
             f"{costs}, and the administrator's credits are not for that.",
@@ -274,8 +304,9 @@ def _shows_keys(endpoint: Endpoint, name: str) -> ComfyUIError:
 
 
 def _question(purse: Purse, cost: Price, name: str) -> str:
-    """What the user is asked. A workflow's name and its nodes' titles come from strangers, and the page shows Markdown:
-    only letters, digits and plain signs of them are shown."""
+    """What the user is asked. A workflow's name and its nodes' titles come from strangers, and the
+    page shows Markdown: only letters, digits and plain signs of them are shown.
+    """
     told = [f"Price: {cost.words}.", f"It is paid from {purse.whose} account."]
     told.append(f"Workflow: {_plainly(name)}.")
     if cost.partners:
@@ -284,5 +315,8 @@ def _question(purse: Purse, cost: Price, name: str) -> str:
 
 
 def _plainly(text: str) -> str:
-    kept = [character if character.isalnum() or character in " -,.()" else " " for character in shortened(text, 200)]
+    kept = [
+        character if character.isalnum() or character in " -,.()" else " "
+        for character in shortened(text, 200)
+    ]
     return " ".join("".join(kept).split())

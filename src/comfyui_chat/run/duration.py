@@ -1,8 +1,9 @@
 """How long the video or sound of a request becomes, in whatever unit its workflow counts.
 
-A call says `seconds`. Some graphs take them so; in most a video is a number of frames ("length"), which depends on the
-rate, and which the model makes in steps: 5 seconds at 16 frames a second are 81 frames, since Wan makes 1 and 4, and 4
-more. `timed` puts the seconds into that, and tells how a `length` was understood.
+A call says `seconds`. Some graphs take them so; in most a video is a number of frames ("length"),
+which depends on the rate, and which the model makes in steps: 5 seconds at 16 frames a second are
+81 frames, since Wan makes 1 and 4, and 4 more. `timed` puts the seconds into that, and tells how a
+`length` was understood.
 """
 
 import math
@@ -32,8 +33,10 @@ class Timed:
 
 
 def timed(workflow: Workflow, inputs: Mapping[str, Argument]) -> Timed:
-    """The inputs of a call, with a time of theirs in the unit of the workflow: seconds or frames. Names that are not
-    those of a time stay as they are. Raises `BadArgument` for a time that cannot be understood."""
+    """The inputs of a call, with a time of theirs in the unit of the workflow: seconds or frames.
+    Names that are not those of a time stay as they are. Raises `BadArgument` for a time that cannot
+    be understood.
+    """
     named = {parameter_name(name): name for name in inputs if "." not in name}
     names = [named[parameter] for parameter in TIMES if parameter in named]
     counts_frames = "length" in workflow.parameters
@@ -46,8 +49,12 @@ def timed(workflow: Workflow, inputs: Mapping[str, Argument]) -> Timed:
     if fps and "fps" in workflow.parameters:
         left["fps"] = fps
     elif fps:
-        notes.append(f'the workflow "{workflow.name}" has no rate (fps) of its own; it was left out')
-    seconds, length, note = _seconds_or_frames(asked.get("seconds"), asked.get("length"), counts_frames)
+        notes.append(
+            f'the workflow "{workflow.name}" has no rate (fps) of its own; it was left out'
+        )
+    seconds, length, note = _seconds_or_frames(
+        asked.get("seconds"), asked.get("length"), counts_frames
+    )
     notes.append(note)
     if seconds:
         unit, value, note = _in_its_unit(workflow, seconds, fps)
@@ -62,8 +69,9 @@ def timed(workflow: Workflow, inputs: Mapping[str, Argument]) -> Timed:
 def _seconds_or_frames(
     seconds: Argument | None, length: Argument | None, counts_frames: bool
 ) -> tuple[Argument | None, Argument | None, str]:
-    """Of a time that is asked for, the seconds or else the frames, and a note on how it was understood.
-    `counts_frames` says whether the workflow has a number of frames."""
+    """Of a time that is asked for, the seconds or else the frames, and a note on how it was
+    understood. `counts_frames` says whether the workflow has a number of frames.
+    """
     if length is None:
         return seconds, None, ""
     if seconds:
@@ -75,8 +83,12 @@ def _seconds_or_frames(
     return length, None, "length was taken for seconds"
 
 
-def _in_its_unit(workflow: Workflow, wanted: Argument, fps: Argument | None) -> tuple[str, Argument, str]:
-    """The parameter of the workflow that takes a time, its value, and a note where that is not just as long."""
+def _in_its_unit(
+    workflow: Workflow, wanted: Argument, fps: Argument | None
+) -> tuple[str, Argument, str]:
+    """The parameter of the workflow that takes a time, its value, and a note where that is not just
+    as long.
+    """
     seconds = read_seconds(wanted.value)
     if seconds is None:
         raise BadArgument(
@@ -97,19 +109,26 @@ def _in_its_unit(workflow: Workflow, wanted: Argument, fps: Argument | None) -> 
 
 
 def _of_choices(seconds: float, spec: InputSpec) -> tuple[object, str]:
-    """The one of an input's choices that is nearest to so many seconds, with a note where it is another number; the
-    seconds themselves where there are no choices."""
+    """The one of an input's choices that is nearest to so many seconds, with a note where it is
+    another number; the seconds themselves where there are no choices.
+    """
     numbers = {choice: read_seconds(choice) for choice in spec.choices}
-    near = [(abs(number - seconds), choice) for choice, number in numbers.items() if number is not None]
+    near = [
+        (abs(number - seconds), choice) for choice, number in numbers.items() if number is not None
+    ]
     if not near:
         return seconds, ""
     difference, choice = min(near, key=lambda pair: pair[0])
-    return choice, f"{seconds:g} seconds were changed to {choice}, which there is" if difference else ""
+    return (
+        choice,
+        f"{seconds:g} seconds were changed to {choice}, which there is" if difference else "",
+    )
 
 
 def frames_in(seconds: float, rate: float, spec: InputSpec) -> int:
-    """The number of frames nearest to so many seconds that an input takes: in its range, and so many steps above the
-    lowest."""
+    """The number of frames nearest to so many seconds that an input takes: in its range, and so
+    many steps above the lowest.
+    """
     low = int(spec.minimum or 1)
     step = max(int(spec.step or 1), 1)
     wanted = min(seconds * rate, MOST_ASKED_FRAMES)
@@ -134,5 +153,6 @@ def _frames_note(workflow: Workflow, wanted: Argument, fps: Argument | None) -> 
         return ""
     rate = _rate(workflow, fps)
     return (
-        f"length is in frames: {frames:g} are {frames / rate:.2g} s at {rate:g} frames a second; seconds gives the time"
+        f"length is in frames: {frames:g} are {frames / rate:.2g} s at {rate:g} frames a second; "
+        "seconds gives the time"
     )

@@ -1,12 +1,13 @@
 """Finds jobs of earlier calls on the servers, and brings what they made.
 
-A job may outlive its call: the longest wait was over, or Open WebUI was restarted. `find_job` looks for one by its id,
-`own_jobs` for all of a user's, by the marks in their prompts (run/owner.py), in ComfyUI's queues and in the newest part
-of its histories. `bring` follows one to its end and fetches its files, and `job_line` tells in a line how one stands.
+A job may outlive its call: the longest wait was over, or Open WebUI was restarted. `find_job` looks
+for one by its id, `own_jobs` for all of a user's, by the marks in their prompts (run/owner.py), in
+ComfyUI's queues and in the newest part of its histories. `bring` follows one to its end and fetches
+its files, and `job_line` tells in a line how one stands.
 
-Nothing is kept of jobs on this side. So a job is gone for good once ComfyUI, which forgets its history when it
-restarts, no longer knows it. Comfy Cloud does not show whose its jobs are: there a job is found by its id only, which
-is signed for that.
+Nothing is kept of jobs on this side. So a job is gone for good once ComfyUI, which forgets its
+history when it restarts, no longer knows it. Comfy Cloud does not show whose its jobs are: there a
+job is found by its id only, which is signed for that.
 """
 
 import hmac
@@ -41,8 +42,8 @@ PROMPT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
     """The user's job with this id (`Owner.job_id`), on whichever server knows it.
 
-    Raises `BadArgument` for what is not an id, `UnknownJob` where no server knows it or it is somebody else's, and
-    `ServerUnreachable` where one that does not answer may know it.
+    Raises `BadArgument` for what is not an id, `UnknownJob` where no server knows it or it is
+    somebody else's, and `ServerUnreachable` where one that does not answer may know it.
     """
     prompt_id, _, signature = job_id.strip().lower().partition(".")
     if not PROMPT_ID.fullmatch(prompt_id):
@@ -55,7 +56,9 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
         return await server.find(prompt_id)
 
     answers, silent = await _ask_all(fleet, ask)
-    signed = hmac.compare_digest(signature.encode(errors="replace"), fleet.owner.mark(prompt_id)[:16].encode())
+    signed = hmac.compare_digest(
+        signature.encode(errors="replace"), fleet.owner.mark(prompt_id)[:16].encode()
+    )
     for endpoint, prompt in answers:
         if prompt is None:
             continue
@@ -67,16 +70,20 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
     if silent:
         do_not = "does not" if len(silent) == 1 else "do not"
         raise ServerUnreachable(
-            f"No server that answers knows this job, and {quoted(silent)} {do_not}.", "Try again later."
+            f"No server that answers knows this job, and {quoted(silent)} {do_not}.",
+            "Try again later.",
         )
-    raise UnknownJob("No server knows such a job of this user. ComfyUI forgets its history when it is restarted.")
+    raise UnknownJob(
+        "No server knows such a job of this user. ComfyUI forgets its history when it is restarted."
+    )
 
 
 @dataclass(frozen=True)
 class OwnJobs:
-    """The user's jobs on all servers, as far as these remember, the oldest first; the names of the servers that do not
-    answer, and of those that have more than was read; and how long the queue of each server is, with everybody's
-    jobs."""
+    """The user's jobs on all servers, as far as these remember, the oldest first; the names of the
+    servers that do not answer, and of those that have more than was read; and how long the queue of
+    each server is, with everybody's jobs.
+    """
 
     jobs: list[tuple[Endpoint, Prompt]]
     silent: list[str]
@@ -84,11 +91,14 @@ class OwnJobs:
     queues: Mapping[str, str] = field(
         default_factory=dict, compare=False
     )  # name -> "1 running, 2 waiting", "" for an empty one
-    forgetful: tuple[str, ...] = field(default=(), compare=False)  # the names of servers whose history is empty
+    # the names of servers whose history is empty
+    forgetful: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def queue(self) -> str:
-        """All queues that are not empty in words: "1 running, 2 waiting", with the names where there are several."""
+        """All queues that are not empty in words: "1 running, 2 waiting", with the names where
+        there are several.
+        """
         busy = {name: queue for name, queue in self.queues.items() if queue}
         if len(self.queues) == 1:
             return "".join(busy.values())
@@ -97,11 +107,17 @@ class OwnJobs:
     @property
     def at_work(self) -> list[tuple[Endpoint, Prompt]]:
         """Those that have not ended."""
-        return [(endpoint, prompt) for endpoint, prompt in self.jobs if not isinstance(prompt.state, Recorded)]
+        return [
+            (endpoint, prompt)
+            for endpoint, prompt in self.jobs
+            if not isinstance(prompt.state, Recorded)
+        ]
 
 
 async def own_jobs(fleet: Fleet) -> OwnJobs:
-    """The user's jobs on all servers. Those on Comfy Cloud are not among them: it does not show whose they are."""
+    """The user's jobs on all servers. Those on Comfy Cloud are not among them: it does not show
+    whose they are.
+    """
 
     async def ask(server: ComfyUIServer) -> Recent:
         return await server.recent()
@@ -121,11 +137,15 @@ async def own_jobs(fleet: Fleet) -> OwnJobs:
 
 def _remembers(recent: Recent) -> bool:
     """Whether a server has anything in its history; where it was not read whole, it has."""
-    return not recent.is_whole or any(isinstance(prompt.state, Recorded) for prompt in recent.prompts)
+    return not recent.is_whole or any(
+        isinstance(prompt.state, Recorded) for prompt in recent.prompts
+    )
 
 
 def _queue_in_words(recent: Recent) -> str:
-    """How many prompts run on a server and how many wait: "1 running, 2 waiting"; "" where none does."""
+    """How many prompts run on a server and how many wait: "1 running, 2 waiting"; "" where none
+    does.
+    """
     waiting = sum(isinstance(prompt.state, Waiting) for prompt in recent.prompts)
     running = sum(not isinstance(prompt.state, (Waiting, Recorded)) for prompt in recent.prompts)
     if not waiting and not running:
@@ -134,7 +154,9 @@ def _queue_in_words(recent: Recent) -> str:
     return f"{running} running, {at_least}{waiting} waiting"
 
 
-ALL_JOBS = frozenset({"all", "any", "mine", "my", "jobs", "job", "*", "current", "running", "queue"})
+ALL_JOBS = frozenset(
+    {"all", "any", "mine", "my", "jobs", "job", "*", "current", "running", "queue"}
+)
 LAST_JOB = frozenset({"last", "latest", "newest", "previous", "recent", "it"})
 SHORT_ID = re.compile(r"[0-9a-f]{4,36}|[0-9a-f]{8}[0-9a-f-]{1,27}")  # the beginning of a prompt id
 MOST_JOBS_NAMED = 20  # jobs of one call
@@ -145,13 +167,22 @@ def job_words(text: str) -> list[str]:
 
     '["0c6d7a1e", "last"]'  ->  ["0c6d7a1e", "last"]
     """
-    words = [word.strip("\"'`#…") for word in re.split(r"[\s,;\[\]]+", text[:MOST_WORD_CHARACTERS].lower())]
-    return [word for word in dict.fromkeys(words) if word and word not in ALL_JOBS][:MOST_JOBS_NAMED]
+    words = [
+        word.strip("\"'`#…")
+        for word in re.split(r"[\s,;\[\]]+", text[:MOST_WORD_CHARACTERS].lower())
+    ]
+    return [word for word in dict.fromkeys(words) if word and word not in ALL_JOBS][
+        :MOST_JOBS_NAMED
+    ]
 
 
-async def jobs_named(fleet: Fleet, words: Sequence[str], own: OwnJobs) -> list[tuple[Endpoint, Prompt]]:
-    """The user's jobs that these words mean, the oldest first: by an id, as `find_job` finds it, the beginning of one,
-    "last", or a word of their name or workflow. Raises as `find_job` does for an id."""
+async def jobs_named(
+    fleet: Fleet, words: Sequence[str], own: OwnJobs
+) -> list[tuple[Endpoint, Prompt]]:
+    """The user's jobs that these words mean, the oldest first: by an id, as `find_job` finds it,
+    the beginning of one, "last", or a word of their name or workflow. Raises as `find_job` does for
+    an id.
+    """
     named: dict[str, tuple[Endpoint, Prompt]] = {}
     for word in words:
         if PROMPT_ID.fullmatch(word.partition(".")[0]):
@@ -199,11 +230,12 @@ async def bring(
     stored: Sequence[str] = (),
     allowance: Allowance | None = None,
 ) -> RunResult:
-    """What a job made that an earlier call started, after a while of waiting if need be; but for the files that are
-    `stored` already, by their sources, as far as the `allowance` goes. A Stop ends only the waiting.
+    """What a job made that an earlier call started, after a while of waiting if need be; but for
+    the files that are `stored` already, by their sources, as far as the `allowance` goes. A Stop
+    ends only the waiting.
 
-    Raises `StillRunning` after `wait` seconds, and at once for a job that another call is following; and the job's own
-    errors, as `judge` and `collect` do.
+    Raises `StillRunning` after `wait` seconds, and at once for a job that another call is
+    following; and the job's own errors, as `judge` and `collect` do.
     """
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
     if JOBS.attended(prompt.prompt_id):
@@ -218,7 +250,9 @@ async def bring(
     try:
         async with open_server(endpoint) as server:
             if not job.ended:
-                async with server.connection.listen(prompt.prompt_id, picture_nodes(graph), on_preview) as subscription:
+                async with server.connection.listen(
+                    prompt.prompt_id, picture_nodes(graph), on_preview
+                ) as subscription:
                     job = await watch(server, fleet, job, subscription, listener, wait=wait)
             job = judge(job, graph)
             listener.status("saving", "Saving")
@@ -250,9 +284,9 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
         {"job_id": "0c6d...", "state": "waiting, 2 ahead, done in about 3 min", "workflow": "sdxl",
          "name": "a-red-fox-7"}
 
-    The states are "running", with the percentage and the time left where a call of this process follows it, "waiting, 2
-    ahead", with the time where this process has seen the server's pace, "failed", and "done, its own call is bringing
-    it".
+    The states are "running", with the percentage and the time left where a call of this process
+    follows it, "waiting, 2 ahead", with the time where this process has seen the server's pace,
+    "failed", and "done, its own call is bringing it".
     """
     about = mark_of(prompt)
     state = "running"

@@ -1,12 +1,14 @@
 """The errors of nodes, told so that somebody can act on them.
 
-`run_error` makes the error of a run out of what the node that failed reported. Three kinds are known by their words,
-which come from PyTorch, safetensors, numpy and the drivers, and differ from card to card:
+`run_error` makes the error of a run out of what the node that failed reported. Three kinds are
+known by their words, which come from PyTorch, safetensors, numpy and the drivers, and differ from
+card to card:
 
 - memory that ran out, the graphics card's or the computer's (`OutOfMemory`);
-- a model file that cannot be loaded (`ModelUnusable`), with its name, since the words of the libraries, such as
-  "header too small", name neither the file nor what to do. They were recorded from ComfyUI 0.3.64 and 0.33.0 with files
-  cut short, empty ones, web pages and pointers of Git LFS under a model's name, and models in the wrong folder;
+- a model file that cannot be loaded (`ModelUnusable`), with its name, since the words of the
+  libraries, such as "header too small", name neither the file nor what to do. They were recorded
+  from ComfyUI 0.3.64 and 0.33.0 with files cut short, empty ones, web pages and pointers of Git LFS
+  under a model's name, and models in the wrong folder;
 - an account that lacks credits (`PaymentRequired`).
 """
 
@@ -25,7 +27,8 @@ MAIN_MEMORY = re.compile(
     r"|bad_alloc|bad allocation|Cannot allocate memory",
     re.IGNORECASE,
 )
-# The graphics card's, in the words of CUDA, ROCm, cuBLAS, cuDNN, DirectML, Apple's and Intel's cards.
+# The graphics card's, in the words of CUDA, ROCm, cuBLAS, cuDNN, DirectML, Apple's and Intel's
+# cards.
 CARD_MEMORY = re.compile(
     r"out of memory|not enough (?:GPU )?(?:video )?memory|memory ?allocation failure|Invalid buffer size"
     r"|(?:CUBLAS|CUDNN|CUSOLVER|CUSPARSE|HIPBLAS|ROCBLAS)_STATUS_ALLOC_FAILED|rocblas_status_memory_error"
@@ -37,7 +40,9 @@ MAIN_MEMORY_TYPES = ("MemoryError", "_ArrayMemoryError")
 
 # What a file is that cannot be loaded, by the words of whatever read it; the first that fit.
 A_LORA = re.compile(r"seems to be a Lora file", re.IGNORECASE)
-NOT_SAFE = re.compile(r"Unsupported (?:global|class)|weights_only.{0,200}GLOBAL", re.IGNORECASE | re.DOTALL)
+NOT_SAFE = re.compile(
+    r"Unsupported (?:global|class)|weights_only.{0,200}GLOBAL", re.IGNORECASE | re.DOTALL
+)
 DAMAGED = re.compile(
     r"deserializing header|SafetensorError|file not fully covered|UnpicklingError|Weights only load failed"
     r"|PytorchStreamReader|central directory|corrupt|EOFError|unexpected EOF|Ran out of input|magic number|GGUF magic",
@@ -50,13 +55,16 @@ OTHER_KIND = re.compile(
 )
 # Nodes behind a loader say this of what it loaded: the file holds a part of a checkpoint only.
 IN_PART = re.compile(r"is invalid: None|does not contain a valid", re.IGNORECASE)
-NO_WHOLE_CHECKPOINT = "lacks a text encoder or a VAE, so it is no whole checkpoint, and may be in the wrong folder"
+NO_WHOLE_CHECKPOINT = (
+    "lacks a text encoder or a VAE, so it is no whole checkpoint, and may be in the wrong folder"
+)
 MOST_LOADERS_BACK = 200  # nodes that are looked at for the loader of what another one got
 
 
 def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
-    """The error of the node that failed, by its title and reason. Its inputs and stack trace, which may hold prompts
-    and paths, stay on the server."""
+    """The error of the node that failed, by its title and reason. Its inputs and stack trace, which
+    may hold prompts and paths, stay on the server.
+    """
     lines = failure.message.splitlines()
     text = lines[0] if lines else ""
     kind = failure.exception_type.rsplit(".", 1)[-1]
@@ -73,7 +81,9 @@ def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
 
 
 def _unusable_model(failure: Failed, graph: Graph) -> ModelUnusable | None:
-    """The error for a model file that the node could not load, None where that is not what failed."""
+    """The error for a model file that the node could not load, None where that is not what
+    failed.
+    """
     node = graph.get(failure.node_id)
     if node is None:
         return None
@@ -89,7 +99,10 @@ def _unusable_model(failure: Failed, graph: Graph) -> ModelUnusable | None:
         predicate = NO_WHOLE_CHECKPOINT
     if not predicate and "load" not in node["class_type"].lower():
         return None
-    predicate = predicate or f"could not be loaded: {shortened(failure.message or failure.exception_type, 200)}"
+    predicate = (
+        predicate
+        or f"could not be loaded: {shortened(failure.message or failure.exception_type, 200)}"
+    )
     names = list(dict.fromkeys(files.values()))
     subject = f"The model file {quoted(names)}"
     if len(names) > 1:
@@ -98,8 +111,9 @@ def _unusable_model(failure: Failed, graph: Graph) -> ModelUnusable | None:
 
 
 def _what_the_file_is(said: str, loader: str) -> str:
-    """What a model file is, as the end of a sentence, by what was said when it was loaded; "" where that tells
-    nothing."""
+    """What a model file is, as the end of a sentence, by what was said when it was loaded; "" where
+    that tells nothing.
+    """
     if A_LORA.search(said):
         return 'is a LoRA, and belongs in the folder "loras"'
     if NOT_SAFE.search(said):
@@ -128,7 +142,9 @@ def _loaded_for(node_id: str, graph: Graph) -> Mapping[Target, str]:
         before: list[str] = []
         for each in level:
             inputs = (graph[each].get("inputs") or {}).values()
-            sources = [str(value[0]) for value in inputs if is_link(value) and str(value[0]) in graph]
+            sources = [
+                str(value[0]) for value in inputs if is_link(value) and str(value[0]) in graph
+            ]
             files = _model_files(each, graph)
             if files and not sources:
                 return files

@@ -1,19 +1,21 @@
 """Several ComfyUI servers used as one: which takes a run, and how much a user may post.
 
-A `Fleet` is the servers of one call with the rules for them: the administrator's `Limits`, the `Owner` of the jobs, and
-`Timing`, which says how long to wait for what. In the order of a call:
+A `Fleet` is the servers of one call with the rules for them: the administrator's `Limits`, the
+`Owner` of the jobs, and `Timing`, which says how long to wait for what. In the order of a call:
 
 - `admission` lets a call in, before any file of the user is read, if they may have one more.
 - `found` settles, where the address was only guessed, which of the guesses answers.
-- `in_order` asks all queues at once (`survey`, which makes a `QueueSnapshot` of each server) and sorts the servers by
-  when the run would be done there. It refuses what is over a limit already.
+- `in_order` asks all queues at once (`survey`, which makes a `QueueSnapshot` of each server) and
+  sorts the servers by when the run would be done there. It refuses what is over a limit already.
 - `admit` counts once more after the post: somebody may have posted elsewhere at the same moment.
 
-`statuses` is what comfyui_status tells. `everywhere` asks every server the same, for lists. Whatever one server sends,
-or does not send, spoils no other's answer: all are asked through `ask_one`.
+`statuses` is what comfyui_status tells. `everywhere` asks every server the same, for lists.
+Whatever one server sends, or does not send, spoils no other's answer: all are asked through
+`ask_one`.
 
-All that several workers have to agree on is read from the servers' own queues: there is no other record of who has how
-many jobs. A server's pace and faults (server/record.py) are what this process alone has seen of it.
+All that several workers have to agree on is read from the servers' own queues: there is no other
+record of who has how many jobs. A server's pace and faults (server/record.py) are what this process
+alone has seen of it.
 """
 
 import asyncio
@@ -23,7 +25,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..errors import AccessRefused, ComfyUIError, LimitExceeded, ServerError, ServerUnreachable, UnexpectedAnswer
+from ..errors import (
+    AccessRefused,
+    ComfyUIError,
+    LimitExceeded,
+    ServerError,
+    ServerUnreachable,
+    UnexpectedAnswer,
+)
 from ..logs import log
 from ..names import duration
 from ..server.client import PROBE_SECONDS, ComfyUIServer
@@ -48,7 +57,8 @@ class Timing:
     look_up: float = 5.0  # without a frame of the job, until it is looked up
     longest: float = 30.0  # between two look-ups at most; they grow apart up to this
     polling: float = 1.0  # between look-ups while there is no websocket; grows to `look_up`
-    settle: float = 1.0  # from the last good frame to the history entry, and between two look-ups that find nothing
+    # from the last good frame to the history entry, and between two look-ups that find nothing
+    settle: float = 1.0
     gone: float = 60.0  # without a connection, until the server is given up and its job with it
 
 
@@ -64,7 +74,8 @@ class Limits:
     wait_seconds: float = 3600.0  # then the call ends, and the job goes on
     jobs: int = 0  # of one user at once, on all servers together; 0 for any number
     queue: int = 0  # prompts; a queue of so many is not joined; 0 for any number
-    guards_own: bool = False  # whether workflows that the caller brings may name no files and paths on the server
+    # whether workflows that the caller brings may name no files and paths on the server
+    guards_own: bool = False
     own_nodes: tuple[str, ...] = ("*",)  # patterns of the classes of nodes that these may have
 
     @property
@@ -84,8 +95,9 @@ class QueueSnapshot:
     error: ComfyUIError | None = None
 
     def seconds_until_done(self, workflow: str, usual: float) -> float:
-        """In how many seconds a run of the workflow would be done here, its wait in the queue counted, at the pace that
-        was measured; `usual` is the pace where none was."""
+        """In how many seconds a run of the workflow would be done here, its wait in the queue
+        counted, at the pace that was measured; `usual` is the pace where none was.
+        """
         runs_before = len(self.queue) + self.record.coming
         seconds = self.record.seconds_behind(runs_before, workflow)
         return (runs_before + 1) * usual if seconds is None else seconds
@@ -93,7 +105,9 @@ class QueueSnapshot:
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """How a server stands at the moment, for comfyui_status. `error` says why it could not be asked."""
+    """How a server stands at the moment, for comfyui_status. `error` says why it could not be
+    asked.
+    """
 
     endpoint: Endpoint
     record: Record
@@ -104,8 +118,9 @@ class ServerStatus:
 
     @property
     def health(self) -> str:
-        """In a word or two: "ready", "busy", "unreachable", the code of another error ("access refused"), or "resting"
-        while no runs are sent there since it failed."""
+        """In a word or two: "ready", "busy", "unreachable", the code of another error ("access
+        refused"), or "resting" while no runs are sent there since it failed.
+        """
         if isinstance(self.error, ServerUnreachable):
             return "unreachable"
         if self.error:
@@ -128,7 +143,8 @@ class Fleet:
     limits: Limits = Limits()
     owner: Owner = field(default_factory=Owner)
     timing: Timing = Timing()
-    others: tuple[Endpoint, ...] = ()  # get no runs now, but the user's jobs there count and are found
+    # get no runs now, but the user's jobs there count and are found
+    others: tuple[Endpoint, ...] = ()
 
     @property
     def known(self) -> tuple[Endpoint, ...]:
@@ -136,10 +152,11 @@ class Fleet:
         return (*self.endpoints, *self.others)
 
     async def found(self) -> "Fleet":
-        """The fleet with its address settled: of guesses at where the one server may be, only the first stays at which
-        a ComfyUI answers. Any other fleet is the same as before.
+        """The fleet with its address settled: of guesses at where the one server may be, only the
+        first stays at which a ComfyUI answers. Any other fleet is the same as before.
 
-        Raises `ServerUnreachable` naming all that were tried, or the `AccessRefused` of one that does answer.
+        Raises `ServerUnreachable` naming all that were tried, or the `AccessRefused` of one that
+        does answer.
         """
         if len(self.endpoints) < 2 or not all(endpoint.guessed for endpoint in self.endpoints):
             return self
@@ -155,11 +172,13 @@ class Fleet:
 
     @contextlib.asynccontextmanager
     async def admission(self) -> AsyncIterator["Fleet"]:
-        """A call that makes something, from before anything of it is read until what it made is stored; gives out the
-        fleet as it is `found`. Raises `LimitExceeded` when the user has as many jobs as allowed, and as `found` does.
+        """A call that makes something, from before anything of it is read until what it made is
+        stored; gives out the fleet as it is `found`. Raises `LimitExceeded` when the user has as
+        many jobs as allowed, and as `found` does.
 
-        The calls that they have under way in this process count, whether or not their jobs are posted yet, and the jobs
-        in the queues that are none of theirs. Of calls at the same moment those that began first are let in.
+        The calls that they have under way in this process count, whether or not their jobs are
+        posted yet, and the jobs in the queues that are none of theirs. Of calls at the same moment
+        those that began first are let in.
         """
         with JOBS.attending(self.owner):
             fleet = self
@@ -183,11 +202,12 @@ class Fleet:
         return fleet
 
     async def in_order(self, workflow: str, gone: Collection[Endpoint] = ()) -> list[Endpoint]:
-        """The servers to try for a run of the workflow of this name ("" for any): the one that will be done soonest
-        first, those that rest last, none of those that are `gone`. One server without limits is not asked anything.
+        """The servers to try for a run of the workflow of this name ("" for any): the one that will
+        be done soonest first, those that rest last, none of those that are `gone`. One server
+        without limits is not asked anything.
 
-        Raises `LimitExceeded` when the user has as many jobs as allowed, or all queues are as long as allowed, and
-        `ServerError` when none can be asked.
+        Raises `LimitExceeded` when the user has as many jobs as allowed, or all queues are as long
+        as allowed, and `ServerError` when none can be asked.
         """
         endpoints = [endpoint for endpoint in self.endpoints if endpoint not in gone]
         if len(self.endpoints) == 1 and not self.limits.need_queues:
@@ -200,15 +220,16 @@ class Fleet:
             able = self._with_room(snapshots, able)
         usual = self._usual_pace(able)
         joined = self._short_enough(able, usual)
-        joined.sort(key=lambda one: one.seconds_until_done(workflow, usual))  # a tie keeps the administrator's order
+        # a tie keeps the administrator's order
+        joined.sort(key=lambda one: one.seconds_until_done(workflow, usual))
         return [*(snapshot.endpoint for snapshot in joined), *resting]
 
     async def survey(self, also: Endpoint | None = None) -> list[QueueSnapshot]:
-        """The queues of all servers, asked at the same time; those of `others` only where the number of jobs is
-        limited.
+        """The queues of all servers, asked at the same time; those of `others` only where the
+        number of jobs is limited.
 
-        A server that rests because it did not answer is left out, unless it is `also`, or there would be none left of
-        the call's own.
+        A server that rests because it did not answer is left out, unless it is `also`, or there
+        would be none left of the call's own.
         """
         asked: list[Endpoint] = []
         wanted = self.known if self.limits.jobs else self.endpoints
@@ -221,14 +242,17 @@ class Fleet:
             asked = [*self.endpoints, *asked]
         seen = await together(("queues", *asked), functools.partial(self._look_at, asked))
         # Another call may have asked, whose endpoints are equal and may have other names.
-        snapshots = [replace(one, endpoint=endpoint) for one, endpoint in zip(seen, asked, strict=True)]
+        snapshots = [
+            replace(one, endpoint=endpoint) for one, endpoint in zip(seen, asked, strict=True)
+        ]
         if self.limits.jobs and len(self._marked_jobs(snapshots)) >= self.limits.jobs:
             return await self._without_replays(snapshots)
         return snapshots
 
     async def _without_replays(self, snapshots: Sequence[QueueSnapshot]) -> list[QueueSnapshot]:
-        """The same with the jobs in them that have ended, by the newest part of a server's history: somebody else may
-        have posted a job of this user anew, with its id and its mark."""
+        """The same with the jobs in them that have ended, by the newest part of a server's history:
+        somebody else may have posted a job of this user anew, with its id and its mark.
+        """
         answers = await ask_each(
             [snapshot.endpoint for snapshot in snapshots if snapshot.error is None],
             lambda server: server.together("recent prompts", server.recent),
@@ -247,11 +271,16 @@ class Fleet:
     async def _look_at(cls, endpoints: Sequence[Endpoint]) -> list[QueueSnapshot]:
         """The queues of these servers as they are now."""
         since = time.monotonic()
-        return await gather(len(endpoints), [functools.partial(cls._look, endpoint, since) for endpoint in endpoints])
+        return await gather(
+            len(endpoints),
+            [functools.partial(cls._look, endpoint, since) for endpoint in endpoints],
+        )
 
     @staticmethod
     async def _look(endpoint: Endpoint, since: float) -> QueueSnapshot:
-        """The server's queue as it was at `since` or later. One that does not answer is left to rest."""
+        """The server's queue as it was at `since` or later. One that does not answer is left to
+        rest.
+        """
         record = Pool.here().server(endpoint).record
         queue = await ask_one(endpoint, lambda server: server.queue_soon(since))
         if isinstance(queue, ComfyUIError):
@@ -261,13 +290,20 @@ class Fleet:
             record.recover()
         return QueueSnapshot(endpoint, record, queue)
 
-    def _with_room(self, snapshots: Sequence[QueueSnapshot], able: Sequence[QueueSnapshot]) -> list[QueueSnapshot]:
-        """The servers of `able` on which the user may have one job more. An account of Comfy Cloud is full by itself:
-        whose jobs it has is not told, so all of them count there and none elsewhere. Raises `LimitExceeded`."""
+    def _with_room(
+        self, snapshots: Sequence[QueueSnapshot], able: Sequence[QueueSnapshot]
+    ) -> list[QueueSnapshot]:
+        """The servers of `able` on which the user may have one job more. An account of Comfy Cloud
+        is full by itself: whose jobs it has is not told, so all of them count there and none
+        elsewhere. Raises `LimitExceeded`.
+        """
         jobs = self._marked_jobs(snapshots)
         full: list[QueueSnapshot] = []
         for snapshot in able:
-            if not snapshot.endpoint.shows_marks and len(jobs) + len(snapshot.queue) >= self.limits.jobs:
+            if (
+                not snapshot.endpoint.shows_marks
+                and len(jobs) + len(snapshot.queue) >= self.limits.jobs
+            ):
                 full.append(snapshot)
         none_left = bool(full) and len(full) == len(able)
         if len(jobs) >= self.limits.jobs or none_left:
@@ -276,7 +312,9 @@ class Fleet:
             raise self._too_many(jobs)
         return [snapshot for snapshot in able if snapshot not in full]
 
-    def _marked_jobs(self, snapshots: Sequence[QueueSnapshot]) -> list[tuple[QueueSnapshot, Prompt]]:
+    def _marked_jobs(
+        self, snapshots: Sequence[QueueSnapshot]
+    ) -> list[tuple[QueueSnapshot, Prompt]]:
         """The user's jobs in all queues that show whose they are, each id once."""
         jobs: dict[str, tuple[QueueSnapshot, Prompt]] = {}
         for snapshot in snapshots:
@@ -286,7 +324,9 @@ class Fleet:
         return list(jobs.values())
 
     def _short_enough(self, able: Sequence[QueueSnapshot], usual: float) -> list[QueueSnapshot]:
-        """The servers whose queues are short enough to be joined. Raises `LimitExceeded` where none is."""
+        """The servers whose queues are short enough to be joined. Raises `LimitExceeded` where none
+        is.
+        """
         if not self.limits.queue:
             return list(able)
         short = [snapshot for snapshot in able if len(snapshot.queue) < self.limits.queue]
@@ -301,20 +341,26 @@ class Fleet:
         return [prompt for prompt in own if prompt.prompt_id not in snapshot.ended]
 
     async def admit(self, endpoint: Endpoint, prompt_id: str, posted: float) -> None:
-        """Count again after a post, since others may have posted at the same time. The later one over a limit raises
-        `LimitExceeded`, and its prompt has to be withdrawn. Without a limit nothing is asked.
+        """Count again after a post, since others may have posted at the same time. The later one
+        over a limit raises `LimitExceeded`, and its prompt has to be withdrawn. Without a limit
+        nothing is asked.
 
-        `posted` is when the prompt was posted, in seconds since 1970, as its mark tells. On one server the order of
-        posts is that of the server's own numbers, between servers that of the times in the marks. It has to be one or
-        the other for all jobs, else each of three might find another one before it.
+        `posted` is when the prompt was posted, in seconds since 1970, as its mark tells. On one
+        server the order of posts is that of the server's own numbers, between servers that of the
+        times in the marks. It has to be one or the other for all jobs, else each of three might
+        find another one before it.
 
-        On one server the limit holds exactly. Of two jobs posted on different servers at the same moment, the one with
-        the earlier mark may come into sight only after the other one has looked; then both go on. One job too many is
-        no harm, and nobody looks again.
+        On one server the limit holds exactly. Of two jobs posted on different servers at the same
+        moment, the one with the earlier mark may come into sight only after the other one has
+        looked; then both go on. One job too many is no harm, and nobody looks again.
         """
         if not self.limits.need_queues:
             return
-        snapshots = {snapshot.endpoint: snapshot for snapshot in await self.survey(endpoint) if not snapshot.error}
+        snapshots = {
+            snapshot.endpoint: snapshot
+            for snapshot in await self.survey(endpoint)
+            if not snapshot.error
+        }
         here = snapshots.get(endpoint)
         if here is None:  # nobody can say
             return
@@ -332,7 +378,9 @@ class Fleet:
     def _earlier(
         self, job: Prompt, posted: float, here: QueueSnapshot, snapshots: Iterable[QueueSnapshot]
     ) -> list[tuple[QueueSnapshot, Prompt]]:
-        """The user's jobs that come before one that was `posted` at this time and is in the queue of `here`."""
+        """The user's jobs that come before one that was `posted` at this time and is in the queue
+        of `here`.
+        """
         by_number = len(self.known) == 1 or not here.endpoint.shows_marks
         earlier: dict[str, tuple[QueueSnapshot, Prompt]] = {}
         for snapshot in snapshots:
@@ -342,14 +390,18 @@ class Fleet:
                 if by_number and snapshot is here:
                     comes_before = other.number < job.number
                 else:
-                    comes_before = (marked_time(other, "at"), other.prompt_id) < (posted, job.prompt_id)
+                    comes_before = (marked_time(other, "at"), other.prompt_id) < (
+                        posted,
+                        job.prompt_id,
+                    )
                 if comes_before and other.prompt_id != job.prompt_id:
                     earlier.setdefault(other.prompt_id, (snapshot, other))
         return list(earlier.values())
 
     def none_answers(self, errors: Sequence[ComfyUIError]) -> ComfyUIError:
-        """The error of a fleet of which no server can be used: the only one there is, else that of a server which wants
-        other credentials, else one that names all that were tried."""
+        """The error of a fleet of which no server can be used: the only one there is, else that of
+        a server which wants other credentials, else one that names all that were tried.
+        """
         for error in errors:
             if len(errors) == 1 or isinstance(error, AccessRefused):
                 return error
@@ -360,8 +412,12 @@ class Fleet:
             'is elsewhere than was tried, an administrator has to set the valve "ComfyUI address" of this tool.',
         ).at(f"Tried: {tried}.")
 
-    def _too_many(self, jobs: Sequence[tuple[QueueSnapshot, Prompt]], calls: int = 0) -> LimitExceeded:
-        """The error of a user who has these jobs and calls already, and when the first of the jobs will be done."""
+    def _too_many(
+        self, jobs: Sequence[tuple[QueueSnapshot, Prompt]], calls: int = 0
+    ) -> LimitExceeded:
+        """The error of a user who has these jobs and calls already, and when the first of the jobs
+        will be done.
+        """
         seconds_left = []
         for snapshot, prompt in jobs:
             pace = snapshot.record.pace()
@@ -391,7 +447,9 @@ class Fleet:
 
     @staticmethod
     def _usual_pace(snapshots: Iterable[QueueSnapshot]) -> float:
-        """Seconds of a run on average over the servers where that was measured, else `USUAL_PACE`."""
+        """Seconds of a run on average over the servers where that was measured, else
+        `USUAL_PACE`.
+        """
         paces = [snapshot.record.pace() for snapshot in snapshots]
         measured = [pace for pace in paces if pace]
         if not measured:
@@ -399,9 +457,10 @@ class Fleet:
         return sum(measured) / len(measured)
 
     async def statuses(self) -> list[ServerStatus]:
-        """How all servers stand, also those that rest, in the administrator's order; asked at the same time and each
-        within `PROBE_SECONDS`. Of guesses at where the one server may be, only the first at which a ComfyUI answers, if
-        any does."""
+        """How all servers stand, also those that rest, in the administrator's order; asked at the
+        same time and each within `PROBE_SECONDS`. Of guesses at where the one server may be, only
+        the first at which a ComfyUI answers, if any does.
+        """
         looks = [functools.partial(self._status_of, endpoint) for endpoint in self.endpoints]
         statuses = await gather(len(looks), looks)
         answering = [status for status in statuses if not status.error]
@@ -425,7 +484,9 @@ class Fleet:
 def _able_and_resting(
     endpoints: Sequence[Endpoint], snapshots: Sequence[QueueSnapshot]
 ) -> tuple[list[QueueSnapshot], list[Endpoint]]:
-    """Those of the servers that answered and can take a run, and those that rest; one that was not asked rests, too."""
+    """Those of the servers that answered and can take a run, and those that rest; one that was not
+    asked rests, too.
+    """
     asked = {snapshot.endpoint: snapshot for snapshot in snapshots}
     able: list[QueueSnapshot] = []
     resting: list[Endpoint] = []
@@ -449,10 +510,13 @@ def _ahead(prompt: Prompt) -> int:
 
 
 async def ask_one(
-    endpoint: Endpoint, ask: Callable[[ComfyUIServer], Awaitable[T]], seconds: float = ANSWER_SECONDS
+    endpoint: Endpoint,
+    ask: Callable[[ComfyUIServer], Awaitable[T]],
+    seconds: float = ANSWER_SECONDS,
 ) -> T | ComfyUIError:
-    """What one server of several answers within so many seconds, or why it does not. What nobody foresaw in its answer
-    is an error of this server alone."""
+    """What one server of several answers within so many seconds, or why it does not. What nobody
+    foresaw in its answer is an error of this server alone.
+    """
     try:
         async with open_server(endpoint) as server, asyncio.timeout(seconds):
             return await ask(server)
@@ -466,9 +530,13 @@ async def ask_one(
 
 
 async def ask_each(
-    endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]], seconds: float = ANSWER_SECONDS
+    endpoints: Sequence[Endpoint],
+    ask: Callable[[ComfyUIServer], Awaitable[T]],
+    seconds: float = ANSWER_SECONDS,
 ) -> list[tuple[Endpoint, T | ComfyUIError]]:
-    """What each of several servers answers within so many seconds, all asked at once, or why it does not."""
+    """What each of several servers answers within so many seconds, all asked at once, or why it
+    does not.
+    """
     questions = [functools.partial(ask_one, endpoint, ask, seconds) for endpoint in endpoints]
     return list(zip(endpoints, await gather(len(questions), questions), strict=True))
 
@@ -476,14 +544,16 @@ async def ask_each(
 async def everywhere(
     endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]
 ) -> tuple[list[T], list[str]]:
-    """The answers of all servers that can give one, in the administrator's order, and the names of those that do not
-    answer as a ComfyUI does. When none can, raises the first refusal that is about the question itself, else as
-    `Fleet.none_answers`."""
+    """The answers of all servers that can give one, in the administrator's order, and the names of
+    those that do not answer as a ComfyUI does. When none can, raises the first refusal that is
+    about the question itself, else as `Fleet.none_answers`.
+    """
     fleet = await Fleet(tuple(endpoints)).found()
 
     async def ask_soon(server: ComfyUIServer) -> T:
         if len(fleet.endpoints) > 1:
-            await server.queue_soon(time.monotonic() - SHARED_SECONDS)  # one that hangs holds nobody up
+            # one that hangs holds nobody up
+            await server.queue_soon(time.monotonic() - SHARED_SECONDS)
         return await ask(server)
 
     answers: list[T] = []

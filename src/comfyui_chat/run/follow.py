@@ -1,22 +1,24 @@
 """Posts one prompt and follows it to its end.
 
-`follow` is the way of a call's own prompt: listen to the websocket, post, have `Fleet.admit` count the user's jobs,
-`watch`, and `judge` how it ended (run/job.py). Jobs that an earlier call posted are only watched (run/earlier.py).
+`follow` is the way of a call's own prompt: listen to the websocket, post, have `Fleet.admit` count
+the user's jobs, `watch`, and `judge` how it ended (run/job.py). Jobs that an earlier call posted
+are only watched (run/earlier.py).
 
-`watch` feeds a `Job` out of one line of events in which frames and look-ups take turns. The websocket tells early, and
-may drop, hang or be refused by a proxy; ComfyUI's queue and history are the truth, and `LookUps` asks them. So
-everything works, only later, without a websocket. When frames come and the history entry is written is recorded from
-ComfyUI 0.3.64 and 0.33.0.
+`watch` feeds a `Job` out of one line of events in which frames and look-ups take turns. The
+websocket tells early, and may drop, hang or be refused by a proxy; ComfyUI's queue and history are
+the truth, and `LookUps` asks them. So everything works, only later, without a websocket. When
+frames come and the history entry is written is recorded from ComfyUI 0.3.64 and 0.33.0.
 
-A job that is found nowhere was lost in a restart, and is run again unless it was its turn, since it may have brought
-the server down; or somebody took it out of the queue, and it is not. There was no restart where the websocket has been
-open all the time, since the post or since before a look-up that found the job; nor where the server still knows another
-prompt that it had when the job was last seen (`has_run_since`). A job that waits has another one before it, so that is
-mostly known.
+A job that is found nowhere was lost in a restart, and is run again unless it was its turn, since it
+may have brought the server down; or somebody took it out of the queue, and it is not. There was no
+restart where the websocket has been open all the time, since the post or since before a look-up
+that found the job; nor where the server still knows another prompt that it had when the job was
+last seen (`has_run_since`). A job that waits has another one before it, so that is mostly known.
 
-A call ends in exactly one of these ways: the ended job, a named error, a cancellation, or `StillRunning` with its id.
-After an error or a Stop nobody would collect the result, so the job is withdrawn from its server, with patience where
-that does not answer. The end of the longest wait, and of Open WebUI itself, leave it at work for check_job to bring.
+A call ends in exactly one of these ways: the ended job, a named error, a cancellation, or
+`StillRunning` with its id. After an error or a Stop nobody would collect the result, so the job is
+withdrawn from its server, with patience where that does not answer. The end of the longest wait,
+and of Open WebUI itself, leave it at work for check_job to bring.
 """
 
 import asyncio
@@ -69,18 +71,23 @@ from .owner import JOBS, MARK
 
 
 class ProgressListener(Protocol):
-    """Whoever watches a run: a message in a chat, or a terminal. Both methods return at once and never raise."""
+    """Whoever watches a run: a message in a chat, or a terminal. Both methods return at once and
+    never raise.
+    """
 
     def status(self, phase: str, text: str, fraction: float | None = None) -> None:
-        """What happens now: the phase (of `describe`, or another word), its text, and the share of the work that is
-        done, 0 to 1."""
+        """What happens now: the phase (of `describe`, or another word), its text, and the share of
+        the work that is done, 0 to 1.
+        """
 
     def preview(self, data: bytes) -> None:
         """The picture so far: the bytes of a JPEG or PNG."""
 
 
-WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)  # seconds before each try; an hour in all
-STILL_AT_WORK = "ComfyUI could not be told and may still be at work."  # a note of an error or a Stop
+# seconds before each try; an hour in all
+WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)
+# a note of an error or a Stop
+STILL_AT_WORK = "ComfyUI could not be told and may still be at work."
 GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it"
 
 
@@ -105,15 +112,17 @@ async def follow(
     posted: Callable[[], None] | None = None,
     account_key: str = "",
 ) -> tuple[Job, tuple[str, ...]]:
-    """Post a prompt and follow it to its end; returns the ended job, and notes on outputs that the server left out.
+    """Post a prompt and follow it to its end; returns the ended job, and notes on outputs that the
+    server left out.
 
-    `wait` is in seconds, `part` stands before every text ("2 of 4 · "), `about` is what the mark tells a later call of
-    the run, and `posted` is called once the server's queue shows the prompt. `account_key` is that of the Comfy account
-    which pays for partner nodes.
+    `wait` is in seconds, `part` stands before every text ("2 of 4 · "), `about` is what the mark
+    tells a later call of the run, and `posted` is called once the server's queue shows the prompt.
+    `account_key` is that of the Comfy account which pays for partner nodes.
 
-    Raises `ServerError`, `WorkflowRefused`, `RunFailed` and their kin, `LimitExceeded`, and `StillRunning` when the
-    wait is over. When it is cancelled, or fails, the job is first withdrawn from the server; the error carries a note
-    when that failed. Only the end of the wait, or of Open WebUI itself, leaves the job at work.
+    Raises `ServerError`, `WorkflowRefused`, `RunFailed` and their kin, `LimitExceeded`, and
+    `StillRunning` when the wait is over. When it is cancelled, or fails, the job is first withdrawn
+    from the server; the error carries a note when that failed. Only the end of the wait, or of Open
+    WebUI itself, leaves the job at work.
     """
     about = about or {}
     prompt_id = str(uuid.uuid4())
@@ -124,7 +133,9 @@ async def follow(
         extra_data[ACCOUNT_KEY] = account_key
     on_preview = listener.preview if previews else ignore_preview
     job = Job.posted(prompt_id, graph)
-    async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
+    async with server.connection.listen(
+        prompt_id, picture_nodes(graph), on_preview
+    ) as subscription:
         JOBS.attend(prompt_id)
         posting = asyncio.create_task(server.submit(prompt_id, graph, extra_data))
         try:
@@ -192,7 +203,9 @@ def _is_failure(error: BaseException) -> bool:
 
 
 def _leaves_it(error: BaseException) -> bool:
-    """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
+    """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has
+    ended.
+    """
     if isinstance(error, ServerGone) and error.executing:
         return True  # it is run nowhere else
     is_not_there = isinstance(error, ServerError) and (error.untaken or error.unfound)
@@ -200,8 +213,9 @@ def _leaves_it(error: BaseException) -> bool:
 
 
 def _shutting_down(error: BaseException) -> bool:
-    """Whether this is a cancellation that comes from the end of Open WebUI and not from a Stop: its event loop ends, or
-    uvicorn cuts off requests that take too long to end, and says so in words."""
+    """Whether this is a cancellation that comes from the end of Open WebUI and not from a Stop: its
+    event loop ends, or uvicorn cuts off requests that take too long to end, and says so in words.
+    """
     if not isinstance(error, asyncio.CancelledError):
         return False
     if Pool.here().ending:
@@ -215,24 +229,32 @@ def _shutting_down(error: BaseException) -> bool:
 async def _clean_up(
     server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]", error: BaseException
 ) -> None:
-    """Withdraw a prompt after an error, which gets a note where the server could not be told in time."""
+    """Withdraw a prompt after an error, which gets a note where the server could not be told in
+    time.
+    """
     if not await finish(_withdraw(server, prompt_id, posting), CLEAN_UP_SECONDS):
         server.later(_withdraw_late(server, prompt_id, posting))
         error.add_note(STILL_AT_WORK)
 
 
-async def _withdraw(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
-    """Cancel a prompt on the server, also one whose post is still under way, which the server may yet take in. Raises a
-    `ServerError` when the server could not be told."""
+async def _withdraw(
+    server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]"
+) -> None:
+    """Cancel a prompt on the server, also one whose post is still under way, which the server may
+    yet take in. Raises a `ServerError` when the server could not be told.
+    """
     await asyncio.wait({posting}, timeout=CLEAN_UP_SECONDS / 2)
     if not posting.done():
         server.later(_withdraw_late(server, prompt_id, posting))
     await server.cancel(_posted_as(prompt_id, posting))
 
 
-async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
-    """The same with more patience, when nobody waits for it any more: a server that was away may come back with its
-    queue, and would run a job that nobody collects, or that was run elsewhere."""
+async def _withdraw_late(
+    server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]"
+) -> None:
+    """The same with more patience, when nobody waits for it any more: a server that was away may
+    come back with its queue, and would run a job that nobody collects, or that was run elsewhere.
+    """
     await asyncio.gather(posting, return_exceptions=True)
     for pause in WITHDRAW_PAUSES:
         await asyncio.sleep(pause)
@@ -249,7 +271,8 @@ def _posted_as(prompt_id: str, posting: "asyncio.Task[Accepted]") -> str:
     return prompt_id
 
 
-# Watching: frames and look-ups in one line, until the job has ended, is lost, or its server is gone.
+# Watching: frames and look-ups in one line, until the job has ended, is lost, or its server is
+# gone.
 
 
 async def watch(
@@ -262,8 +285,9 @@ async def watch(
     wait: float,
     part: str = "",
 ) -> Job:
-    """Feed the job with frames and look-ups until it has ended or is lost; then with its history entry, where that may
-    know more. A job of which all nodes are done, by the frames, ends well though look-ups find nothing more.
+    """Feed the job with frames and look-ups until it has ended or is lost; then with its history
+    entry, where that may know more. A job of which all nodes are done, by the frames, ends well
+    though look-ups find nothing more.
 
     Raises `StillRunning` after `wait` seconds, and `ServerGone`.
     """
@@ -273,7 +297,9 @@ async def watch(
         while not job.ended and not job.lost:
             now = time.monotonic()
             if now >= deadline:
-                raise _still_running(job, server, fleet.owner.job_id(server.endpoint, job.prompt_id), wait)
+                raise _still_running(
+                    job, server, fleet.owner.job_id(server.endpoint, job.prompt_id), wait
+                )
             look_ups.begin_if_due(now)
             event = await _next_event(subscription, min(look_ups.next_at, deadline) - now)
             if event is None:
@@ -328,7 +354,9 @@ def _still_running(job: Job, server: ComfyUIServer, job_id: str, wait: float) ->
     at_work = f"is still at work: {standing}"
     if job.silent_since is not None:
         at_work = "does not answer at the moment"
-    return StillRunning(f"The longest wait ({duration(wait)}) is over and ComfyUI {at_work}.", job_id)
+    return StillRunning(
+        f"The longest wait ({duration(wait)}) is over and ComfyUI {at_work}.", job_id
+    )
 
 
 def _entry_may_know_more(job: Job) -> bool:
@@ -340,11 +368,15 @@ def _entry_may_know_more(job: Job) -> bool:
 
 
 class LookUps:
-    """The look-ups of a job, one at a time: soon after the post for its place in the queue, after silence, after every
-    gap, and when the queue moves while it waits. Those that bring nothing new grow apart. Their answers come as
-    `LookedUp`, in line with the frames. Times are those of `time.monotonic`."""
+    """The look-ups of a job, one at a time: soon after the post for its place in the queue, after
+    silence, after every gap, and when the queue moves while it waits. Those that bring nothing new
+    grow apart. Their answers come as `LookedUp`, in line with the frames. Times are those of
+    `time.monotonic`.
+    """
 
-    def __init__(self, server: ComfyUIServer, prompt_id: str, subscription: Subscription, timing: Timing) -> None:
+    def __init__(
+        self, server: ComfyUIServer, prompt_id: str, subscription: Subscription, timing: Timing
+    ) -> None:
         now = time.monotonic()
         self._server = server
         self._prompt_id = prompt_id
@@ -354,7 +386,8 @@ class LookUps:
         self._due = now + timing.first
         self._begun = now  # when the last one began
         self.heard_throughout = False  # whether the websocket has been open ever since
-        self._known_since = now  # a look at the queue from before the post, or the last answer, tells nothing new
+        # a look at the queue from before the post, or the last answer, tells nothing new
+        self._known_since = now
         self._task: asyncio.Task[None] | None = None
         self._renewed = False  # whether the websocket was opened anew
 
@@ -372,7 +405,9 @@ class LookUps:
         self._begun, self._due = now, math.inf
         self.heard_throughout = self._subscription.connected
         since = max(self._known_since, now - SHARED_SECONDS)
-        self._task = asyncio.create_task(_look(self._server, self._prompt_id, self._subscription, since))
+        self._task = asyncio.create_task(
+            _look(self._server, self._prompt_id, self._subscription, since)
+        )
 
     def answered(self, answer: Event, now: float) -> None:
         """A look-up found this."""
@@ -411,8 +446,9 @@ class LookUps:
 
 
 def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing: Timing) -> None:
-    """Show how the job stands. Raises `ServerGone` when for `timing.gone` seconds no connection could be made, or, of
-    a job that the server may never have got, nothing was heard."""
+    """Show how the job stands. Raises `ServerGone` when for `timing.gone` seconds no connection
+    could be made, or, of a job that the server may never have got, nothing was heard.
+    """
     now = time.monotonic()
     if not isinstance(event, Silence) or job.silent_since is None:
         phase, text = describe(job, now)
@@ -428,7 +464,9 @@ def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing:
     listener.status("silent", f"{part}ComfyUI does not answer at the moment")
 
 
-async def _look(server: ComfyUIServer, prompt_id: str, subscription: Subscription, since: float) -> None:
+async def _look(
+    server: ComfyUIServer, prompt_id: str, subscription: Subscription, since: float
+) -> None:
     """Look a job up and put the answer in line behind the frames that came meanwhile."""
     answer: Event = Silence("The look-up failed.")
     try:
@@ -447,7 +485,9 @@ async def _look_up(server: ComfyUIServer, prompt_id: str, since: float) -> Event
 
 
 async def _recorded(server: ComfyUIServer, prompt_id: str, timing: Timing) -> Event:
-    """The history entry of a run that has ended, which may take a moment to appear; `Gap` when it does not."""
+    """The history entry of a run that has ended, which may take a moment to appear; `Gap` when it
+    does not.
+    """
     for pause in (0.0, 0.1, 0.2, 0.4, timing.settle):
         await asyncio.sleep(pause)
         event = await _look_up(server, prompt_id, time.monotonic())

@@ -1,16 +1,20 @@
 """Puts the files of a call into the inputs of a workflow that take files.
 
-`place_files` goes by kinds: the first picture into the first picture input, the first film into the first input for
-films, and so on. A mask goes into the mask inputs, or becomes the transparency of the picture that it belongs to, which
-ComfyUI's LoadImage gives out as a mask. Where nothing is given for a kind, what the chat offers of it is taken.
+`place_files` goes by kinds: the first picture into the first picture input, the first film into the
+first input for films, and so on. A mask goes into the mask inputs, or becomes the transparency of
+the picture that it belongs to, which ComfyUI's LoadImage gives out as a mask. Where nothing is
+given for a kind, what the chat offers of it is taken.
 
-The workflow then names each file by its `stored_name`, which is made from its content. So the files need not be sent
-before all else about the call is known to be right: `place_files` returns them, and run/make.py uploads them.
+The workflow then names each file by its `stored_name`, which is made from its content. So the files
+need not be sent before all else about the call is known to be right: `place_files` returns them,
+and run/make.py uploads them.
 
-An input that gets nothing keeps its author's file where the server has that. Else it is cut out of the graph, or, where
-the workflow cannot do without it, written down in `FittedWorkflow.wanting` for run/planning.py to refuse.
+An input that gets nothing keeps its author's file where the server has that. Else it is cut out of
+the graph, or, where the workflow cannot do without it, written down in `FittedWorkflow.wanting` for
+run/planning.py to refuse.
 
-`freshen` comes before all that: it asks anew for the definitions of nodes whose lists lack what the call names.
+`freshen` comes before all that: it asks anew for the definitions of nodes whose lists lack what the
+call names.
 """
 
 import base64
@@ -35,9 +39,13 @@ from ..threads import FILES, PICTURES
 from .asked_inputs import with_own_names
 
 
-async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Request) -> FittedWorkflow:
-    """The choice with the definitions of the nodes that load LoRAs, if the request has any, and with new definitions of
-    nodes that do not offer what the request names: files are added all the time."""
+async def freshen(
+    server: ComfyUIServer, choice: FittedWorkflow, request: Request
+) -> FittedWorkflow:
+    """The choice with the definitions of the nodes that load LoRAs, if the request has any, and
+    with new definitions of nodes that do not offer what the request names: files are added all the
+    time.
+    """
     workflow = choice.workflow
     request = with_own_names(workflow, request)
     stale = set[str]()
@@ -62,15 +70,16 @@ async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Reques
 async def place_files(
     server: ComfyUIServer, choice: FittedWorkflow, request: Request
 ) -> tuple[FittedWorkflow, list[InputFile]]:
-    """The choice with the request's files named in the workflow's inputs of their kinds, in order, and the files that
-    have to be uploaded for it. Where nothing is given for a kind, what the chat offers is taken. Where the workflow
-    takes a mask and none is given, but one picture more than it has inputs for pictures, the last picture is the mask.
+    """The choice with the request's files named in the workflow's inputs of their kinds, in order,
+    and the files that have to be uploaded for it. Where nothing is given for a kind, what the chat
+    offers is taken. Where the workflow takes a mask and none is given, but one picture more than it
+    has inputs for pictures, the last picture is the mask.
 
-    An input that gets nothing keeps its author's file; where the server does not have that, the input is left out if
-    the workflow can do without it, and else noted as wanting.
+    An input that gets nothing keeps its author's file; where the server does not have that, the
+    input is left out if the workflow can do without it, and else noted as wanting.
 
-    Raises `BadArgument` for more files of a kind than the workflow takes, for a mask without a place, and for a missing
-    mask without which a bundled workflow would paint nothing.
+    Raises `BadArgument` for more files of a kind than the workflow takes, for a mask without a
+    place, and for a missing mask without which a bundled workflow would paint nothing.
     """
     workflow = choice.workflow
     inputs = file_inputs(workflow.flow)
@@ -94,7 +103,9 @@ async def place_files(
     files_data = [file.data for file in placed.values()]
     names = await FILES.run_unless_short(files_data, _stored_names, placed, as_text)
     sizes = {target: file.size for target, file in placed.items() if file.size}
-    choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed), sizes=sizes)
+    choice = replace(
+        choice, workflow=workflow.set(names), picture=_first_size(pictures, placed), sizes=sizes
+    )
     unfilled = [item for item in inputs if item.needed and item.target not in placed]
     choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
     notes += left_out
@@ -113,20 +124,29 @@ def _notes_of(files: Iterable[InputFile | None]) -> list[str]:
 
 
 def unnamed_note(taken: int, sent: int) -> str:
-    """What a result says of pictures that the call did not name: how many were `taken` of those that the user `sent`
-    with the last message. Nothing of one alone."""
+    """What a result says of pictures that the call did not name: how many were `taken` of those
+    that the user `sent` with the last message. Nothing of one alone.
+    """
     if sent < 2:
         return ""
     if taken == sent:
-        return f"no `images` was given, and all {sent} pictures of the user's last message were taken"
+        return (
+            f"no `images` was given, and all {sent} pictures of the user's last message were taken"
+        )
     which = "the newest was taken" if taken == 1 else f"the newest {taken} were taken"
     return f"no `images` was given, and of the {sent} pictures of the user's last message {which}"
 
 
-def _taken_notes(choice: FittedWorkflow, request: Request, offered: Sequence[InputFile]) -> list[str]:
-    """Notes on the files that were taken without being named. Those of a saved workflow tell how it keeps its own."""
+def _taken_notes(
+    choice: FittedWorkflow, request: Request, offered: Sequence[InputFile]
+) -> list[str]:
+    """Notes on the files that were taken without being named. Those of a saved workflow tell how it
+    keeps its own.
+    """
     kinds = [file.kind for file in offered]
-    note = unnamed_note(kinds.count("image"), len(request.sent_pictures)) if "image" in kinds else ""
+    note = (
+        unnamed_note(kinds.count("image"), len(request.sent_pictures)) if "image" in kinds else ""
+    )
     if not choice.saved:
         return [note] if note else []
     kept = '"saved" in `images` keeps the workflow\'s own'
@@ -138,15 +158,18 @@ def _taken_notes(choice: FittedWorkflow, request: Request, offered: Sequence[Inp
 
 
 def _kind(file: InputFile | None) -> str:
-    """The kind of inputs that a file is for. None, which keeps the author's file, counts as a picture."""
+    """The kind of inputs that a file is for. None, which keeps the author's file, counts as a
+    picture.
+    """
     if file is None:
         return "image"
     return file.kind
 
 
 async def _offered(request: Request, inputs: Sequence[FileInput]) -> list[InputFile]:
-    """What the chat offers, of each kind that an input needs and of which no file is given: the newest file, or of the
-    pictures of the user's last message as many as there is room for."""
+    """What the chat offers, of each kind that an input needs and of which no file is given: the
+    newest file, or of the pictures of the user's last message as many as there is room for.
+    """
     if None in request.files:  # what the author chose is to be kept
         return []
     given = set(map(_kind, request.files))
@@ -163,8 +186,9 @@ async def _offered(request: Request, inputs: Sequence[FileInput]) -> list[InputF
 
 
 async def _take_mask(files: list[InputFile | None], pictures: int) -> Image.Image | None:
-    """The mask, whose picture is taken out of the files: the last one, where there is just one more than the workflow
-    has inputs for pictures. Else None."""
+    """The mask, whose picture is taken out of the files: the last one, where there is just one more
+    than the workflow has inputs for pictures. Else None.
+    """
     places = [index for index, file in enumerate(files) if _kind(file) == "image"]
     if len(places) != pictures + 1:
         return None
@@ -175,9 +199,12 @@ async def _take_mask(files: list[InputFile | None], pictures: int) -> Image.Imag
     return await PICTURES.run(read_mask, last.data, "the mask")
 
 
-def _placed(workflow: str, inputs: Sequence[FileInput], files: Sequence[InputFile | None]) -> dict[Target, InputFile]:
-    """Which input gets which file. A file that is None keeps the author's in its input. `workflow` is the name for
-    messages. Raises `BadArgument` for more files of a kind than there are inputs."""
+def _placed(
+    workflow: str, inputs: Sequence[FileInput], files: Sequence[InputFile | None]
+) -> dict[Target, InputFile]:
+    """Which input gets which file. A file that is None keeps the author's in its input. `workflow`
+    is the name for messages. Raises `BadArgument` for more files of a kind than there are inputs.
+    """
     free = list(inputs)
     placed = dict[Target, InputFile]()
     for file in files:
@@ -210,10 +237,14 @@ def _too_many_files(
 
 
 async def _carry_mask(
-    workflow: str, mask: Image.Image, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
+    workflow: str,
+    mask: Image.Image,
+    mask_inputs: Sequence[FileInput],
+    placed: Mapping[Target, InputFile],
 ) -> dict[Target, InputFile]:
-    """The files that carry the mask, by input. `workflow` is the name for messages. Raises `BadArgument` where there is
-    no place for the mask."""
+    """The files that carry the mask, by input. `workflow` is the name for messages. Raises
+    `BadArgument` where there is no place for the mask.
+    """
     if not mask_inputs:
         raise BadArgument(f'The workflow "{workflow}" takes no mask.', "Leave the mask out.")
     carried = await PICTURES.run(_masked, mask, mask_inputs, placed)
@@ -228,8 +259,9 @@ async def _carry_mask(
 def _masked(
     mask: Image.Image, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
 ) -> dict[Target, InputFile]:
-    """The files that carry the mask, by input: files of its own, as large as the first picture, and pictures that have
-    it as their transparency. Blocks."""
+    """The files that carry the mask, by input: files of its own, as large as the first picture, and
+    pictures that have it as their transparency. Blocks.
+    """
     sizes = [file.size for file in placed.values() if file.size]
     size = sizes[0] if sizes else Size(*mask.size)
     carried = dict[Target, InputFile]()
@@ -244,8 +276,9 @@ def _masked(
 def _check_unmasked(
     choice: FittedWorkflow, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
 ) -> list[str]:
-    """Notes on pictures that should bring a mask and have no transparent part. Raises `BadArgument` for those of a
-    bundled workflow, which would paint nothing."""
+    """Notes on pictures that should bring a mask and have no transparent part. Raises `BadArgument`
+    for those of a bundled workflow, which would paint nothing.
+    """
     with_picture = [item for item in mask_inputs if item.masked and item.target in placed]
     bare = [item for item in with_picture if not placed[item.target].transparent]
     if bare and not choice.saved:
@@ -254,15 +287,23 @@ def _check_unmasked(
             "Give a picture that is white where it is to be painted anew: as `mask` of edit_image, or as the last of "
             "`images` of run_workflow.",
         )
-    return [f'no mask was given for "{item.title}", and the picture has no transparent part' for item in bare]
+    return [
+        f'no mask was given for "{item.title}", and the picture has no transparent part'
+        for item in bare
+    ]
 
 
-def _stored_names(placed: Mapping[Target, InputFile], as_text: Collection[Target]) -> dict[Target, str]:
-    """What is written into each input: the name that its file will have on the server, or, for those `as_text`, the
-    file itself in base64. Blocks: names are digests of what may be large."""
+def _stored_names(
+    placed: Mapping[Target, InputFile], as_text: Collection[Target]
+) -> dict[Target, str]:
+    """What is written into each input: the name that its file will have on the server, or, for
+    those `as_text`, the file itself in base64. Blocks: names are digests of what may be large.
+    """
     names: dict[Target, str] = {}
     for target, file in placed.items():
-        names[target] = base64.b64encode(file.data).decode() if target in as_text else file.stored_name
+        names[target] = (
+            base64.b64encode(file.data).decode() if target in as_text else file.stored_name
+        )
     return names
 
 
@@ -275,11 +316,16 @@ def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile
 
 
 async def _without_absent(
-    server: ComfyUIServer, choice: FittedWorkflow, unfilled: Sequence[FileInput], *, some_placed: bool
+    server: ComfyUIServer,
+    choice: FittedWorkflow,
+    unfilled: Sequence[FileInput],
+    *,
+    some_placed: bool,
 ) -> tuple[FittedWorkflow, list[str]]:
-    """The choice without the inputs that got no file (`unfilled`) and whose author's file the server does not have, and
-    notes on them. What cannot be left out is wanting; nothing is left out of a saved workflow that got no file at
-    all."""
+    """The choice without the inputs that got no file (`unfilled`) and whose author's file the
+    server does not have, and notes on them. What cannot be left out is wanting; nothing is left out
+    of a saved workflow that got no file at all.
+    """
     whole, absent = await _absent(server, choice, unfilled)
     can_leave_out = some_placed or not choice.saved
     workflow = whole
@@ -298,7 +344,12 @@ async def _without_absent(
             notes.append(f"the workflow was run without {called}")
     if workflow is not whole:
         workflow = await FILES.run_unless_short(
-            [workflow], Workflow.parse, workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
+            [workflow],
+            Workflow.parse,
+            workflow.name,
+            workflow.graph,
+            workflow.definitions,
+            workflow.dynamic,
         )
     wanting = dict(reversed(wanting.items()))
     return replace(choice, workflow=workflow, wanting=wanting), notes
@@ -307,10 +358,12 @@ async def _without_absent(
 async def _absent(
     server: ComfyUIServer, choice: FittedWorkflow, unfilled: Sequence[FileInput]
 ) -> tuple[Workflow, list[FileInput]]:
-    """The workflow with the definitions that were asked for anew, and its inputs whose author's file the server does
-    not have by them."""
+    """The workflow with the definitions that were asked for anew, and its inputs whose author's
+    file the server does not have by them.
+    """
     workflow = choice.workflow
-    if not choice.saved or choice.guarded:  # what a bundled workflow names is nobody's, what a caller's does anybody's
+    # what a bundled workflow names is nobody's, what a caller's does anybody's
+    if not choice.saved or choice.guarded:
         return workflow, list(unfilled)
     absent: list[FileInput] = []
     for item in unfilled:
@@ -319,7 +372,8 @@ async def _absent(
         loader = workflow.graph[item.target.node_id]
         definitions = await server.define_anew(workflow.definitions, [loader["class_type"]], 0.0)
         workflow = replace(workflow, definitions=definitions)
-        # A name with a folder, or with "[output]" behind it, stands in no list though the file may be there.
+        # A name with a folder, or with "[output]" behind it, stands in no list though the file may
+        # be there.
         is_elsewhere = re.search(r"[/\\\[]", item.held)
         if not is_elsewhere and not _is_listed(workflow, item):
             absent.append(item)

@@ -1,24 +1,25 @@
 """One prompt's life from post to end: a `Job`, and what each event makes of it.
 
-`Job.posted` begins one, and `advance` makes its next state out of every event that the websocket or a look-up brings
-(server/protocol.py). Nothing here does any I/O or looks at a clock:
+`Job.posted` begins one, and `advance` makes its next state out of every event that the websocket or
+a look-up brings (server/protocol.py). Nothing here does any I/O or looks at a clock:
 
     job = Job.posted("0c6d...", graph)
     for event in (Waiting(2), Started(), Executing("3"), Progress({"3": (4.0, 20.0, False)})):
         job = advance(job, event, now)
     describe(job, now)  ->  ("running", "18 %")
 
-`describe` is where the queue position is told ("Waiting, 2 ahead"), and the percentage and the time left after it;
-webui/display.py shows them in the chat.
+`describe` is where the queue position is told ("Waiting, 2 ahead"), and the percentage and the time
+left after it; webui/display.py shows them in the chat.
 
-`Job.lost` decides that a job is lost: two look-ups in a row found it neither in the queue nor in the history. Where the
-server may have been restarted meanwhile (`Job.away`) that is `JobLost`, and it is run again unless it was its turn;
-else somebody took it out of the queue. `judge` says how a job ended: it gives back one that ended well, and for any
-other raises the error: `JobLost`, `RunInterrupted`, or what the node that failed reported.
+`Job.lost` decides that a job is lost: two look-ups in a row found it neither in the queue nor in
+the history. Where the server may have been restarted meanwhile (`Job.away`) that is `JobLost`, and
+it is run again unless it was its turn; else somebody took it out of the queue. `judge` says how a
+job ended: it gives back one that ended well, and for any other raises the error: `JobLost`,
+`RunInterrupted`, or what the node that failed reported.
 
-Frames may be missing, and the history entry (`Recorded`) overrules them all. A node's error is only remembered until
-then: a node that blocks its own branch reports one too, and the run goes on. Events and their order are those recorded
-from ComfyUI 0.3.64 and 0.33.0.
+Frames may be missing, and the history entry (`Recorded`) overrules them all. A node's error is only
+remembered until then: a node that blocks its own branch reports one too, and the run goes on.
+Events and their order are those recorded from ComfyUI 0.3.64 and 0.33.0.
 """
 
 from collections.abc import Mapping
@@ -62,16 +63,20 @@ class Job:
     prompt_id: str
     weights: Mapping[str, float]  # node id -> its share of the work (`_weight`)
     complete: bool = True  # whether no frame can have been missed
-    away: bool = False  # whether the server may have been restarted since it was last known to have the prompt
+    # whether the server may have been restarted since it was last known to have the prompt
+    away: bool = False
     seen: float = 0.0  # when that was
     taken: bool = True  # whether the server is known to have had the prompt
-    ahead: Waiting | None = None  # how many prompts are before it, while it waits; None when that is not known
+    # how many prompts are before it, while it waits; None when that is not known
+    ahead: Waiting | None = None
     started: bool = False
     sampling: bool = False  # whether some node has counted steps
     succeeded: bool = False  # whether all nodes are done
     ended: bool = False  # whether the server is done with it, in whatever way
-    cached: frozenset[str] = frozenset()  # nodes that are not run, since their results are there from before
-    nodes: Mapping[str, tuple[float, float, bool]] = field(default_factory=dict)  # id -> (value, most, finished)
+    # nodes that are not run, since their results are there from before
+    cached: frozenset[str] = frozenset()
+    # id -> (value, most, finished)
+    nodes: Mapping[str, tuple[float, float, bool]] = field(default_factory=dict)
     current: str | None = None  # the node that runs
     fraction: float = 0.0  # of the work that is done, 0 to 1; it never falls
     first_step: tuple[float, float] | None = None  # (time, fraction) of the first sampling step
@@ -94,12 +99,16 @@ class Job:
 
     @property
     def good(self) -> bool:
-        """Whether all nodes are done and there is something to show, whatever look-ups say afterwards."""
+        """Whether all nodes are done and there is something to show, whatever look-ups say
+        afterwards.
+        """
         return self.succeeded and bool(self.outputs or self.sent)
 
     @property
     def ran(self) -> frozenset[str] | None:
-        """The nodes that began to run; None where a frame may have been missed that tells of others."""
+        """The nodes that began to run; None where a frame may have been missed that tells of
+        others.
+        """
         if not self.complete:
             return None
         failed = self.failure.node_id if self.failure else ""
@@ -107,11 +116,15 @@ class Job:
 
     @property
     def lost(self) -> bool:
-        """Whether the job is lost: two look-ups in a row found it neither in the queue nor in the history."""
+        """Whether the job is lost: two look-ups in a row found it neither in the queue nor in the
+        history.
+        """
         return self.absent >= 2
 
     def seconds_left(self, now: float) -> float | None:
-        """Seconds that it will still take at the pace since the first sampling step; None while that is not known."""
+        """Seconds that it will still take at the pace since the first sampling step; None while
+        that is not known.
+        """
         if self.first_step is None:
             return None
         begun, fraction = self.first_step
@@ -123,8 +136,9 @@ class Job:
 def advance(job: Job, event: Event, now: float) -> Job:
     """The job after an event; `now` is in seconds of any clock that never goes back.
 
-    Whatever is heard of the job ends a silence, and whatever but `Absent` shows that the server has it. `away` is set
-    by whatever may hide a restart; only whoever knows of the websocket can tell that there was none (run/follow.py).
+    Whatever is heard of the job ends a silence, and whatever but `Absent` shows that the server has
+    it. `away` is set by whatever may hide a restart; only whoever knows of the websocket can tell
+    that there was none (run/follow.py).
     """
     if isinstance(event, (Recorded, Absent, Silence, Gap)):
         changes = _by_look_up(job, event, now)
@@ -202,7 +216,8 @@ def _silent(job: Job, refused: bool, now: float) -> JobChanges:
     return {"away": True, "silent_since": silent_since, "refused_since": refused_since}
 
 
-NOT_BEGUN = (0.0, 1.0, False)  # the value, the most and the end of a node of which nothing was heard
+# the value, the most and the end of a node of which nothing was heard
+NOT_BEGUN = (0.0, 1.0, False)
 
 
 def _executing(job: Job, node_id: str, now: float) -> JobChanges:
@@ -215,8 +230,9 @@ def _executing(job: Job, node_id: str, now: float) -> JobChanges:
 
 
 def _moved(job: Job, news: Mapping[str, tuple[float, float, bool]], now: float) -> JobChanges:
-    """News of the nodes, in the form of `Progress`. The job's fraction is the share of the work that is done, of the
-    nodes that are not cached, and never falls."""
+    """News of the nodes, in the form of `Progress`. The job's fraction is the share of the work
+    that is done, of the nodes that are not cached, and never falls.
+    """
     nodes = {**job.nodes, **news}
     fraction = max(job.fraction, _work_done(job, nodes))
     sampling = job.sampling or any(value and most > 1 for value, most, _ in nodes.values())
@@ -297,10 +313,10 @@ def describe(job: Job, now: float) -> tuple[str, str]:
 def judge(job: Job, graph: Graph) -> Job:
     """The job, when it ended well; for any other this raises the error.
 
-    Of a lost job: `RunInterrupted` when somebody took it out of the queue, that is when its server had it and cannot
-    have been restarted since, or check_job cancelled it; else `JobLost`, which also tells whether the post ever
-    arrived. Of one that ended badly: `RunInterrupted`, the error of the node that failed (`run_error`), or `RunFailed`
-    without a reason.
+    Of a lost job: `RunInterrupted` when somebody took it out of the queue, that is when its server
+    had it and cannot have been restarted since, or check_job cancelled it; else `JobLost`, which
+    also tells whether the post ever arrived. Of one that ended badly: `RunInterrupted`, the error
+    of the node that failed (`run_error`), or `RunFailed` without a reason.
     """
     if job.lost and not job.good:
         raise _lost_error(job)
@@ -320,13 +336,19 @@ def _lost_error(job: Job) -> JobLost | RunInterrupted:
     if not job.away or JOBS.cancelled(job.prompt_id):
         return RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
     if job.started:
-        return JobLost("ComfyUI went down while it ran the job, and no longer knows it.", executing=True)
-    return JobLost("ComfyUI no longer knows the job: it was restarted, or the job was deleted there.")
+        return JobLost(
+            "ComfyUI went down while it ran the job, and no longer knows it.", executing=True
+        )
+    return JobLost(
+        "ComfyUI no longer knows the job: it was restarted, or the job was deleted there."
+    )
 
 
 def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
-    """Notes, or none: how many of the pictures that are sent over the websocket alone did not arrive. The nodes' own
-    progress told how many there would be; those for which there was no room are counted."""
+    """Notes, or none: how many of the pictures that are sent over the websocket alone did not
+    arrive. The nodes' own progress told how many there would be; those for which there was no room
+    are counted.
+    """
     sent = 0
     for node_id, node in graph.items():
         if node["class_type"] == "SaveImageWebsocket":
@@ -336,7 +358,9 @@ def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
     missing = sent - len(job.sent) - job.left_out
     notes: tuple[str, ...] = ()
     if missing > 0:
-        notes += (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",)
+        notes += (
+            f"{missing} of {sent} pictures were missed: the connection was down when they were sent",
+        )
     if job.left_out:
         most = f"{MOST_SENT_PICTURES} pictures and {MOST_SENT_BYTES // MB} MB"
         notes += (

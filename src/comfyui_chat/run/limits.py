@@ -1,18 +1,22 @@
 """What the administrator allows, checked on a finished graph, whoever put the number there.
 
-`check_limits` holds the highest numbers that a graph can come to (see run/amounts) against the limits: of each node its
-steps, the size of its pictures and how many it makes; of all nodes together the steps that are sampled; and of films
-their seconds. What makes frames counts there, and not what cuts some out of those that there are. A batch that becomes
-a film is its frames, also where one of them is saved as a picture.
+`check_limits` holds the highest numbers that a graph can come to (see run/amounts) against the
+limits: of each node its steps, the size of its pictures and how many it makes; of all nodes
+together the steps that are sampled; and of films their seconds. What makes frames counts there, and
+not what cuts some out of those that there are. A batch that becomes a film is its frames, also
+where one of them is saved as a picture.
 
-A node is not known by its class but by its inputs: one with `width`, `height` and `batch_size` makes pictures, say. In
+A node is not known by its class but by its inputs: one with `width`, `height` and `batch_size`
+makes pictures, say. In
 
     {"5": {"class_type": "EmptyLatentImage", "inputs": {"width": ["7", 0], "height": 1024, "batch_size": 1}},
      "7": {"class_type": "PrimitiveInt", "inputs": {"value": 8192}}}
 
-it makes 8.39 megapixels, and is refused where 4.2 are allowed. A number that nothing bounds is refused as well.
+it makes 8.39 megapixels, and is refused where 4.2 are allowed. A number that nothing bounds is
+refused as well.
 
-What a workflow of the administrator's has from its author stays allowed: of it only what the call made more is refused.
+What a workflow of the administrator's has from its author stays allowed: of it only what the call
+made more is refused.
 """
 
 import math
@@ -34,18 +38,24 @@ from ..values import as_number
 from .amounts import Amounts
 from .fleet import Limits
 
-# Inputs beside width and height that show a node to make pixels of them, and not only to tell a model or a text.
+# Inputs beside width and height that show a node to make pixels of them, and not only to tell a
+# model or a text.
 MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resize_type"}
-PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that show it to count pictures
+# inputs beside a batch size that show it to count pictures
+PICTURE_MAKER = {"width", "height", "seconds"}
 SIDES = ("width", "height")
 FRAME_TYPES = ("IMAGE", "LATENT", "VIDEO", "MASK", "")  # the types by which frames come to a film
 PICTURE_TYPES_MADE = ("IMAGE", "LATENT")
 MADE = ("IMAGE", "LATENT", "VIDEO", "AUDIO", "MASK")
 USUAL_FPS = 24.0  # where a graph does not say
 MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter video
-PASSES = 4  # how often all pictures of a call may be sampled with all steps: base, refiner, a larger one, its details
-GATHERED = 16  # how many times as many pictures as may be made in a call may be put together to a batch
-ON_THE_WAY = 16  # how many times as many pixels as may be kept a picture may have before it is made smaller
+# how often all pictures of a call may be sampled with all steps: base, refiner, a larger one, its
+# details
+PASSES = 4
+# how many times as many pictures as may be made in a call may be put together to a batch
+GATHERED = 16
+# how many times as many pixels as may be kept a picture may have before it is made smaller
+ON_THE_WAY = 16
 MOST_LIMITS_TOLD = 6  # of all limits that one call exceeds
 # What amounts are called that are no input's.
 PIXELS = "width x height in megapixels"
@@ -54,12 +64,16 @@ SECONDS = "seconds of video"
 LARGEST = "megapixels of a picture"
 NUMBER_OF_PICTURES = "the number of pictures"
 # What is not told beside a number in a node that comes to the same.
-TOLD_BY = {LARGEST: {PIXELS, "megapixels", "scale_by in megapixels"}, NUMBER_OF_PICTURES: {"batch_size", "amount"}}
+TOLD_BY = {
+    LARGEST: {PIXELS, "megapixels", "scale_by in megapixels"},
+    NUMBER_OF_PICTURES: {"batch_size", "amount"},
+}
 
 
 def check_own_nodes(workflow: Workflow, patterns: Iterable[str]) -> None:
-    """Raise `NotPermitted` for nodes that a workflow which the caller brings may not have, by patterns of their
-    classes."""
+    """Raise `NotPermitted` for nodes that a workflow which the caller brings may not have, by
+    patterns of their classes.
+    """
     allowed = Allowed(workflows=tuple(patterns))
     classes = dict.fromkeys(str(node["class_type"]) for node in workflow.graph.values())
     others = [shortened(name, 60) for name in classes if not allowed.workflow(name)]
@@ -95,11 +109,15 @@ class Amount:
         if self.name == SECONDS:
             value = "any number of" if self.value == math.inf else f"{self.value:.1f}"
             message = f"The video would have {value} seconds, and {allowed}."
-            return LimitExceeded(message, f"Ask for at most {self.allowed:g} seconds, or for fewer frames.")
+            return LimitExceeded(
+                message, f"Ask for at most {self.allowed:g} seconds, or for fewer frames."
+            )
         title = node_title(graph, self.node_id) if self.node_id else "The workflow"
         if self.value == math.inf:
             message = f"{title} works with {self.name} that no number in the workflow bounds, and {allowed}."
-            return LimitExceeded(message, f"Write a number of at most {self.allowed:g} into the node itself.")
+            return LimitExceeded(
+                message, f"Write a number of at most {self.allowed:g} into the node itself."
+            )
         message = f"{title} has {round(self.value, 2):g} as {self.name}, and {allowed}."
         return LimitExceeded(message, f"Ask for at most {self.allowed:g}.")
 
@@ -113,17 +131,20 @@ def check_limits(
     sizes: Mapping[Target, Size] | None = None,
     saved: Workflow | None = None,
 ) -> None:
-    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there: steps,
-    pixels, pictures and seconds of video. One error names all of it. Blocks.
+    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put
+    it there: steps, pixels, pictures and seconds of video. One error names all of it. Blocks.
 
-    `touched` are the widgets that the call set, `makes` the kinds of what the graph saves, `sizes` those of the
-    pictures that it is given, by the inputs that name them. `saved` is the workflow as its author left it, where that
-    was the administrator: what it comes to by itself is allowed.
+    `touched` are the widgets that the call set, `makes` the kinds of what the graph saves, `sizes`
+    those of the pictures that it is given, by the inputs that name them. `saved` is the workflow as
+    its author left it, where that was the administrator: what it comes to by itself is allowed.
     """
     counting = _Counting(workflow, limits, touched, makes, sizes)
     over = [amount for amount in counting.amounts() if amount.is_over]
     if over and saved:
-        usual = {amount.place: amount for amount in _Counting(saved, limits, touched, makes, sizes).amounts()}
+        usual = {
+            amount.place: amount
+            for amount in _Counting(saved, limits, touched, makes, sizes).amounts()
+        }
         over = [amount for amount in over if counting.is_more(amount, usual.get(amount.place))]
     names = {amount.name for amount in over}
     told = [amount for amount in over if names.isdisjoint(TOLD_BY.get(amount.name, ()))]
@@ -131,7 +152,9 @@ def check_limits(
 
 
 def raise_all(exceeded: Sequence[LimitExceeded]) -> None:
-    """Raise one error for all limits that a call exceeds, so that the next call keeps to all of them; none for none."""
+    """Raise one error for all limits that a call exceeds, so that the next call keeps to all of
+    them; none for none.
+    """
     if not exceeded:
         return
     told = exceeded[:MOST_LIMITS_TOLD]
@@ -173,14 +196,16 @@ class _Counting:
         return amounts
 
     def is_more(self, amount: Amount, usual: Amount | None) -> bool:
-        """Whether an amount is more than the author's own, so that the call is what made it more. Where neither has a
-        bound, it is the call's if that set something before the node."""
+        """Whether an amount is more than the author's own, so that the call is what made it more.
+        Where neither has a bound, it is the call's if that set something before the node.
+        """
         if usual is None:
             return True
         if amount.value == math.inf == usual.value:
             before = self._flow.before([amount.node_id] if amount.node_id else self._graph)
             return any(target.node_id in before for target in self._touched)
-        times = self._limits.count if amount.name == SAMPLED else 1  # several of what the author makes one of
+        # several of what the author makes one of
+        times = self._limits.count if amount.name == SAMPLED else 1
         return amount.value > usual.value * times
 
     # What each node has by its own inputs.
@@ -191,21 +216,30 @@ class _Counting:
         yield Amount(node_id, "steps", max(steps, self._most.sigmas(node_id)), self._limits.steps)
 
     def _pixels_of(self, node_id: str) -> Iterator[Amount]:
-        """The megapixels that a node makes of a width and a height. What scales pictures counts against the same limit
-        where the call chose how far."""
+        """The megapixels that a node makes of a width and a height. What scales pictures counts
+        against the same limit where the call chose how far.
+        """
         numbers, allowed = self._most.numbers(node_id), self._limits.megapixels
         takes = self._takes(node_id)
         width, height = numbers.get("width", 0.0), numbers.get("height", 0.0)
-        if not MAKES_PIXELS.isdisjoint(takes) and numbers.keys() >= set(SIDES) and (width or height):
+        if (
+            not MAKES_PIXELS.isdisjoint(takes)
+            and numbers.keys() >= set(SIDES)
+            and (width or height)
+        ):
             # A side of 0 is for "in proportion".
             yield Amount(node_id, PIXELS, (width or height) * (height or width) / 1e6, allowed)
         if Target(node_id, "megapixels") in self._touched:
             yield Amount(node_id, "megapixels", numbers.get("megapixels", 0.0), allowed)
         if Target(node_id, "scale_by") in self._touched:
-            yield Amount(node_id, "scale_by in megapixels", self._most.pictures(node_id).megapixels, allowed)
+            yield Amount(
+                node_id, "scale_by in megapixels", self._most.pictures(node_id).megapixels, allowed
+            )
 
     def _pictures_of(self, node_id: str) -> Iterator[Amount]:
-        """How many pictures a node makes by its own number. Of what becomes a film they are noted as its frames."""
+        """How many pictures a node makes by its own number. Of what becomes a film they are noted
+        as its frames.
+        """
         takes = self._takes(node_id)
         repeats = self._flow.class_type(node_id).startswith("Repeat")
         if not repeats and PICTURE_MAKER.isdisjoint(takes):
@@ -232,18 +266,25 @@ class _Counting:
     # What comes together along the links.
 
     def _grown(self) -> Iterator[Amount]:
-        """The pictures that are too large or too many because several nodes add up, at the first of these nodes."""
+        """The pictures that are too large or too many because several nodes add up, at the first of
+        these nodes.
+        """
         for node_id in self._graph:
             if not self._made_types(node_id) and not self._flow.is_output(node_id):
                 continue
-            before = [link.source for link in self._flow.links_surely_carrying(node_id, *PICTURE_TYPES_MADE)]
+            before = [
+                link.source
+                for link in self._flow.links_surely_carrying(node_id, *PICTURE_TYPES_MADE)
+            ]
             for amount_of in (self._largest, self._number):
                 if not any(amount_of(source).is_over for source in before):
                     yield amount_of(node_id)
 
     def _largest(self, node_id: str) -> Amount:
-        """The size of a node's largest picture. One that is only enlarged may be larger than one that is made, and on
-        its way larger than it is kept: an upscaling model always makes it four times as wide, say."""
+        """The size of a node's largest picture. One that is only enlarged may be larger than one
+        that is made, and on its way larger than it is kept: an upscaling model always makes it four
+        times as wide, say.
+        """
         allowed = self._limits.megapixels
         if "LATENT" not in self._made_types(node_id):
             allowed = max(allowed, self._limits.upscaled_megapixels)
@@ -252,9 +293,13 @@ class _Counting:
         return Amount(node_id, LARGEST, self._most.pictures(node_id).megapixels, allowed)
 
     def _number(self, node_id: str) -> Amount:
-        """How many pictures come out of a node; of a film, none that count. More may be put together than made."""
+        """How many pictures come out of a node; of a film, none that count. More may be put
+        together than made.
+        """
         number = 0.0 if self._makes_film else self._most.pictures(node_id).number
-        allowed = self._limits.count if self._flow.is_maker(node_id) else self._limits.count * GATHERED
+        allowed = (
+            self._limits.count if self._flow.is_maker(node_id) else self._limits.count * GATHERED
+        )
         return Amount(node_id, NUMBER_OF_PICTURES, number, allowed)
 
     def _made_types(self, node_id: str) -> set[str]:
@@ -271,7 +316,9 @@ class _Counting:
         return Amount("", SAMPLED, total, self._limits.steps * self._limits.count * PASSES)
 
     def _steps_sampled(self, node_id: str) -> float:
-        """The steps of one sampler: its own, or those of its parts together; of a schedule that it shares, its part."""
+        """The steps of one sampler: its own, or those of its parts together; of a schedule that it
+        shares, its part.
+        """
         steps = 0.0
         for part in self._flow.parts(node_id):
             steps += max(self._most.numbers(part).get("steps", 0.0), self._most.sigmas(part))
@@ -280,7 +327,9 @@ class _Counting:
         return max(end - max(numbers.get("start_at_step", 0.0), 0.0), 0.0)
 
     def _seconds(self) -> float:
-        """How long the longest video is, in seconds: by its frames and their rate, or as it says."""
+        """How long the longest video is, in seconds: by its frames and their rate, or as it
+        says.
+        """
         fps = min(max(frame_rate(self._graph), 1.0), MOST_FPS)
         making = [node_id for node_id in self._graph if _makes_frames(self._flow, node_id)]
         lengths = [*self._numbers_of("length", making), *self._frames.values()]
@@ -296,12 +345,18 @@ class _Counting:
 
 
 def _makes_frames(flow: Flow, node_id: str) -> bool:
-    """Whether a node may make frames, or says how many are made. One that makes nothing but sound does not, and one
-    that is given a film, pictures or sound, and has neither a size nor a model for more, can only cut."""
+    """Whether a node may make frames, or says how many are made. One that makes nothing but sound
+    does not, and one that is given a film, pictures or sound, and has neither a size nor a model
+    for more, can only cut.
+    """
     definition = flow.definition(node_id)
     if definition and set(definition.outputs) == {"AUDIO"}:
         return False
-    if not flow.links_surely_carrying(node_id, *MADE) or flow.is_maker(node_id) or flow.size_inputs(node_id):
+    if (
+        not flow.links_surely_carrying(node_id, *MADE)
+        or flow.is_maker(node_id)
+        or flow.size_inputs(node_id)
+    ):
         return True
     return bool(flow.links_surely_carrying(node_id, "MODEL", "VAE"))
 
@@ -318,8 +373,9 @@ def frame_rate(graph: Graph) -> float:
 
 
 def _held(graph: Graph, value: Any) -> float | None:
-    """The number that an input gets, or None: its own, also written as text or wrapped in `__value__`, or that of the
-    node it is linked to, if that only holds one."""
+    """The number that an input gets, or None: its own, also written as text or wrapped in
+    `__value__`, or that of the node it is linked to, if that only holds one.
+    """
     for _ in range(8):
         if isinstance(value, (str, int, float)):
             break

@@ -2,13 +2,14 @@
 
 `make` goes around until the files are there or nothing helps. A round of its `RunProgress`:
 
-- `assign` chooses server and workflow together, since what is installed differs from server to server, puts the files
-  of the call in place and binds the prompts.
-- `run_prompts` has each prompt followed to its end (run/follow.py), and `collect` (run/collecting.py) fetches what it
-  made.
+- `assign` chooses server and workflow together, since what is installed differs from server to
+  server, puts the files of the call in place and binds the prompts.
+- `run_prompts` has each prompt followed to its end (run/follow.py), and `collect`
+  (run/collecting.py) fetches what it made.
 
-A failure that another server may mend begins the next round, which binds anew out of the request as it was given. What
-was made before stays, and is handed over in the end, with a note on what is missing. The result is `RunResult`.
+A failure that another server may mend begins the next round, which binds anew out of the request as
+it was given. What was made before stays, and is handed over in the end, with a note on what is
+missing. The result is `RunResult`.
 
 `Memory` is what is done where ComfyUI shares its graphics card with a language model.
 """
@@ -65,7 +66,9 @@ from .owner import JOBS
 from .planning import MAX_SEED, BoundPrompts, prepare
 
 MOST_UNUSABLE_FILES = 4  # model files that a call tries to no avail
-CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
+CACHED_NOTE = (
+    "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ class RunResult:
     texts: tuple[str, ...] = ()  # that nodes showed
     running: str = ""  # the id of a job that outlived its wait after others had brought their files
     left_out: int = 0  # files that the runs made and that did not come; `notes` says why
-    used: Mapping[str, Any] = field(default_factory=dict)  # what it was made with, as `used_values` tells it
+    # what it was made with, as `used_values` tells it
+    used: Mapping[str, Any] = field(default_factory=dict)
     cost: str = ""  # in words, of credits
     whole: tuple[tuple[Endpoint, str], ...] = ()  # the prompts of which nothing is left to fetch
 
@@ -95,13 +99,16 @@ class RunResult:
 class Memory:
     """How a graphics card is shared with a language model; by default nothing is done about it."""
 
-    unload: Callable[[], Awaitable[None]] | None = None  # sends the language model away, and never raises
-    free_seconds: float | None = None  # after a run, before ComfyUI's memory is freed; None for never
+    # sends the language model away, and never raises
+    unload: Callable[[], Awaitable[None]] | None = None
+    # after a run, before ComfyUI's memory is freed; None for never
+    free_seconds: float | None = None
 
     @contextlib.asynccontextmanager
     async def shared(self, server: ComfyUIServer) -> AsyncIterator[None]:
-        """Around the runs of a call on a server: the language model is sent away before them, and ComfyUI's memory is
-        freed after them. Comfy Cloud shares no card with anybody."""
+        """Around the runs of a call on a server: the language model is sent away before them, and
+        ComfyUI's memory is freed after them. Comfy Cloud shares no card with anybody.
+        """
         if self.unload and server.endpoint.shares_card:
             await self.unload()
         try:
@@ -126,15 +133,17 @@ class RunOptions:
 async def make(
     request: Request, fleet: Fleet, listener: ProgressListener, options: RunOptions = RunOptions()
 ) -> RunResult:
-    """From a request to finished files, on the server that will be done soonest. Cancelling it cancels the job there.
+    """From a request to finished files, on the server that will be done soonest. Cancelling it
+    cancels the job there.
 
-    After a post that a server may have taken, a prompt is posted at most one more time, there or to one other server:
-    when that server lost the job, or when the job, as far as anybody can tell, never arrived, since a server that
-    restarts forgets what it took. A job that was executing when its server went away is not posted again: it may have
-    brought the server down. A post that a server certainly did not take goes to the next one.
+    After a post that a server may have taken, a prompt is posted at most one more time, there or to
+    one other server: when that server lost the job, or when the job, as far as anybody can tell,
+    never arrived, since a server that restarts forgets what it took. A job that was executing when
+    its server went away is not posted again: it may have brought the server down. A post that a
+    server certainly did not take goes to the next one.
 
-    Raises as `RunProgress.assign`, `follow` and `collect` do, unless some files of the call are there: then these are
-    the result.
+    Raises as `RunProgress.assign`, `follow` and `collect` do, unless some files of the call are
+    there: then these are the result.
     """
     listener.status("connecting", "Connecting to ComfyUI")
     progress = RunProgress(request, await fleet.found(), listener, options)
@@ -160,10 +169,13 @@ class Assignment:
 
 
 class RunProgress:
-    """A call under way: what it is to make, and what it has made so far, of all its prompts and on all the servers that
-    it came to."""
+    """A call under way: what it is to make, and what it has made so far, of all its prompts and on
+    all the servers that it came to.
+    """
 
-    def __init__(self, request: Request, fleet: Fleet, listener: ProgressListener, options: RunOptions) -> None:
+    def __init__(
+        self, request: Request, fleet: Fleet, listener: ProgressListener, options: RunOptions
+    ) -> None:
         self.request = request
         self.fleet = fleet
         self.listener = listener
@@ -181,12 +193,14 @@ class RunProgress:
         self.gone: set[Endpoint] = set()  # servers that are not tried any more
         self.ran_again = False  # whether a lost job was posted once more
         self.failed: tuple[Assignment, ComfyUIError] | None = None  # why another round is needed
-        self.unusable: set[tuple[Endpoint, ChosenFile]] = set()  # model files that could not be loaded
+        # model files that could not be loaded
+        self.unusable: set[tuple[Endpoint, ChosenFile]] = set()
         self.spending = Spending(options.credits)
 
     async def run_round(self) -> RunResult | None:
-        """Run what is left of the call on the server that will be done soonest. None where that failed in a way that
-        the next round may mend."""
+        """Run what is left of the call on the server that will be done soonest. None where that
+        failed in a way that the next round may mend.
+        """
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.spending.give_back_rest)
             try:
@@ -204,7 +218,9 @@ class RunProgress:
                 await self.run_prompts(assigned)
             except ComfyUIError as error:
                 self.failed = assigned, error
-                if self.set_model_aside(assigned, error) or self.prepare_next_round(assigned.server, error):
+                if self.set_model_aside(assigned, error) or self.prepare_next_round(
+                    assigned.server, error
+                ):
                     return None
                 if not self.collected:
                     if isinstance(error, StillRunning) and self.parts > 1:
@@ -216,15 +232,18 @@ class RunProgress:
             return self.result(assigned)
 
     def prepare_next_round(self, server: ComfyUIServer, error: ComfyUIError) -> bool:
-        """Note what a failure says of its server. Returns whether another round may mend it: on another server, or on
-        the same one where that only lost the job."""
+        """Note what a failure says of its server. Returns whether another round may mend it: on
+        another server, or on the same one where that only lost the job.
+        """
         is_lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
         is_untaken = isinstance(error, ServerError) and error.untaken
         is_unfound = isinstance(error, ServerError) and error.unfound
         if is_lost:
             server.record.lost += 1
         if is_lost or is_untaken or is_unfound:
-            server.record.rest(error.message, silent=isinstance(error, (ServerGone, ServerUnreachable)))
+            server.record.rest(
+                error.message, silent=isinstance(error, (ServerGone, ServerUnreachable))
+            )
         others = set(self.fleet.endpoints) - self.gone - {server.endpoint}
         if is_untaken and others:
             self.gone.add(server.endpoint)
@@ -239,7 +258,9 @@ class RunProgress:
         return False
 
     def post_elsewhere(self, server: ComfyUIServer, others: bool) -> bool:
-        """Whether a job whose post was answered strangely, and which is not there, is posted to another server."""
+        """Whether a job whose post was answered strangely, and which is not there, is posted to
+        another server.
+        """
         if self.ran_again or not others:
             return False
         self.gone.add(server.endpoint)
@@ -247,8 +268,10 @@ class RunProgress:
         return True
 
     def set_model_aside(self, assigned: Assignment, error: ComfyUIError) -> bool:
-        """Whether it was a model file of our own choosing that could not be loaded, so that another one may do. It is
-        not chosen any more in this call, and by nobody for a while. A file that somebody named is not exchanged."""
+        """Whether it was a model file of our own choosing that could not be loaded, so that another
+        one may do. It is not chosen any more in this call, and by nobody for a while. A file that
+        somebody named is not exchanged.
+        """
         if not isinstance(error, ModelUnusable):
             return False
         chosen = assigned.fitted.chosen
@@ -266,23 +289,34 @@ class RunProgress:
             assigned.server.record.set_aside(file.folder, file.name, error.predicate)
             self.unusable.add((assigned.server.endpoint, file))
         if len(self.unusable) >= MOST_UNUSABLE_FILES:
-            error.add_note("Nobody named them: they were chosen here. Call again to have the next ones tried.")
+            error.add_note(
+                "Nobody named them: they were chosen here. Call again to have the next ones tried."
+            )
             return False
-        error.add_note("Nobody named it: it was chosen here, and there is no other one that would do.")
+        error.add_note(
+            "Nobody named it: it was chosen here, and there is no other one that would do."
+        )
         self.notes.append(f"{error.message} Another one was taken")
         self.listener.status("connecting", "A model file cannot be loaded; another one is tried")
         return True
 
     def who_named(self, fitted: FittedWorkflow) -> str:
-        """Who named the model file that could not be loaded, as a sentence; "" where the call itself did."""
+        """Who named the model file that could not be loaded, as a sentence; "" where the call
+        itself did.
+        """
         model = self.request.model
         if model and model.level:
             return f"{model.name} names it."
-        return f'The workflow "{fitted.workflow.name}" names it.' if model is None and fitted.saved else ""
+        return (
+            f'The workflow "{fitted.workflow.name}" names it.'
+            if model is None and fitted.saved
+            else ""
+        )
 
     def run_lost_job_again(self, server: ComfyUIServer, error: ComfyUIError, others: bool) -> bool:
-        """Whether a job that this server lost is run again: on the same one where that answers again, else where there
-        are `others`."""
+        """Whether a job that this server lost is run again: on the same one where that answers
+        again, else where there are `others`.
+        """
         is_away = isinstance(error, ServerGone)
         if is_away and not others:
             return False
@@ -330,11 +364,12 @@ class RunProgress:
 
     @contextlib.asynccontextmanager
     async def assign(self) -> AsyncIterator[Assignment]:
-        """The server that will be done soonest of those that have what the request needs, with the files in place and
-        the prompts bound. None of those that are `gone`.
+        """The server that will be done soonest of those that have what the request needs, with the
+        files in place and the prompts bound. None of those that are `gone`.
 
-        Where one server has the model or workflow of a valve and another has not, the one that has it is taken. Raises
-        as `Fleet.in_order` does, and what the first server said where none can do it.
+        Where one server has the model or workflow of a valve and another has not, the one that has
+        it is taken. Raises as `Fleet.in_order` does, and what the first server said where none can
+        do it.
         """
         name = ""
         if self.request.workflow:
@@ -375,9 +410,12 @@ class RunProgress:
             raise refusals[0]
         raise self.fleet.none_answers(server_errors)
 
-    async def bind(self, server: ComfyUIServer, request: Request, posted: Callable[[], None]) -> Assignment:
-        """The request bound for one server, with what it costs settled and its files there. These are sent last: not
-        before everything else about the call is known to be right."""
+    async def bind(
+        self, server: ComfyUIServer, request: Request, posted: Callable[[], None]
+    ) -> Assignment:
+        """The request bound for one server, with what it costs settled and its files there. These
+        are sent last: not before everything else about the call is known to be right.
+        """
         fitted = await choose(server, request, self.options.catalogue)
         if any((server.endpoint, file) in self.unusable for file in fitted.chosen.values()):
             raise ModelNotInstalled("There is no other model that would do.")
@@ -390,9 +428,13 @@ class RunProgress:
             request = request.against_author()
         limits = self.fleet.limits
         what = [fitted.workflow, request]
-        prompts = await FILES.run_unless_short(what, prepare, fitted, request, limits, self.random_seed, self.moment)
+        prompts = await FILES.run_unless_short(
+            what, prepare, fitted, request, limits, self.random_seed, self.moment
+        )
         if prompts.loras:
-            notes = await lora_notes(server, fitted, prompts.workflows[0], prompts.model, prompts.loras)
+            notes = await lora_notes(
+                server, fitted, prompts.workflows[0], prompts.model, prompts.loras
+            )
             prompts = replace(prompts, notes=(*prompts.notes, *notes))
         account_key = await self.settle_cost(server.endpoint, fitted, prompts)
         if files:
@@ -400,9 +442,12 @@ class RunProgress:
             prompts = await _with_uploads(server, prompts, files)
         return Assignment(server, fitted, prompts, posted, account_key)
 
-    async def settle_cost(self, endpoint: Endpoint, fitted: FittedWorkflow, prompts: BoundPrompts) -> str:
-        """Settle that the prompts which are left may cost what they do, and return the key of the account that pays.
-        Raises `CreditsRefused`."""
+    async def settle_cost(
+        self, endpoint: Endpoint, fitted: FittedWorkflow, prompts: BoundPrompts
+    ) -> str:
+        """Settle that the prompts which are left may cost what they do, and return the key of the
+        account that pays. Raises `CreditsRefused`.
+        """
 
         def say(text: str) -> None:
             self.listener.status("asking", text)
@@ -417,8 +462,9 @@ class RunProgress:
     # Running the prompts and fetching what they made.
 
     async def run_prompts(self, assigned: Assignment) -> None:
-        """Run the prompts that are left on the server that was chosen for them, one after the other. Raises as `follow`
-        and `collect` do; what was made before stays."""
+        """Run the prompts that are left on the server that was chosen for them, one after the
+        other. Raises as `follow` and `collect` do; what was made before stays.
+        """
         self.begun = self.begun or time.monotonic()
         self.notes += assigned.prompts.notes
         parts = len(assigned.prompts.workflows)
@@ -437,8 +483,9 @@ class RunProgress:
     async def run_prompt(self, assigned: Assignment, index: int, wait: float) -> None:
         """Run one of the prompts, for at most `wait` seconds, and fetch what it made.
 
-        ComfyUI tells the old files of what it has made before and does not make again. Where somebody has deleted them,
-        it is posted again so that they are saved anew, unless that might cost something.
+        ComfyUI tells the old files of what it has made before and does not make again. Where
+        somebody has deleted them, it is posted again so that they are saved anew, unless that might
+        cost something.
         """
         graph = assigned.prompts.workflows[index].graph
         may_be_old = assigned.prompts.prices[index] is None and not assigned.server.endpoint.cloud
@@ -446,7 +493,11 @@ class RunProgress:
         while True:
             job, dropped = await self.follow_prompt(assigned, index, graph, wait)
             was_cached = was_cached or job.cached >= set(graph)
-            anew = saving_anew(graph, _cached_outputs(job), secrets.token_hex(3)) if may_be_old else None
+            anew = (
+                saving_anew(graph, _cached_outputs(job), secrets.token_hex(3))
+                if may_be_old
+                else None
+            )
             try:
                 collected = await self.collect_made(assigned, index, job, graph)
             except UnexpectedAnswer as error:
@@ -456,12 +507,18 @@ class RunProgress:
                 if anew is None or not collected.gone:
                     break
                 collected.close()
-            self.whole.append((assigned.server.endpoint, job.prompt_id))  # which has nothing to be fetched any more
+            # which has nothing to be fetched any more
+            self.whole.append((assigned.server.endpoint, job.prompt_id))
             graph, may_be_old = anew, False
         if not collected.left:
             self.whole.append((assigned.server.endpoint, job.prompt_id))
         job_id = self.fleet.owner.job_id(assigned.server.endpoint, job.prompt_id)
-        self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *later_note(collected.left, job_id)]
+        self.notes += [
+            *dropped,
+            *missed_pictures(job, graph),
+            *collected.notes,
+            *later_note(collected.left, job_id),
+        ]
         if was_cached:
             self.notes.append(CACHED_NOTE)
         self.collected.append(collected)
@@ -504,17 +561,23 @@ class RunProgress:
             await self.spending.not_spent(price, amount)
         return job, dropped
 
-    async def collect_made(self, assigned: Assignment, index: int, job: Job, graph: Graph) -> Collected:
+    async def collect_made(
+        self, assigned: Assignment, index: int, job: Job, graph: Graph
+    ) -> Collected:
         """Fetch what one of the prompts made, as `collect` does."""
         self.listener.status("saving", f"{self.part(index)}Saving")
         server = assigned.server
         try:
-            return await collect(server, job, graph, self.options.format, self.fleet.timing, (), self.allowance)
+            return await collect(
+                server, job, graph, self.options.format, self.fleet.timing, (), self.allowance
+            )
         except BaseException as error:
             JOBS.leave(job.prompt_id)
             if isinstance(error, ServerError):
                 job_id = self.fleet.owner.job_id(server.endpoint, job.prompt_id)
-                error.add_note(f"The run itself went well: check_job may bring its files later, job_id {job_id}.")
+                error.add_note(
+                    f"The run itself went well: check_job may bring its files later, job_id {job_id}."
+                )
             raise
 
     def part(self, index: int) -> str:
@@ -527,9 +590,12 @@ def _cached_outputs(job: Job) -> list[str]:
     return [output.node_id for output in job.outputs if output.node_id in job.cached]
 
 
-async def _with_uploads(server: ComfyUIServer, prompts: BoundPrompts, files: Sequence[InputFile]) -> BoundPrompts:
-    """Send the files to the server; the prompts then name them as the server does, which may have chosen other
-    names."""
+async def _with_uploads(
+    server: ComfyUIServer, prompts: BoundPrompts, files: Sequence[InputFile]
+) -> BoundPrompts:
+    """Send the files to the server; the prompts then name them as the server does, which may have
+    chosen other names.
+    """
     names = await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
     renamed: dict[str, str] = {}
     for file, name in zip(files, names, strict=True):
@@ -537,5 +603,7 @@ async def _with_uploads(server: ComfyUIServer, prompts: BoundPrompts, files: Seq
             renamed[file.stored_name] = name
     if not renamed:
         return prompts
-    workflows = [replace(one, graph=with_files_named(one.graph, renamed)) for one in prompts.workflows]
+    workflows = [
+        replace(one, graph=with_files_named(one.graph, renamed)) for one in prompts.workflows
+    ]
     return replace(prompts, workflows=tuple(workflows))

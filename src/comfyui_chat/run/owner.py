@@ -1,18 +1,19 @@
 """Whose jobs they are, and what this process remembers of jobs.
 
-Every prompt that is posted carries a mark in its `extra_data`, which ComfyUI keeps in its queue and its history and
-shows to everybody who may look there:
+Every prompt that is posted carries a mark in its `extra_data`, which ComfyUI keeps in its queue and
+its history and shows to everybody who may look there:
 
     {"comfyui_tool": {"mark": "9f2c41d07be85a36c1f0d2e4b7a89356", "at": 1767225600.123456, "until": 1767229200.123,
                       "workflow": "sdxl", "model": "sd_xl_base_1.0.safetensors", "seed": 7, "name": "a-red-fox-7",
                       "used": {"steps": 20, "guidance": 7.0}}}
 
-By it an `Owner` knows their jobs again, in every worker of Open WebUI and after a restart, without a database of its
-own; the other keys tell a later call what was run. Comfy Cloud shows no marks in its queue: a job's id is signed there
-instead (`Owner.job_id`).
+By it an `Owner` knows their jobs again, in every worker of Open WebUI and after a restart, without
+a database of its own; the other keys tell a later call what was run. Comfy Cloud shows no marks in
+its queue: a job's id is signed there instead (`Owner.job_id`).
 
-`JOBS` is memory of this process only: which jobs a call is about to bring, so that check_job does not store the same
-files a second time, which ones check_job took out, and whose failure it has told.
+`JOBS` is memory of this process only: which jobs a call is about to bring, so that check_job does
+not store the same files a second time, which ones check_job took out, and whose failure it has
+told.
 """
 
 import contextlib
@@ -37,8 +38,9 @@ MARK_LENGTH = 32  # hexadecimal digits
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose jobs they are. The mark of a prompt is a keyed digest of the user and the prompt id: it says nothing to
-    others, and copied to another prompt it no longer fits."""
+    """Whose jobs they are. The mark of a prompt is a keyed digest of the user and the prompt id: it
+    says nothing to others, and copied to another prompt it no longer fits.
+    """
 
     user: str = ""
     key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
@@ -46,18 +48,24 @@ class Owner:
 
     def mark(self, prompt_id: str) -> str:
         """The mark of a prompt of this user: 32 hexadecimal digits."""
-        return hmac.digest(self.key, f"{self.user}\n{prompt_id}".encode(errors="replace"), "sha256").hex()[:MARK_LENGTH]
+        return hmac.digest(
+            self.key, f"{self.user}\n{prompt_id}".encode(errors="replace"), "sha256"
+        ).hex()[:MARK_LENGTH]
 
     def owns(self, prompt: Prompt) -> bool:
         """Whether the prompt is this user's, by its mark."""
         mark = mark_of(prompt).get("mark")
         if not isinstance(mark, str) or len(mark) != MARK_LENGTH:  # most prompts have none
             return False
-        return hmac.compare_digest(mark.encode(errors="replace"), self.mark(prompt.prompt_id).encode())
+        return hmac.compare_digest(
+            mark.encode(errors="replace"), self.mark(prompt.prompt_id).encode()
+        )
 
     def among(self, endpoint: Endpoint, queue: Queue) -> list[Prompt]:
-        """This user's prompts in a queue, each id once: whoever posts a copy, with its id and its mark, adds none.
-        Comfy Cloud's queue shows no marks, but only the account's own prompts, so there it is all of them."""
+        """This user's prompts in a queue, each id once: whoever posts a copy, with its id and its
+        mark, adds none. Comfy Cloud's queue shows no marks, but only the account's own prompts, so
+        there it is all of them.
+        """
         if not endpoint.shows_marks:
             return list(queue.prompts)
         own: dict[str, Prompt] = {}
@@ -67,8 +75,9 @@ class Owner:
         return list(own.values())
 
     def job_id(self, endpoint: Endpoint, prompt_id: str) -> str:
-        """The name by which the user can ask for the job later: the prompt id, and where the server shows no mark, half
-        of the mark as its signature: "<prompt id>.<16 hexadecimal digits>"."""
+        """The name by which the user can ask for the job later: the prompt id, and where the server
+        shows no mark, half of the mark as its signature: "<prompt id>.<16 hexadecimal digits>".
+        """
         if endpoint.shows_marks:
             return prompt_id
         return f"{prompt_id}.{self.mark(prompt_id)[:16]}"
@@ -80,8 +89,9 @@ def mark_of(prompt: Prompt) -> Mapping[str, Any]:
 
 
 def marked_time(prompt: Prompt, what: str) -> float:
-    """A time in a prompt's mark, in seconds since 1970: when it was posted ("at"), or when its call stops waiting for
-    it ("until"). 0 where the mark does not tell."""
+    """A time in a prompt's mark, in seconds since 1970: when it was posted ("at"), or when its call
+    stops waiting for it ("until"). 0 where the mark does not tell.
+    """
     at = mark_of(prompt).get(what)
     if isinstance(at, (int, float)) and abs(at) < 1e12:
         return float(at)
@@ -98,27 +108,33 @@ OTHERS_SECONDS = 60.0  # after a job's end, when no other process can still be a
 class JobMemory:
     """What this process remembers of jobs, by their prompt ids.
 
-    A call that makes or brings files runs inside `attending`: `attend` says that it brings a job's files, `leave` that
-    nobody does any more, and `attended` is asked before anybody else takes them. The oldest jobs are forgotten beyond
-    `REMEMBERED_JOBS`, but none that is still attended to.
+    A call that makes or brings files runs inside `attending`: `attend` says that it brings a job's
+    files, `leave` that nobody does any more, and `attended` is asked before anybody else takes
+    them. The oldest jobs are forgotten beyond `REMEMBERED_JOBS`, but none that is still attended
+    to.
     """
 
     def __init__(self) -> None:
-        # True while a call is going to bring the job's files, False once none is. It hangs on a module of its own, for
-        # it has to outlive the tool's being loaded anew, as the calls under way do; and it is a plain dictionary, since
-        # an object of a class would keep all of the older tool in memory.
+        # True while a call is going to bring the job's files, False once none is. It hangs on a
+        # module of its own, for it has to outlive the tool's being loaded anew, as the calls under
+        # way do; and it is a plain dictionary, since an object of a class would keep all of the
+        # older tool in memory.
         shared = sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
         self._attended: dict[str, bool] = vars(shared).setdefault("attended", {})
-        self._own_call: ContextVar[set[str] | None] = ContextVar("own_call", default=None)  # what this call attends to
-        self._calls: dict[Owner, list[set[str]]] = {}  # what each call under way attends to, in the order they began
+        # what this call attends to
+        self._own_call: ContextVar[set[str] | None] = ContextVar("own_call", default=None)
+        # what each call under way attends to, in the order they began
+        self._calls: dict[Owner, list[set[str]]] = {}
         self._cancelled = BoundedDict[str, bool](REMEMBERED_JOBS)  # by the ids of the jobs
         self._told = BoundedDict[str, bool](REMEMBERED_JOBS)
         self._standing = BoundedDict[str, str](REMEMBERED_JOBS)
 
     @contextlib.contextmanager
     def attending(self, owner: Owner | None = None) -> Iterator[None]:
-        """A call that makes or brings files and stores them. Until it ends its jobs are attended to, so that nobody
-        else stores the same files; and with an `owner` it is one of the calls that they have under way."""
+        """A call that makes or brings files and stores them. Until it ends its jobs are attended
+        to, so that nobody else stores the same files; and with an `owner` it is one of the calls
+        that they have under way.
+        """
         prompts: set[str] = set()
         token = self._own_call.set(prompts)
         calls: list[set[str]] = []
@@ -136,7 +152,9 @@ class JobMemory:
                 self.leave(prompt_id)
 
     def calls_before(self, owner: Owner) -> list[set[str]]:
-        """The calls that this user had under way in this process when the one that asks began: what each attends to."""
+        """The calls that this user had under way in this process when the one that asks began: what
+        each attends to.
+        """
         before: list[set[str]] = []
         for call in self._calls.get(owner, ()):
             if call is self._own_call.get():
@@ -157,13 +175,17 @@ class JobMemory:
             prompts.add(prompt_id)
 
     def leave(self, prompt_id: str) -> None:
-        """No call of this process brings the job's files any more. That it once did is remembered."""
+        """No call of this process brings the job's files any more. That it once did is
+        remembered.
+        """
         self._attended.pop(prompt_id, None)  # so that it is the newest when it is set again
         self._attended[prompt_id] = False
         forget_oldest(self._attended, REMEMBERED_JOBS, is_needed=bool)
 
     def attended(self, prompt_id: str) -> bool | None:
-        """Whether a call of this process is going to bring the job's files; None where none ever was."""
+        """Whether a call of this process is going to bring the job's files; None where none ever
+        was.
+        """
         return self._attended.get(prompt_id)
 
     def stands(self, prompt_id: str, text: str) -> None:
@@ -199,8 +221,9 @@ JOBS = JobMemory()
 def is_attended(owner: Owner, prompt: Prompt) -> bool:
     """Whether a call may still be about to bring what the job made.
 
-    Of calls in this process `JOBS` tells. Of those in others the mark and the clocks do, roughly: such a call has left
-    when its wait is over, and is done at most `OTHERS_SECONDS` after the job's end.
+    Of calls in this process `JOBS` tells. Of those in others the mark and the clocks do, roughly:
+    such a call has left when its wait is over, and is done at most `OTHERS_SECONDS` after the job's
+    end.
     """
     attended = JOBS.attended(prompt.prompt_id)
     if attended is not None:

@@ -1,15 +1,18 @@
 """Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
 
-`prepare` makes the `BoundPrompts`. A `_Binding` gathers the values, each over those before it: the defaults of the
-model's family, the size or scale, the arguments that every workflow may have (prompt, steps, guidance...), and what is
-named in `inputs`. Then they are spread over the prompts that the call takes (one with a batch, or several with seeds in
-a row), the LoRAs are put in, and texts and file names are changed as ComfyUI's front end changes them before a run.
+`prepare` makes the `BoundPrompts`. A `_Binding` gathers the values, each over those before it: the
+defaults of the model's family, the size or scale, the arguments that every workflow may have
+(prompt, steps, guidance...), and what is named in `inputs`. Then they are spread over the prompts
+that the call takes (one with a batch, or several with seeds in a row), the LoRAs are put in, and
+texts and file names are changed as ComfyUI's front end changes them before a run.
 
-Three rules for a value that does not fit. A number outside the range of its node is moved into it, with a note. A name
-that does not exist is refused, with those most like it. What the administrator does not allow is refused with the
-limit: `check_limits` (run/limits.py) reads it off the finished graph, whoever put the number there.
+Three rules for a value that does not fit. A number outside the range of its node is moved into it,
+with a note. A name that does not exist is refused, with those most like it. What the administrator
+does not allow is refused with the limit: `check_limits` (run/limits.py) reads it off the finished
+graph, whoever put the number there.
 
-Nothing here does any I/O: the node definitions come with the `FittedWorkflow`, the seed and the time as arguments.
+Nothing here does any I/O: the node definitions come with the `FittedWorkflow`, the seed and the
+time as arguments.
 """
 
 import contextlib
@@ -24,7 +27,13 @@ from ..catalogue.missing import absent_named, file_size
 from ..catalogue.naming import several_meant
 from ..catalogue.request import FittedWorkflow, Request
 from ..counts import read_number
-from ..errors import BadArgument, LimitExceeded, ModelNotInstalled, NodeNotInstalled, ValueOutOfRange
+from ..errors import (
+    BadArgument,
+    LimitExceeded,
+    ModelNotInstalled,
+    NodeNotInstalled,
+    ValueOutOfRange,
+)
 from ..graph.definitions import InputSpec
 from ..graph.discovery import parameter_name
 from ..graph.facts import file_inputs, outputs
@@ -36,7 +45,15 @@ from ..graph.paths import check_own, check_paths, lists_users_files
 from ..graph.prices import Price, price_of
 from ..graph.prompts import as_sent
 from ..graph.workflow import Workflow
-from ..names import close_names, closest, find_name, names_with_words, quoted, shortened, whole_characters
+from ..names import (
+    close_names,
+    closest,
+    find_name,
+    names_with_words,
+    quoted,
+    shortened,
+    whole_characters,
+)
 from ..values import Argument, as_number
 from .asked_inputs import with_own_names
 from .duration import timed
@@ -56,17 +73,21 @@ class BoundPrompts:
     seed: int | None  # of the first one; None where the workflow has none
     model: str
     notes: tuple[str, ...]  # on what was changed or left out, for the model that called
-    used: Mapping[str, Any] = field(default_factory=dict)  # what the first one is made with, as `used_values` tells it
+    # what the first one is made with, as `used_values` tells it
+    used: Mapping[str, Any] = field(default_factory=dict)
     loras: tuple[str, ...] = ()  # the files that the call asked for
     prices: tuple[Price | None, ...] = ()  # of each; None for one that costs nothing
 
 
-def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_seed: int, now: datetime) -> BoundPrompts:
-    """Turn a request into bound graphs, by the ranges of the server's own nodes and within the limits. `random_seed` is
-    used where none is asked for, `now` for the dates in file names. Blocks: call it in a thread.
+def prepare(
+    choice: FittedWorkflow, request: Request, limits: Limits, random_seed: int, now: datetime
+) -> BoundPrompts:
+    """Turn a request into bound graphs, by the ranges of the server's own nodes and within the
+    limits. `random_seed` is used where none is asked for, `now` for the dates in file names.
+    Blocks: call it in a thread.
 
-    Raises `BadArgument` and `ValueOutOfRange` for what cannot be understood, `ModelNotInstalled` for files that are not
-    there, and `LimitExceeded` for what the administrator does not allow.
+    Raises `BadArgument` and `ValueOutOfRange` for what cannot be understood, `ModelNotInstalled`
+    for files that are not there, and `LimitExceeded` for what the administrator does not allow.
     """
     workflow = choice.workflow
     if choice.task == "upscale":
@@ -119,13 +140,15 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
 
 
 def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
-    """Raises `BadArgument` for pictures and the like, and `ModelNotInstalled` for model files, that the workflow names,
-    the server does not have, and the call did not replace."""
+    """Raises `BadArgument` for pictures and the like, and `ModelNotInstalled` for model files, that
+    the workflow names, the server does not have, and the call did not replace.
+    """
     needs = f'The workflow "{choice.workflow.name}" needs'
     if choice.wanting:
         files = " and ".join(choice.wanting.values())
         raise BadArgument(
-            f"{needs} {files}.", "Give them in `images` of edit_image or run_workflow; the user can attach them."
+            f"{needs} {files}.",
+            "Give them in `images` of edit_image or run_workflow; the user can attach them.",
         )
     absent = [file for target, file in choice.absent.items() if target not in touched]
     if absent:
@@ -134,15 +157,18 @@ def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
             hint += " The links are those of the workflow's author: the user decides whether to follow them."
         if choice.models_size:
             hint += f" All model files of this template have {file_size(choice.models_size)}."
-        raise ModelNotInstalled(f"{needs} model files that are not installed: {absent_named(absent)}.", hint)
+        raise ModelNotInstalled(
+            f"{needs} model files that are not installed: {absent_named(absent)}.", hint
+        )
 
 
 Run = tuple[int | None, dict[str, Any]]  # the seed of one prompt, and all its values by their names
 
 
 class _Binding:
-    """A request on its way into its workflow: `values`, `runs` and `loras` say what goes in, and `notes` what had to be
-    changed or left out for it."""
+    """A request on its way into its workflow: `values`, `runs` and `loras` say what goes in, and
+    `notes` what had to be changed or left out for it.
+    """
 
     def __init__(self, choice: FittedWorkflow, request: Request, limits: Limits) -> None:
         self._choice = choice
@@ -154,7 +180,8 @@ class _Binding:
         self._sizing = Sizing(choice, request, limits)
         self.notes: list[str] = []
         self.size_exceeded = False
-        self.exceeded: list[LimitExceeded] = []  # by arguments, which are left out until all limits are known
+        # by arguments, which are left out until all limits are known
+        self.exceeded: list[LimitExceeded] = []
 
     def _spec(self, name: str) -> InputSpec:
         return self._workflow.spec(name)
@@ -170,10 +197,13 @@ class _Binding:
             self.notes.append(note)
 
     def values(self) -> dict[str, Any]:
-        """The values that go into every prompt, by the names of parameters and inputs. Raises `BadArgument` where the
-        workflow needs a prompt and none is given."""
+        """The values that go into every prompt, by the names of parameters and inputs. Raises
+        `BadArgument` where the workflow needs a prompt and none is given.
+        """
         choice, workflow, parameters = self._choice, self._workflow, self._parameters
-        values = {name: value for name, value in choice.family.defaults.items() if name in parameters}
+        values = {
+            name: value for name, value in choice.family.defaults.items() if name in parameters
+        }
         if not choice.saved and "steps" in parameters:
             usual_steps = values.get("steps", workflow.value("steps"))
             values["steps"] = min(usual_steps, self._limits.steps)
@@ -190,15 +220,17 @@ class _Binding:
             needs_prompt = "prompt" in workflow.open
         if needs_prompt and not names_of(workflow, "prompt", values):
             raise BadArgument(
-                f'The workflow "{workflow.name}" needs a prompt.', "Call again with `prompt`, which says what to make."
+                f'The workflow "{workflow.name}" needs a prompt.',
+                "Call again with `prompt`, which says what to make.",
             )
         return values
 
     # What is asked for by an argument or by the name of an input.
 
     def _arguments(self) -> dict[str, Any]:
-        """The values of the arguments that every workflow may have. What this one does not have is left out, with a
-        note. Raises `BadArgument` for a prompt that it does not take."""
+        """The values of the arguments that every workflow may have. What this one does not have is
+        left out, with a note. Raises `BadArgument` for a prompt that it does not take.
+        """
         request = self._request
         asked = {
             "prompt": self._prompt(),
@@ -217,7 +249,8 @@ class _Binding:
                 self._leave_out(name, wanted)
             else:
                 spec = self._spec(name)
-                if name == "steps" and read_number(wanted.value) is None:  # what its error offers is also allowed
+                # what its error offers is also allowed
+                if name == "steps" and read_number(wanted.value) is None:
                     spec = replace(spec, maximum=self._limits.steps)
                 values[name] = self._fit(wanted, spec)
             if name == "negative_prompt" and wanted.level and name in values:
@@ -225,7 +258,9 @@ class _Binding:
                 self.notes.append(f'{told} was used: "{shortened(values[name])}"')
         steps, allowed = as_number(values.get("steps")) or 0, self._limits.steps
         if request.steps and steps > allowed:
-            self.exceeded.append(over_limit(request.steps, values.pop("steps"), f"at most {allowed} steps"))
+            self.exceeded.append(
+                over_limit(request.steps, values.pop("steps"), f"at most {allowed} steps")
+            )
         return values
 
     def _prompt(self) -> Argument | None:
@@ -240,8 +275,9 @@ class _Binding:
         return Argument(self._request.prompt, "The argument prompt")
 
     def _leave_out(self, name: str, wanted: Argument) -> None:
-        """Note that the workflow does not have what an argument asks for. A valve may name a negative prompt for all
-        workflows, also for those that take none."""
+        """Note that the workflow does not have what an argument asks for. A valve may name a
+        negative prompt for all workflows, also for those that take none.
+        """
         if name == "denoise":
             name = "strength"
         if name != "negative_prompt":
@@ -250,8 +286,10 @@ class _Binding:
             self.notes.append(f"{self._title} takes no negative prompt; it was left out")
 
     def _named_inputs(self) -> dict[str, Any]:
-        """The values of what is asked for by name, made to fit. Files are given as files and never by a name: the
-        server's folders hold everybody's. Raises `BadArgument` for a name that the workflow does not have."""
+        """The values of what is asked for by name, made to fit. Files are given as files and never
+        by a name: the server's folders hold everybody's. Raises `BadArgument` for a name that the
+        workflow does not have.
+        """
         workflow = self._workflow
         if not self._request.inputs:
             return {}
@@ -275,8 +313,9 @@ class _Binding:
         return values
 
     def _fit_named(self, name: str, wanted: Argument) -> Any:
-        """The value of an input that is asked for by name. Of several sizes the nearest is taken. Raises as
-        `fit_value` and `Sizing.nearest` do."""
+        """The value of an input that is asked for by name. Of several sizes the nearest is taken.
+        Raises as `fit_value` and `Sizing.nearest` do.
+        """
         spec = self._spec(name)
         if parameter_name(name) not in PRESETS or not spec.choices:
             return self._fit(wanted, spec)
@@ -299,14 +338,16 @@ class _Binding:
         allowed = self._limits.count
         count, note = fit_number(wanted, InputSpec("INT", 1))
         if count > allowed:
-            self.exceeded.append(over_limit(wanted, count, f"at most {allowed} pictures in one call"))
+            self.exceeded.append(
+                over_limit(wanted, count, f"at most {allowed} pictures in one call")
+            )
             return None
         self._note(note)
         return int(count)
 
     def runs(self, values: Mapping[str, Any], random_seed: int) -> list[Run]:
-        """The seed and the values of each prompt that the call takes: one prompt with a batch, or one for each picture,
-        with seeds in a row.
+        """The seed and the values of each prompt that the call takes: one prompt with a batch, or
+        one for each picture, with seeds in a row.
 
             a batch size, count 3:  [(7, {"seed": 7, "batch_size": 3})]
             only a seed, count 3:   [(7, {"seed": 7}), (8, {"seed": 8}), (9, {"seed": 9})]
@@ -349,8 +390,10 @@ class _Binding:
         return low, max(high - low + 1, 1)
 
     def loras(self) -> list[Lora]:
-        """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that are installed.
-        Strengths are made to fit, with a note. Raises `BadArgument`, `ModelNotInstalled`, `NodeNotInstalled`."""
+        """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that
+        are installed. Strengths are made to fit, with a note. Raises `BadArgument`,
+        `ModelNotInstalled`, `NodeNotInstalled`.
+        """
         wanted, definitions = self._request.loras, self._workflow.definitions
         if wanted is None:
             return []
@@ -370,8 +413,9 @@ class _Binding:
         return loras
 
     def _lora_by_words(self, wanted: Argument, name: str, installed: Sequence[str]) -> str:
-        """The one LoRA that has all words of a name. Raises `ModelNotInstalled` for none, and `BadArgument` for
-        several."""
+        """The one LoRA that has all words of a name. Raises `ModelNotInstalled` for none, and
+        `BadArgument` for several.
+        """
         worded = names_with_words(name, installed)
         if not worded:
             raise _no_such_lora(wanted, name, installed)
@@ -382,13 +426,20 @@ class _Binding:
 
 
 def _no_such_input(workflow: Workflow, name: str) -> BadArgument:
-    """The error of a name that the workflow does not have, with the inputs that it has and what they take."""
+    """The error of a name that the workflow does not have, with the inputs that it has and what
+    they take.
+    """
     parameters = workflow.parameters
     has = [_input_in_words(workflow, own) for own in parameters]
     if "length" in parameters and "seconds" not in parameters:
         has.append("seconds")
-    extras = {"size": "width", "count": "seed", "loras": "model"}  # each with what a workflow for it has
-    has += [extra for extra, needed in extras.items() if extra not in parameters and needed in parameters]
+    # each with what a workflow for it has
+    extras = {"size": "width", "count": "seed", "loras": "model"}
+    has += [
+        extra
+        for extra, needed in extras.items()
+        if extra not in parameters and needed in parameters
+    ]
     if len(has) < FEW_INPUTS:
         known = {target for targets in parameters.values() for target in targets}
         others = [own for own, target in workflow.widgets.items() if target.widget not in known]
@@ -402,7 +453,13 @@ def _no_such_input(workflow: Workflow, name: str) -> BadArgument:
 
 FEW_INPUTS = 8  # so few parameters leave room for what else there is
 # What a number counts, where its name does not say it.
-UNITS_OF = {"length": "frames", "seconds": "seconds", "fps": "frames a second", "width": "pixels", "height": "pixels"}
+UNITS_OF = {
+    "length": "frames",
+    "seconds": "seconds",
+    "fps": "frames a second",
+    "width": "pixels",
+    "height": "pixels",
+}
 
 
 def _input_in_words(workflow: Workflow, name: str) -> str:
@@ -419,4 +476,6 @@ def _no_such_lora(wanted: Argument, name: str, choices: Sequence[str]) -> ModelN
     hint = "No LoRA is installed."
     if like:
         hint = f"Installed are, among others: {quoted(like)}."
-    return ModelNotInstalled(f'{wanted.name} has "{shortened(name)}", and no such LoRA is installed.', hint)
+    return ModelNotInstalled(
+        f'{wanted.name} has "{shortened(name)}", and no such LoRA is installed.', hint
+    )

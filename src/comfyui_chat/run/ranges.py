@@ -1,13 +1,15 @@
-"""Between which two numbers the result of a formula lies, when all that is known of its variables is a range.
+"""Between which two numbers the result of a formula lies, when all that is known of its variables
+is a range.
 
-A workflow may work out its width or its number of pictures in nodes for arithmetic. What comes out at the server is not
-known before, so a limit is checked against the highest number that can come out.
+A workflow may work out its width or its number of pictures in nodes for arithmetic. What comes out
+at the server is not known before, so a limit is checked against the highest number that can come
+out.
 
     range_of("min(a * 64, 2048) + 8", {"a": Range(1, 16)}) == Range(72, 1032)
     range_of("a / b", {"a": Range(1, 4), "b": Range(0, 2)}) == ANY_NUMBER
 
-Formulas are those of ComfyUI's own node and of common custom ones, in the notation of Python. They are read with
-Python's own parser and never run; whatever is not known here may come to any number.
+Formulas are those of ComfyUI's own node and of common custom ones, in the notation of Python. They
+are read with Python's own parser and never run; whatever is not known here may come to any number.
 """
 
 import ast
@@ -118,13 +120,20 @@ def _of_operation(sign: ast.operator, left: Range, right: Range) -> Range:
         return quotient
     if isinstance(sign, ast.Mod) and right.low > 0:
         return Range(0, right.high)
-    if isinstance(sign, ast.Pow) and left.low >= 0 and right.low >= 0 and right.high <= HIGHEST_POWER:
+    if (
+        isinstance(sign, ast.Pow)
+        and left.low >= 0
+        and right.low >= 0
+        and right.high <= HIGHEST_POWER
+    ):
         return _of_corners(operator.pow, left, right)
     return _of_bits(sign, left, right)
 
 
 def _of_bits(sign: ast.operator, left: Range, right: Range) -> Range:
-    """The range of two whole numbers put together by &, |, ^, << or >>. "a & ~1" is how people make a number even."""
+    """The range of two whole numbers put together by &, |, ^, << or >>. "a & ~1" is how people make
+    a number even.
+    """
     natural = [one for one in (left, right) if one.low >= 0]
     if isinstance(sign, ast.BitAnd) and natural:
         return Range(0, min(one.high for one in natural))

@@ -1,15 +1,15 @@
 """In which width and height a request is made.
 
-`Sizing.values` gives the values for the workflow's inputs. They follow from what is asked for (`AskedSize`), else from
-the picture that is worked on, else from what the model makes best:
+`Sizing.values` gives the values for the workflow's inputs. They follow from what is asked for
+(`AskedSize`), else from the picture that is worked on, else from what the model makes best:
 
     asked for 1000x600           {"width": 1000, "height": 600}, or what the node takes that is nearest
     asked for 16:9               of the model's usual megapixels, or fewer if the limit is lower
     a picture of 800x600         {"width": 800, "height": 608}, in multiples of `GRAIN`
     nothing, saved as 1024x1024  {"width": 1024, "height": 1024}
 
-A picture that is enlarged keeps its proportions: a size is what it is to fit into, and "4k" says how long its longer
-side is to be.
+A picture that is enlarged keeps its proportions: a size is what it is to fit into, and "4k" says
+how long its longer side is to be.
 """
 
 import math
@@ -30,12 +30,16 @@ from .limits import SIDES
 
 SCALE = InputSpec("FLOAT", 1.0, 8.0)  # how many times as wide and high a picture may become
 USUAL_SCALE = 2  # of a picture that is enlarged, where nothing is said
-FOLLOWED = (0.2, 1.5)  # parts of a model's usual number of pixels; between them a picture keeps its very size
-GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of these suit every model, and every one for video
+# parts of a model's usual number of pixels; between them a picture keeps its very size
+FOLLOWED = (0.2, 1.5)
+# pixels; sides in multiples of these suit every model, and every one for video
+GRAIN, FILM_GRAIN = 16, 64
 
 
 class Sizing:
-    """The size of one request in its workflow; `notes` say what had to be changed or left out for it."""
+    """The size of one request in its workflow; `notes` say what had to be changed or left out for
+    it.
+    """
 
     def __init__(self, choice: FittedWorkflow, request: Request, limits: Limits) -> None:
         self._choice = choice
@@ -46,8 +50,10 @@ class Sizing:
         self.notes: list[str] = []
 
     def values(self) -> dict[str, Any]:
-        """The width and height, by those names, or the choice of an input for one of these. Empty where the workflow
-        has none, or where what its author saved stays. Raises `BadArgument` and `LimitExceeded`."""
+        """The width and height, by those names, or the choice of an input for one of these. Empty
+        where the workflow has none, or where what its author saved stays. Raises `BadArgument` and
+        `LimitExceeded`.
+        """
         return self._scaled() or self._size()
 
     def _spec(self, name: str) -> InputSpec:
@@ -60,9 +66,10 @@ class Sizing:
     # So many times as large as a picture.
 
     def _scaled(self) -> dict[str, int]:
-        """The width and height of an enlarged picture: exactly so many times its own as `scale` says, or as the size
-        that is asked for says; twice where an upscale workflow is told nothing. Empty for any other. Raises
-        `BadArgument` and `LimitExceeded`."""
+        """The width and height of an enlarged picture: exactly so many times its own as `scale`
+        says, or as the size that is asked for says; twice where an upscale workflow is told
+        nothing. Empty for any other. Raises `BadArgument` and `LimitExceeded`.
+        """
         request, picture = self._request, self._choice.picture
         if not self._has_sides:
             picture = None
@@ -93,8 +100,9 @@ class Sizing:
         return factor
 
     def _enlarged_to(self, picture: Size, wanted: Argument) -> Size:
-        """The size of an enlarged picture of which a size is asked for: its own proportions, as large as fits. Raises
-        `BadArgument` for a size that would not enlarge it."""
+        """The size of an enlarged picture of which a size is asked for: its own proportions, as
+        large as fits. Raises `BadArgument` for a size that would not enlarge it.
+        """
         asked = read_size(wanted)
         if asked.pixels is None and asked.megapixels is None and asked.side is None:
             raise BadArgument(
@@ -110,14 +118,19 @@ class Sizing:
         most = SCALE.maximum or factor
         size = scaled(picture, min(factor, most))
         if factor > most:
-            self.notes.append(f"a picture becomes at most {most:g} times as wide and high, here {size}")
+            self.notes.append(
+                f"a picture becomes at most {most:g} times as wide and high, here {size}"
+            )
         elif asked.pixels and not asked.named and size != asked.pixels:
-            self.notes.append(f"a picture that is enlarged keeps its proportions: {size} fits into {asked.pixels}")
+            self.notes.append(
+                f"a picture that is enlarged keeps its proportions: {size} fits into {asked.pixels}"
+            )
         return size
 
     def _checked(self, picture: Size, size: Size) -> dict[str, int]:
-        """The size as values. Raises `LimitExceeded`, with the largest scale that is left, for a size beyond the node
-        or the limits."""
+        """The size as values. Raises `LimitExceeded`, with the largest scale that is left, for a
+        size beyond the node or the limits.
+        """
         longer_side = "width" if picture.width > picture.height else "height"
         maximum = self._spec(longer_side).maximum
         if maximum and max(size.width, size.height) > maximum:
@@ -142,8 +155,9 @@ class Sizing:
         return _as_values(size)
 
     def _sides_named(self) -> dict[str, float]:
-        """The width and height that the `inputs` of the call name, without those of 0, which stands for "in
-        proportion": {"width": 1500.0}."""
+        """The width and height that the `inputs` of the call name, without those of 0, which stands
+        for "in proportion": {"width": 1500.0}.
+        """
         inputs = self._request.inputs
         sides: dict[str, float] = {}
         for side in SIDES:
@@ -156,8 +170,9 @@ class Sizing:
     # As asked for, as the picture, or as saved.
 
     def _size(self) -> dict[str, Any]:
-        """The width and height in which the workflow works, as the top of this module says. Raises `LimitExceeded` for
-        more pixels than allowed, but only where just so many were asked for."""
+        """The width and height in which the workflow works, as the top of this module says. Raises
+        `LimitExceeded` for more pixels than allowed, but only where just so many were asked for.
+        """
         choice, wanted = self._choice, self._request.size
         if not self._has_sides:
             chosen = self._chosen(wanted) if wanted else {}
@@ -179,8 +194,10 @@ class Sizing:
         return _as_values(size)
 
     def _chosen(self, wanted: Argument) -> dict[str, Any]:
-        """The choice of an input for proportions, or for a resolution, that is nearest to what is asked for: of "16:9"
-        it is {"aspect_ratio": "16:9"}. Empty where the workflow has no such choice. Raises as `nearest` does."""
+        """The choice of an input for proportions, or for a resolution, that is nearest to what is
+        asked for: of "16:9" it is {"aspect_ratio": "16:9"}. Empty where the workflow has no such
+        choice. Raises as `nearest` does.
+        """
         found: list[tuple[float, str, Any]] = []
         for name in PRESETS:
             near = self._near(name, wanted) if name in self._workflow.parameters else None
@@ -193,8 +210,9 @@ class Sizing:
         return {name: choice}
 
     def nearest(self, name: str, wanted: Argument) -> Any:
-        """The choice of an input that is nearest to a size that is asked for; None for an input without such choices.
-        Raises `BadArgument` for what is not a size, and `LimitExceeded`."""
+        """The choice of an input that is nearest to a size that is asked for; None for an input
+        without such choices. Raises `BadArgument` for what is not a size, and `LimitExceeded`.
+        """
         near = self._near(name, wanted)
         if near is None:
             return None
@@ -205,14 +223,20 @@ class Sizing:
         asked, allowed = read_size(wanted), self._limits.megapixels
         megapixels = asked.megapixels or (asked.pixels.megapixels if asked.pixels else 0.0)
         if megapixels > allowed:
-            raise over_limit(wanted, asked.pixels or f"{megapixels:g} megapixels", f"at most {allowed:g} megapixels")
+            raise over_limit(
+                wanted,
+                asked.pixels or f"{megapixels:g} megapixels",
+                f"at most {allowed:g} megapixels",
+            )
         choices = [choice for choice in self._spec(name).choices if _pixels_of(choice) <= allowed]
         return nearest_choice(asked, choices)
 
     def _note_nearest(self, wanted: Argument, choice: Any, difference: float) -> None:
         if difference > 0.01:
             given = shortened(wanted.value, 40)
-            self.notes.append(f'size {given} was changed to "{choice}", the nearest that {self._title} has')
+            self.notes.append(
+                f'size {given} was changed to "{choice}", the nearest that {self._title} has'
+            )
 
     def _own_size(self) -> Size:
         """The size that the workflow was saved with."""
@@ -255,8 +279,9 @@ class Sizing:
         return float(size.width), float(size.height)
 
     def _size_for(self, picture: Size, megapixels: float, *, exactly: bool = False) -> Size:
-        """The size in which the model works on a picture, which is best at so many megapixels. With `exactly` the
-        picture is brought to these."""
+        """The size in which the model works on a picture, which is best at so many megapixels. With
+        `exactly` the picture is brought to these.
+        """
         width_spec, height_spec = self._spec("width"), self._spec("height")
         makes_film = "length" in self._workflow.parameters
         grain = FILM_GRAIN if makes_film else GRAIN
@@ -274,8 +299,9 @@ class Sizing:
         return self._within_limit(size, ratio, megapixels)
 
     def _within_limit(self, size: Size, ratio: Ratio, megapixels: float) -> Size:
-        """The size, or a smaller one of the same proportions where it is over the limit: nobody asked for just so many
-        pixels."""
+        """The size, or a smaller one of the same proportions where it is over the limit: nobody
+        asked for just so many pixels.
+        """
         while size.megapixels > self._limits.megapixels and megapixels > 0.01:
             megapixels *= 0.95
             size = self._fit_size(ratio, megapixels)
@@ -313,8 +339,9 @@ def _enlargement(picture: Size, asked: AskedSize) -> float:
 
 
 def in_proportion(picture: Size, sides: Mapping[str, float]) -> dict[str, int]:
-    """The width and height of a picture of which one side gets a length: with {"width": 1500.0} a picture of 1000x600
-    becomes {"width": 1500, "height": 900}."""
+    """The width and height of a picture of which one side gets a length: with {"width": 1500.0} a
+    picture of 1000x600 becomes {"width": 1500, "height": 900}.
+    """
     ((side, length),) = sides.items()
     return _as_values(scaled(picture, length / getattr(picture, side)))
 
@@ -323,10 +350,13 @@ def _as_values(size: Size) -> dict[str, int]:
     return {"width": size.width, "height": size.height}
 
 
-def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN, *, exactly: bool = False) -> Size:
-    """The size in which a model that is best at `megapixels` works on a picture: the picture's own where the model can,
-    else one of its proportions, of at most `most` megapixels; in multiples of `grain` pixels. With `exactly` it has
-    those megapixels in any case."""
+def followed(
+    picture: Size, megapixels: float, most: float, grain: int = GRAIN, *, exactly: bool = False
+) -> Size:
+    """The size in which a model that is best at `megapixels` works on a picture: the picture's own
+    where the model can, else one of its proportions, of at most `most` megapixels; in multiples of
+    `grain` pixels. With `exactly` it has those megapixels in any case.
+    """
     lowest, highest = FOLLOWED
     factor = 1.0
     if exactly or not lowest <= picture.megapixels / megapixels <= highest:

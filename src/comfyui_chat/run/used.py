@@ -1,12 +1,14 @@
 """What a run was really made with, as the model is told it, read from the finished graph.
 
-A model cannot see what became of an argument: Open WebUI drops those that a method does not have, and a workflow keeps
-its author's values. So `used_values` tells what the graph holds, whoever put it there, under the names of arguments:
+A model cannot see what became of an argument: Open WebUI drops those that a method does not have,
+and a workflow keeps its author's values. So `used_values` tells what the graph holds, whoever put
+it there, under the names of arguments:
 
     {"steps": 20, "guidance": 7.0, "strength": 0.6, "size": "1024x1024", "loras": ["anime_style:0.6"]}
     {"steps": 20, "guidance": 3.5, "size": "832x480", "seconds": 5.06, "frames": 81}
 
-A "prompt" is told only where it is not the call's own. `read_used` takes the values out of a job's mark again.
+A "prompt" is told only where it is not the call's own. `read_used` takes the values out of a job's
+mark again.
 """
 
 import re
@@ -31,9 +33,10 @@ USED_NUMBERS = ("steps", "guidance", "strength", "seconds", "frames")
 
 
 def used_values(workflow: Workflow, touched: set[Target], *, paints_over: bool) -> dict[str, Any]:
-    """The steps, guidance, size and LoRAs of a finished graph, the strength where it paints over a picture, and the
-    seconds and frames of a video or a sound.
-    `touched` are the widgets that the call set."""
+    """The steps, guidance, size and LoRAs of a finished graph, the strength where it paints over a
+    picture, and the seconds and frames of a video or a sound. `touched` are the widgets that the
+    call set.
+    """
     values: dict[str, Any] = {"prompt": _saved_prompt(workflow, touched)}
     for name in ("steps", "guidance"):
         values[name] = as_number(workflow.value(name))
@@ -63,7 +66,9 @@ def _chosen_size(workflow: Workflow) -> str:
 
 
 def _length_of(workflow: Workflow) -> dict[str, float]:
-    """The seconds and the frames for which a graph asks, as far as it tells; nothing of one that makes pictures."""
+    """The seconds and the frames for which a graph asks, as far as it tells; nothing of one that
+    makes pictures.
+    """
     told: dict[str, float] = {}
     frames = as_number(workflow.value("length"))
     seconds = as_number(workflow.value("seconds"))
@@ -103,7 +108,9 @@ def _with_strength(workflow: Workflow, target: Target, file: str) -> str:
 
 
 def _saved_prompt(workflow: Workflow, touched: set[Target]) -> str:
-    """That the prompt is the one which the workflow was saved with; "" where the call gave one, or there is none."""
+    """That the prompt is the one which the workflow was saved with; "" where the call gave one, or
+    there is none.
+    """
     targets = workflow.parameters.get("prompt") or ()
     if not targets or any(target.widget in touched for target in targets):
         return ""
@@ -114,7 +121,9 @@ def _saved_prompt(workflow: Workflow, touched: set[Target]) -> str:
 
 
 def read_used(marked: Any) -> dict[str, Any]:
-    """The values out of a job's mark, which a server may have changed: those of the kinds that `used_values` tells."""
+    """The values out of a job's mark, which a server may have changed: those of the kinds that
+    `used_values` tells.
+    """
     told: dict[str, Any] = {}
     values: Mapping[str, Any] = object_of(marked)
     for name in USED_NUMBERS:
@@ -126,7 +135,11 @@ def read_used(marked: Any) -> dict[str, Any]:
         told["prompt"] = shortened(prompt, PROMPT_TOLD + len(SAVED_PROMPT))
     if SIZE_TOLD.fullmatch(str(values.get("size"))):
         told["size"] = values["size"]
-    loras = [shortened(lora) for lora in list_of(values.get("loras"))[:MOST_LORAS_TOLD] if isinstance(lora, str)]
+    loras = [
+        shortened(lora)
+        for lora in list_of(values.get("loras"))[:MOST_LORAS_TOLD]
+        if isinstance(lora, str)
+    ]
     if loras:
         told["loras"] = loras
     return told

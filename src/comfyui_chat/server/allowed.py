@@ -1,10 +1,11 @@
 """Which workflows and models of a server its callers may use, by patterns of names such as "flux*".
 
-Administrators can give different users different rights (webui/rights.py). An `Allowed` stands in the endpoint of a
-call, and what it leaves out is not there: not in node definitions and lists of files, as `long_answers` reads them, and
-not among the workflows (catalogue/entries.py). So whatever chooses, lists, describes or checks a value knows nothing of
-it. Models are checkpoints, diffusion models and LoRAs, which people choose; text encoders, VAEs and the like, which
-these need, are not limited.
+Administrators can give different users different rights (webui/rights.py). An `Allowed` stands in
+the endpoint of a call, and what it leaves out is not there: not in node definitions and lists of
+files, as `long_answers` reads them, and not among the workflows (catalogue/entries.py). So whatever
+chooses, lists, describes or checks a value knows nothing of it. Models are checkpoints, diffusion
+models and LoRAs, which people choose; text encoders, VAEs and the like, which these need, are not
+limited.
 """
 
 import fnmatch
@@ -23,7 +24,9 @@ CHOSEN = re.compile(r"ckpt|checkpoint|unet|diffusion|lora|gguf", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Allowed:
-    """Patterns of the names that may be used; `*` stands for any letters. Case, folders and endings do not count."""
+    """Patterns of the names that may be used; `*` stands for any letters. Case, folders and endings
+    do not count.
+    """
 
     workflows: tuple[str, ...] = ANY_NAME
     models: tuple[str, ...] = ANY_NAME
@@ -63,7 +66,9 @@ class Allowed:
         return replace(spec, options=options, choices=choices, default=default)
 
     def _leaves_out(self, choice: object) -> bool:
-        return isinstance(choice, str) and bool(MODEL_FILE.search(choice)) and not self.model(choice)
+        return (
+            isinstance(choice, str) and bool(MODEL_FILE.search(choice)) and not self.model(choice)
+        )
 
     def in_list(self, path: str) -> Callable[[str], bool] | None:
         """Which names of the list at a path may be told; None for all."""

@@ -1,6 +1,7 @@
 """What lets a caller in at a protected ComfyUI, as people paste it into the valve for the key.
 
-ComfyUI has no login of its own. What stands before it wants one of these, and `read_auth` tells them apart:
+ComfyUI has no login of its own. What stands before it wants one of these, and `read_auth` tells
+them apart:
 
     sk-1234, Bearer sk-1234                  a key, sent as `Authorization: Bearer`; to Comfy Cloud as `X-API-Key`
     user:password, Basic dXNlcjpwYXNz...     a user name and a password, sent as `Authorization: Basic`
@@ -9,8 +10,9 @@ ComfyUI has no login of its own. What stands before it wants one of these, and `
     login user:password                      the form of ComfyUI-Login, filled in once for its cookie
     For direct API calls, use token=$2b$...  the line that ComfyUI-Login prints, sent as `Authorization: Bearer`
 
-An `Auth` is the same for HTTP and for the websocket. It belongs to one endpoint, and is in no repr. `Auth.hide` takes
-it out of what a server sends back. How ComfyUI-Login works was read in its source, at commit 6910925.
+An `Auth` is the same for HTTP and for the websocket. It belongs to one endpoint, and is in no repr.
+`Auth.hide` takes it out of what a server sends back. How ComfyUI-Login works was read in its
+source, at commit 6910925.
 """
 
 import base64
@@ -40,10 +42,14 @@ HEADER = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,60}):\s+(\S.*)")
 KNOWN_HEADER = re.compile(
     r"(x-[\w-]{1,60}|cf-[\w-]{1,60}|authorization|cookie|api-key|apikey):\s*(\S.*)", re.IGNORECASE
 )
-QUERY = re.compile(r"[?&]?[\w-]*(?:token|key|auth|secret|password)[\w-]*=[^\s=].*|\?[\w.-]+=\S+", re.IGNORECASE)
+QUERY = re.compile(
+    r"[?&]?[\w-]*(?:token|key|auth|secret|password)[\w-]*=[^\s=].*|\?[\w.-]+=\S+", re.IGNORECASE
+)
 PRINTABLE = re.compile(r"[\x20-\x7e]*")
 # Headers that are the connection's own.
-RESERVED = re.compile(r"connection|upgrade|transfer-encoding|te|trailer|content-.*|sec-websocket-.*", re.IGNORECASE)
+RESERVED = re.compile(
+    r"connection|upgrade|transfer-encoding|te|trailer|content-.*|sec-websocket-.*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,8 +83,9 @@ class Auth:
         )
 
     def hide(self, data: bytes, also: Iterable[str] = ()) -> bytes:
-        """What a server sent, without what is secret here, or is in `also`. What has less than `LEAST_KEY_CHARACTERS`
-        is left, since it may be part of any word."""
+        """What a server sent, without what is secret here, or is in `also`. What has less than
+        `LEAST_KEY_CHARACTERS` is left, since it may be part of any word.
+        """
         for written in (*self._as_written, *_as_written(also)):
             data = data.replace(written, HIDDEN_KEY)
         return data
@@ -106,12 +113,20 @@ class Auth:
 
 
 def _as_written(secrets: Iterable[str]) -> tuple[bytes, ...]:
-    """Secrets as they may stand in an answer: as they are, in JSON, and in an address; the longest first."""
+    """Secrets as they may stand in an answer: as they are, in JSON, and in an address; the longest
+    first.
+    """
     written: set[str] = set()
     for secret in secrets:
         if len(secret) >= LEAST_KEY_CHARACTERS:
             in_json = json.dumps(secret)[1:-1]
-            written |= {secret, in_json, in_json.replace("/", "\\/"), quote(secret, safe=""), quote(secret)}
+            written |= {
+                secret,
+                in_json,
+                in_json.replace("/", "\\/"),
+                quote(secret, safe=""),
+                quote(secret),
+            }
     return tuple(one.encode() for one in sorted(written, key=len, reverse=True))
 
 
@@ -127,7 +142,9 @@ def in_query(query: str) -> Auth:
 
 
 def read_auth(text: str, is_cloud: bool = False) -> Auth:
-    """What people paste for a key, as the top of this module lists it. Raises `BadArgument`, which does not show it."""
+    """What people paste for a key, as the top of this module lists it. Raises `BadArgument`, which
+    does not show it.
+    """
     text = CURL.sub("", text.strip(ROUND_PASTED), count=1).strip(ROUND_PASTED)
     if not text:
         return Auth()
@@ -158,16 +175,21 @@ def read_auth(text: str, is_cloud: bool = False) -> Auth:
 
 def _not_sendable() -> BadArgument:
     return BadArgument(
-        "The API key that belongs to an address contains a space, a line break or the like.", "Enter it again."
+        "The API key that belongs to an address contains a space, a line break or the like.",
+        "Enter it again.",
     )
 
 
 def _of_scheme(scheme: str, rest: str, is_cloud: bool) -> Auth:
-    """What follows one of the words "Bearer", "Basic", "Token" and "login". Raises `BadArgument`."""
+    """What follows one of the words "Bearer", "Basic", "Token" and "login". Raises
+    `BadArgument`.
+    """
     user_name, colon, password = rest.partition(":")
     if scheme == "login":
         if not colon:
-            raise BadArgument("The API key for a login form is not complete.", "Write it as login user:password.")
+            raise BadArgument(
+                "The API key for a login form is not complete.", "Write it as login user:password."
+            )
         return Auth(login=(user_name, password))
     if scheme == "basic":
         if colon:

@@ -1,16 +1,17 @@
 """One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
 
-`ComfyUIServer` is what `open_server` gives out. It stands on `FileServer`, which has files (`upload`, `view`), and has,
-in the order of the class: what the server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_kind`), a
-prompt's life (`submit`, `queue`, `look_up`, `find`, `recent`, `cancel`) and memory (`free`). `connection` is its
-websocket, `templates` the workflows that come with it, `model_files` what its model files say of themselves,
-`replaced_nodes` what takes the place of old node classes.
+`ComfyUIServer` is what `open_server` gives out. It stands on `FileServer`, which has files
+(`upload`, `view`), and has, in the order of the class: what the server is and has (`stats`,
+`define`, `names`, `saved_workflows`, `model_kind`), a prompt's life (`submit`, `queue`, `look_up`,
+`find`, `recent`, `cancel`) and memory (`free`). `connection` is its websocket, `templates` the
+workflows that come with it, `model_files` what its model files say of themselves, `replaced_nodes`
+what takes the place of old node classes.
 
-What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
-ask the same at the same time share one request (`together`).
+What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in
+seconds), and those who ask the same at the same time share one request (`together`).
 
-What routes take and answer was recorded from ComfyUI 0.3.64 and 0.33.0. `cloud` overrides what is different on
-Comfy Cloud.
+What routes take and answer was recorded from ComfyUI 0.3.64 and 0.33.0. `cloud` overrides what is
+different on Comfy Cloud.
 """
 
 import asyncio
@@ -84,19 +85,23 @@ from .templates import Templates
 # How long things may take, in seconds; see also ANSWER_SECONDS and CLEAN_UP_SECONDS.
 PROBE_SECONDS = 4.0  # to find out whether a server answers at all
 LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
-FREE_AGAIN_SECONDS = 10.0  # before ComfyUI's memory is freed after all, when others had jobs in the queue after a run
+# before ComfyUI's memory is freed after all, when others had jobs in the queue after a run
+FREE_AGAIN_SECONDS = 10.0
 # How long what a server said is believed.
 DEFINITION_SECONDS = 300.0  # of a node definition
 DOUBT_SECONDS = 10.0  # of a list that lacks what is looked for: files are added all the time
-MANY_CLASSES = 100  # node definitions asked for one by one; when more are needed, all are fetched in one request
+# node definitions asked for one by one; when more are needed, all are fetched in one request
+MANY_CLASSES = 100
 RECENT_PROMPTS = 200  # of the history, that are searched, the newest first
 REMEMBERED_PROMPTS = 1000  # whoever posted them, with when they were first seen
 
 
 class ComfyUIServer(FileServer):
-    """One ComfyUI: its HTTP routes and its websocket, in typed values and this tool's errors. Use `open_server`.
+    """One ComfyUI: its HTTP routes and its websocket, in typed values and this tool's errors. Use
+    `open_server`.
 
-    It outlives its connections: what it learned (definitions, pace, faults) stays when they are closed.
+    It outlives its connections: what it learned (definitions, pace, faults) stays when they are
+    closed.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -105,9 +110,12 @@ class ComfyUIServer(FileServer):
         self._known = KnownDefinitions()
         self._names = BoundedDict[str, tuple[float, list[str] | None]](REMEMBERED_LISTS)  # by path
         self._list_bytes: dict[str, int] = {}  # path -> length of the list as JSON
-        self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
-        self._first_seen = BoundedDict[str, float](REMEMBERED_PROMPTS)  # prompt id -> since when it is known to be here
-        self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
+        # when the newest look at it began, and that look
+        self._queue: tuple[float, asyncio.Task[Queue]] | None = None
+        # prompt id -> since when it is known to be here
+        self._first_seen = BoundedDict[str, float](REMEMBERED_PROMPTS)
+        # under way, each asked once for all who wait for it
+        self._questions: dict[str, asyncio.Task[Any]] = {}
         self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
         self.templates = Templates(self)
         self.model_files = ModelFiles(self)
@@ -122,7 +130,9 @@ class ComfyUIServer(FileServer):
     # Open and closed: the background, and what the pool asks before it closes a server.
 
     def later(self, chore: Coroutine[Any, Any, None]) -> None:
-        """Do something in the background, for as long as the server is open. Its failure is logged."""
+        """Do something in the background, for as long as the server is open. Its failure is
+        logged.
+        """
         task = asyncio.create_task(chore)
         self._chores.add(task)
         task.add_done_callback(self._chore_done)
@@ -141,8 +151,9 @@ class ComfyUIServer(FileServer):
         log.info("%s: a chore failed: %s", self.endpoint.name, reason)
 
     async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One answer for all who ask the same `question` at the same time. When one of them is cancelled, the request
-        goes on for the others."""
+        """One answer for all who ask the same `question` at the same time. When one of them is
+        cancelled, the request goes on for the others.
+        """
         task = self._questions.get(question)
         if task is None:
             task = asyncio.create_task(ask())
@@ -154,7 +165,8 @@ class ComfyUIServer(FileServer):
     def _answered(self, question: str, task: "asyncio.Task[Any]") -> None:
         self._questions.pop(question, None)
         if not task.cancelled():
-            task.exception()  # those who asked may be gone, and asyncio would complain that nobody looked
+            # those who asked may be gone, and asyncio would complain that nobody looked
+            task.exception()
 
     @property
     def in_use(self) -> bool:
@@ -172,7 +184,9 @@ class ComfyUIServer(FileServer):
         return self.is_open or self.free_at is not None
 
     async def close(self) -> None:
-        """Close the websocket and all connections, and cancel what is under way. They are opened again when needed."""
+        """Close the websocket and all connections, and cancel what is under way. They are opened
+        again when needed.
+        """
         tasks: list[asyncio.Task[Any]] = [*self._chores, *self._questions.values()]
         if self._queue:
             _, look = self._queue
@@ -207,8 +221,10 @@ class ComfyUIServer(FileServer):
     async def define(
         self, class_type: str, believe: float = DEFINITION_SECONDS, doubt: float = 0.0
     ) -> NodeDefinition | None:
-        """The definition of a node class, or None when this server has no such node. A definition no older than
-        `believe` seconds is not asked for again; that a node is missing is believed for `doubt` seconds."""
+        """The definition of a node class, or None when this server has no such node. A definition
+        no older than `believe` seconds is not asked for again; that a node is missing is believed
+        for `doubt` seconds.
+        """
         if class_type in (".", ".."):  # in an address these would lead elsewhere
             return None
         if not self._known.is_believed(class_type, believe, doubt):
@@ -217,30 +233,47 @@ class ComfyUIServer(FileServer):
 
     async def _define(self, class_type: str) -> None:
         path = f"/object_info/{quote(class_type, safe='')}"
-        take = functools.partial(read_definitions, wanted={class_type}, allowed=self.endpoint.allowed)
-        self._take_definitions([class_type], await self.read(path, take, max_bytes=MOST_DEFINITION_BYTES))
+        take = functools.partial(
+            read_definitions, wanted={class_type}, allowed=self.endpoint.allowed
+        )
+        self._take_definitions(
+            [class_type], await self.read(path, take, max_bytes=MOST_DEFINITION_BYTES)
+        )
 
     async def everything(self) -> dict[str, Any]:
-        """All node definitions as the server tells them, some megabytes of JSON: class -> its definition."""
-        return await self.together("define all", functools.partial(self.read, "/object_info", read_everything))
+        """All node definitions as the server tells them, some megabytes of JSON: class -> its
+        definition.
+        """
+        return await self.together(
+            "define all", functools.partial(self.read, "/object_info", read_everything)
+        )
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that this server has."""
         names = sorted(set(class_types))
         outdated = [name for name in names if self._known.age(name) >= DEFINITION_SECONDS]
         if len(outdated) > MANY_CLASSES:
-            take = functools.partial(read_definitions, wanted=set(outdated), allowed=self.endpoint.allowed)
+            take = functools.partial(
+                read_definitions, wanted=set(outdated), allowed=self.endpoint.allowed
+            )
             found = await self.read("/object_info", take)
             self._take_definitions([name for name in outdated if name in found], found)
-        known = {name: self.definitions[name] for name in names if self._known.is_believed(name, DEFINITION_SECONDS)}
+        known = {
+            name: self.definitions[name]
+            for name in names
+            if self._known.is_believed(name, DEFINITION_SECONDS)
+        }
         unknown = [name for name in names if name not in known]
         answers = await gather(8, [functools.partial(self.define, name) for name in unknown])
         asked = zip(unknown, answers, strict=True)
         return known | {name: definition for name, definition in asked if definition}
 
-    async def define_anew(self, known: Definitions, class_types: Iterable[str], believe: float) -> Definitions:
-        """`known` with definitions of these classes that are no older than `believe` seconds: files are added to the
-        lists in them all the time."""
+    async def define_anew(
+        self, known: Definitions, class_types: Iterable[str], believe: float
+    ) -> Definitions:
+        """`known` with definitions of these classes that are no older than `believe` seconds: files
+        are added to the lists in them all the time.
+        """
         definitions = dict(known)
         for name in sorted(set(class_types)):
             definition = await self.define(name, believe)
@@ -248,7 +281,9 @@ class ComfyUIServer(FileServer):
                 definitions[name] = definition
         return definitions
 
-    def _take_definitions(self, asked: Iterable[str], found: Mapping[str, tuple[NodeDefinition, int]]) -> None:
+    def _take_definitions(
+        self, asked: Iterable[str], found: Mapping[str, tuple[NodeDefinition, int]]
+    ) -> None:
         """Note what was found of the classes that were asked for."""
         self._known.note_asked(asked)
         if self.bytes_kept + sum(size for _, size in found.values()) > MOST_DEFINITION_BYTES_KEPT:
@@ -276,9 +311,11 @@ class ComfyUIServer(FileServer):
     async def names(
         self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
     ) -> list[str] | None:
-        """A list of names: of the folders for models (`/models`), of the files in one (`/models/loras`), of the
-        embeddings (`/embeddings`). None where the server has no such list. What is no older than `believe` seconds is
-        not asked for again; `read` makes a name out of an item of the answer."""
+        """A list of names: of the folders for models (`/models`), of the files in one
+        (`/models/loras`), of the embeddings (`/embeddings`). None where the server has no such
+        list. What is no older than `believe` seconds is not asked for again; `read` makes a name
+        out of an item of the answer.
+        """
         asked, names = self._names.get(path, (-math.inf, None))
         age = time.monotonic() - asked
         if age < believe:
@@ -290,7 +327,9 @@ class ComfyUIServer(FileServer):
         answer = await self.call("GET", path, max_bytes=MOST_LIST_BYTES)
         names = None
         if answer.status != 404 or answer.content_type == "text/html":  # which is a proxy's
-            take = functools.partial(read_names, read=read, is_allowed=self.endpoint.allowed.in_list(path))
+            take = functools.partial(
+                read_names, read=read, is_allowed=self.endpoint.allowed.in_list(path)
+            )
             names = await self._taken(path.partition("?")[0], answer.body, take)
         if sum(self._list_bytes.values()) + len(answer.body) > MOST_LIST_BYTES_KEPT:
             self.forget_lists()
@@ -300,8 +339,10 @@ class ComfyUIServer(FileServer):
         return names
 
     async def saved_workflows(self, believe: float = DOUBT_SECONDS) -> list[str]:
-        """The paths of the workflows saved on this server, such as "portraits/fox.json", below its folder "workflows".
-        Until something was saved for the first time the server answers 404, and there are none."""
+        """The paths of the workflows saved on this server, such as "portraits/fox.json", below its
+        folder "workflows". Until something was saved for the first time the server answers 404, and
+        there are none.
+        """
         path = "/userdata?dir=workflows&recurse=true&split=false&full_info=true"
 
         def read_path(item: Any) -> str:
@@ -316,15 +357,19 @@ class ComfyUIServer(FileServer):
         return await FILES.run_unless_short([paths], workflows_among, paths or ())
 
     async def _has_users(self) -> bool:
-        """Whether ComfyUI was started with --multi-user: then it answers 500 where it is not told which user asks."""
+        """Whether ComfyUI was started with --multi-user: then it answers 500 where it is not told
+        which user asks.
+        """
         with contextlib.suppress(ServerError):
             return "users" in await self.get("/users", PROBE_SECONDS)
         return False
 
     async def saved_workflow(self, name: str) -> Graph:
-        """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
-        there, and `WorkflowRefused` for a file that is not a workflow."""
-        # The slash has to be escaped, too: the server takes everything after /userdata/ as one name.
+        """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow`
+        when it is not there, and `WorkflowRefused` for a file that is not a workflow.
+        """
+        # The slash has to be escaped, too: the server takes everything after /userdata/ as one
+        # name.
         file = quote(f"workflows/{name}", safe="")
         answer = await self.call("GET", f"/userdata/{file}", max_bytes=MOST_WORKFLOW_BYTES)
         if answer.status == 404:
@@ -334,19 +379,21 @@ class ComfyUIServer(FileServer):
         return await FILES.run_unless_short([answer.body], read_workflow_file, answer.body)
 
     async def model_kind(self, folder: str, name: str) -> str | None:
-        """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when it does not say.
-        None when the server itself cannot read the file. `model_files` has what else it says."""
+        """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when
+        it does not say. None when the server itself cannot read the file. `model_files` has what
+        else it says.
+        """
         facts = await self.model_files.facts(folder, name)
         return None if facts is None else facts.kind
 
     # A prompt's life: posted, waiting, running, recorded.
 
     async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
-        """Post a prompt under our own id, once. Where no answer of ComfyUI comes the result is not `certain`, and
-        whether the prompt arrived has to be looked up.
+        """Post a prompt under our own id, once. Where no answer of ComfyUI comes the result is not
+        `certain`, and whether the prompt arrived has to be looked up.
 
-        Raises `WorkflowRefused` and its kin where ComfyUI refuses it, `ServerTooOld`, and `ServerUnreachable` where no
-        connection could be made.
+        Raises `WorkflowRefused` and its kin where ComfyUI refuses it, `ServerTooOld`, and
+        `ServerUnreachable` where no connection could be made.
         """
         self.note_key(extra_data.get(ACCOUNT_KEY, ""))
         body = {
@@ -370,38 +417,55 @@ class ComfyUIServer(FileServer):
         its_id = said["prompt_id"]
         if its_id != prompt_id:
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
-            too_old = ServerTooOld(f"{self.endpoint.name} is too old: it gave the job an id of its own.")
+            too_old = ServerTooOld(
+                f"{self.endpoint.name} is too old: it gave the job an id of its own."
+            )
             too_old.untaken = True  # any more
             raise too_old.at(self.endpoint.place)
         self._note_prompts([prompt_id])
         with self._reading("/prompt"):
             return Accepted(prompt_id, read_left_out(graph, said))
 
-    async def _said_of_post(self, graph: Graph, answer: Answer) -> Mapping[str, Any] | WorkflowRefused:
-        """ComfyUI's own answer to a post: its acceptance, or its refusal as an error. Raises, for whatever else may
-        have come, what that means where the prompt was not taken: `WorkflowRefused` or `UnexpectedAnswer`."""
+    async def _said_of_post(
+        self, graph: Graph, answer: Answer
+    ) -> Mapping[str, Any] | WorkflowRefused:
+        """ComfyUI's own answer to a post: its acceptance, or its refusal as an error. Raises, for
+        whatever else may have come, what that means where the prompt was not taken:
+        `WorkflowRefused` or `UnexpectedAnswer`.
+        """
         if answer.status == 500 and FAILED_WHILE_READING in answer.body:
             raise WorkflowRefused("ComfyUI failed while it read the workflow; its log says why.")
-        take = functools.partial(read_said, status=answer.status, graph=graph, definitions=self.definitions)
-        said = await self._taken("/prompt", answer.body, take) if answer.status in (200, 400) else None
+        take = functools.partial(
+            read_said, status=answer.status, graph=graph, definitions=self.definitions
+        )
+        said = (
+            await self._taken("/prompt", answer.body, take) if answer.status in (200, 400) else None
+        )
         if said is None:
-            raise self._strange_answer("/prompt", f"HTTP {answer.status}, {shortened(answer.content_type)}")
+            raise self._strange_answer(
+                "/prompt", f"HTTP {answer.status}, {shortened(answer.content_type)}"
+            )
         if isinstance(said, WorkflowRefused):
-            self._known.doubt_all()  # it refuses what our definitions allow, so they are out of date
+            # it refuses what our definitions allow, so they are out of date
+            self._known.doubt_all()
         return said
 
     async def queue(self, since: float) -> Queue:
-        """The queue as it was at `since` (of `time.monotonic`) or later. All who ask at about the same time share one
-        request, and its failure. Raises as `get` does."""
+        """The queue as it was at `since` (of `time.monotonic`) or later. All who ask at about the
+        same time share one request, and its failure. Raises as `get` does.
+        """
         if self._queue is None or self._queue[0] < since:
             look = asyncio.create_task(self._ask_queue(LOOK_UP_SECONDS))
-            look.add_done_callback(lambda done: done.cancelled() or done.exception())  # its waiters may be gone
+            # its waiters may be gone
+            look.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._queue = time.monotonic(), look
         _, look = self._queue
         return await asyncio.shield(look)
 
     async def queue_soon(self, since: float) -> Queue:
-        """`queue`, for a choice between servers: within `PROBE_SECONDS`, or it raises `ServerUnreachable`."""
+        """`queue`, for a choice between servers: within `PROBE_SECONDS`, or it raises
+        `ServerUnreachable`.
+        """
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 return await self.queue(since)
@@ -409,8 +473,12 @@ class ComfyUIServer(FileServer):
             raise no_answer(self.endpoint, error, PROBE_SECONDS) from None
 
     async def _ask_queue(self, seconds: float) -> Queue:
-        answer = await self.call("GET", "/queue", seconds=seconds, max_bytes=MOST_JSON_BYTES, cut=True)
-        queue = await self.understand("/queue", answer, functools.partial(read_queue, is_cut=not answer.is_whole))
+        answer = await self.call(
+            "GET", "/queue", seconds=seconds, max_bytes=MOST_JSON_BYTES, cut=True
+        )
+        queue = await self.understand(
+            "/queue", answer, functools.partial(read_queue, is_cut=not answer.is_whole)
+        )
         self._note_prompts([*queue.running, *queue.pending][:REMEMBERED_PROMPTS])
         return queue
 
@@ -422,15 +490,20 @@ class ComfyUIServer(FileServer):
                 self._first_seen[prompt_id] = now
 
     async def has_run_since(self, moment: float) -> bool:
-        """Whether the server has certainly not been restarted since then (of `time.monotonic`): a restart empties its
-        queue and its history, and it still knows a prompt that it had by then. Raises as `get` does."""
+        """Whether the server has certainly not been restarted since then (of `time.monotonic`): a
+        restart empties its queue and its history, and it still knows a prompt that it had by then.
+        Raises as `get` does.
+        """
         recent = await self.together("recent prompts", self.recent)
-        return any(self._first_seen.get(prompt.prompt_id, math.inf) <= moment for prompt in recent.prompts)
+        return any(
+            self._first_seen.get(prompt.prompt_id, math.inf) <= moment for prompt in recent.prompts
+        )
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
-        """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked first and the
-        history second, so that a prompt that ends in between is not missed. What is in neither, where the queue is too
-        long to be read whole, waits behind what was read."""
+        """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked
+        first and the history second, so that a prompt that ends in between is not missed. What is
+        in neither, where the queue is too long to be read whole, waits behind what was read.
+        """
         queue = await self.queue(since)
         in_queue = queue.find(prompt_id)
         if in_queue:
@@ -443,8 +516,9 @@ class ComfyUIServer(FileServer):
         return Absent() if queue.is_whole else Waiting(len(queue), at_least=True)
 
     async def find(self, prompt_id: str) -> Prompt | None:
-        """A prompt with its graph and `extra_data`, wherever it stands, or None when the server does not know it.
-        Raises `UnexpectedAnswer` where the queue is too long to tell."""
+        """A prompt with its graph and `extra_data`, wherever it stands, or None when the server
+        does not know it. Raises `UnexpectedAnswer` where the queue is too long to tell.
+        """
         queue = await self.queue(time.monotonic())
         in_queue = queue.prompt(prompt_id)
         if in_queue:
@@ -452,9 +526,9 @@ class ComfyUIServer(FileServer):
         take = functools.partial(read_history_entry, prompt_id=prompt_id)
         in_history = await self.read(f"/history/{prompt_id}", take)
         if in_history is None and not queue.is_whole:
-            raise UnexpectedAnswer(f"The queue of {self.endpoint.name} is too long to be read whole.").at(
-                self.endpoint.place
-            )
+            raise UnexpectedAnswer(
+                f"The queue of {self.endpoint.name} is too long to be read whole."
+            ).at(self.endpoint.place)
         return in_history
 
     async def recent(self) -> Recent:
@@ -472,16 +546,22 @@ class ComfyUIServer(FileServer):
         return Recent((*done, *queue.prompts), is_whole)
 
     async def remove_from_history(self, prompt_ids: Sequence[str]) -> bool:
-        """Have the server forget prompts that have ended. Returns whether it did. Raises as `call` does."""
-        answer = await self.call("POST", "/history", body={"delete": list(prompt_ids)}, seconds=LOOK_UP_SECONDS)
+        """Have the server forget prompts that have ended. Returns whether it did. Raises as `call`
+        does.
+        """
+        answer = await self.call(
+            "POST", "/history", body={"delete": list(prompt_ids)}, seconds=LOOK_UP_SECONDS
+        )
         return answer.status == 200
 
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
-        """Take a prompt out of the queue or, if it is the running one, interrupt it; never anybody else's.
+        """Take a prompt out of the queue or, if it is the running one, interrupt it; never anybody
+        else's.
 
-        Current servers (0.33.0) do both in one route; where that is missing, or a proxy refuses it, the old routes are
-        used. The interrupt is sent only while the prompt runs, since a server too old to know its `prompt_id` would
-        stop whatever is running. Raises a `ServerError` when the server could not be told.
+        Current servers (0.33.0) do both in one route; where that is missing, or a proxy refuses it,
+        the old routes are used. The interrupt is sent only while the prompt runs, since a server
+        too old to know its `prompt_id` would stop whatever is running. Raises a `ServerError` when
+        the server could not be told.
         """
         ask = functools.partial(self.call, seconds=seconds)
         with contextlib.suppress(ServerError):
@@ -500,23 +580,29 @@ class ComfyUIServer(FileServer):
     # ComfyUI's memory.
 
     def free_after(self, seconds: float) -> None:
-        """Free ComfyUI's memory this many seconds from now, at once for 0. Said again before then, only the new
-        time counts. Waiting for it keeps nothing open: the pool's keeper watches the time."""
+        """Free ComfyUI's memory this many seconds from now, at once for 0. Said again before then,
+        only the new time counts. Waiting for it keeps nothing open: the pool's keeper watches the
+        time.
+        """
         self.free_at = time.monotonic() + seconds
         self._free_again = seconds or FREE_AGAIN_SECONDS
         if seconds == 0:
             self.later(self.free_when_due())
 
     async def free_when_due(self) -> None:
-        """Free ComfyUI's memory or, when anybody has a job in the queue, try again some time later."""
+        """Free ComfyUI's memory or, when anybody has a job in the queue, try again some time
+        later.
+        """
         self.free_at = None
         was_freed = await self.free()
         if not was_freed and self.free_at is None:
             self.free_at = time.monotonic() + self._free_again
 
     async def free(self) -> bool:
-        """Have ComfyUI unload its models and forget its results, unless anybody has a job in its queue. Returns whether
-        it was told to. Raises as `call` does, and `UnexpectedAnswer` when it refuses."""
+        """Have ComfyUI unload its models and forget its results, unless anybody has a job in its
+        queue. Returns whether it was told to. Raises as `call` does, and `UnexpectedAnswer` when it
+        refuses.
+        """
         queue = await self.queue(time.monotonic())
         if len(queue):
             return False

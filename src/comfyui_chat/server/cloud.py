@@ -1,12 +1,12 @@
 """Everything in which Comfy Cloud differs from a ComfyUI of one's own.
 
-`ComfyCloud` is a `ComfyUIServer` with other answers to the same questions, and `CloudConnection` a `Connection` to a
-websocket that brings the frames of the whole account. `pool` makes them for an endpoint that is marked as `cloud`. To
-the floors above it is a server like any other, except that its queue does not tell whose jobs it holds, and that its
-memory is not theirs to free.
+`ComfyCloud` is a `ComfyUIServer` with other answers to the same questions, and `CloudConnection` a
+`Connection` to a websocket that brings the frames of the whole account. `pool` makes them for an
+endpoint that is marked as `cloud`. To the floors above it is a server like any other, except that
+its queue does not tell whose jobs it holds, and that its memory is not theirs to free.
 
-The facts are those of version 1 of its API, as its makers document it; the class lists them. No recording of the real
-service stands behind them.
+The facts are those of version 1 of its API, as its makers document it; the class lists them. No
+recording of the real service stands behind them.
 """
 
 import contextlib
@@ -23,7 +23,13 @@ import aiohttp
 from yarl import URL
 
 from ..bounded import BoundedDict
-from ..bounds import MOST_LIST_BYTES, MOST_REFUSAL_BYTES, MOST_RUNNING_PROMPTS, MOST_STATUS_BYTES, MOST_WORKFLOW_BYTES
+from ..bounds import (
+    MOST_LIST_BYTES,
+    MOST_REFUSAL_BYTES,
+    MOST_RUNNING_PROMPTS,
+    MOST_STATUS_BYTES,
+    MOST_WORKFLOW_BYTES,
+)
 from ..errors import (
     AccessRefused,
     LimitExceeded,
@@ -59,35 +65,41 @@ from .protocol import Absent, Answer, Event, Frame, Gap, Prompt, Recent, Waiting
 from .replaced_nodes import ReplacedNodes
 from .templates import Templates
 
-CLOUD_DEFINITION_SECONDS = 3600.0  # how long definitions are believed, which come all at once, and uploads relied on
-UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # exception types: why Cloud ended a run
+# how long definitions are believed, which come all at once, and uploads relied on
+CLOUD_DEFINITION_SECONDS = 3600.0
+# exception types: why Cloud ended a run
+UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})
 
 BILLING = re.compile(r"PAYMENT_REQUIRED|SUBSCRIPTION_REQUIRED|FREE_TIER_(EXHAUSTED|NOT_ALLOWED)")
 REMEMBERED_UPLOADS = 1000
-WHOLE = "/object_info"  # its path, and the name under which it is noted when all definitions were asked for
+# its path, and the name under which it is noted when all definitions were asked for
+WHOLE = "/object_info"
 
 
 class ComfyCloud(ComfyUIServer):
     """Comfy Cloud. What is different from a ComfyUI of one's own:
 
-    - The key is sent as `X-API-Key`, and in the websocket's address as `token`; all routes but the websocket's are
-      below `/api`. Only `/user` shows whether a key is good.
-    - The service chooses a prompt's id. Frames that come before the id is known are lost, and a look-up makes up for
-      them. A post whose answer is lost can neither be looked up nor repeated.
+    - The key is sent as `X-API-Key`, and in the websocket's address as `token`; all routes but the
+      websocket's are below `/api`. Only `/user` shows whether a key is good.
+    - The service chooses a prompt's id. Frames that come before the id is known are lost, and a
+      look-up makes up for them. A post whose answer is lost can neither be looked up nor repeated.
     - The key goes with the prompt, too: partners' nodes are paid with it.
-    - 402 means that money or a plan is missing, 429 and 503 that the service is busy; but some 429 are really about
-      money, as the error's type shows (`BILLING`).
-    - A job is looked up as a job, not in queue and history. The queue is that of the account and shows no extra_data,
-      so that it cannot be told what one user has in it; a single job shows its own.
-    - A run may also fail for want of money (`UNPAID`), and running out of memory has a name of its own (`OOMError`).
-    - No frame says that a run is recorded, so every end is looked up. Frames and pictures of the whole account come
-      over every websocket.
-    - Files are kept by their content, under names that the service chooses. So before an upload nobody asks whether the
-      file is there; the name of one sent within the last hour is remembered. A download is a redirect to a signed
-      address elsewhere. It is followed without the key, to http only where the service itself is spoken to by http,
-      and only where `Transport.downloads` allows it.
-    - Definitions come only all at once, and are believed for an hour. Model files say nothing of themselves, and it is
-      not asked for templates.
+    - 402 means that money or a plan is missing, 429 and 503 that the service is busy; but some 429
+      are really about money, as the error's type shows (`BILLING`).
+    - A job is looked up as a job, not in queue and history. The queue is that of the account and
+      shows no extra_data, so that it cannot be told what one user has in it; a single job shows its
+      own.
+    - A run may also fail for want of money (`UNPAID`), and running out of memory has a name of its
+      own (`OOMError`).
+    - No frame says that a run is recorded, so every end is looked up. Frames and pictures of the
+      whole account come over every websocket.
+    - Files are kept by their content, under names that the service chooses. So before an upload
+      nobody asks whether the file is there; the name of one sent within the last hour is
+      remembered. A download is a redirect to a signed address elsewhere. It is followed without the
+      key, to http only where the service itself is spoken to by http, and only where
+      `Transport.downloads` allows it.
+    - Definitions come only all at once, and are believed for an hour. Model files say nothing of
+      themselves, and it is not asked for templates.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -96,7 +108,8 @@ class ComfyCloud(ComfyUIServer):
         self.templates = Templates(self, exist=False)
         self.model_files = ModelFiles(self, exist=False)
         self.replaced_nodes = ReplacedNodes(self, exist=False)
-        self._texts: dict[str, bytes] = {}  # class -> {class: its definition} as JSON: parsed, they take much memory
+        # class -> {class: its definition} as JSON: parsed, they take much memory
+        self._texts: dict[str, bytes] = {}
         # Our name of a file -> when it was sent, and its name there.
         self._uploads = BoundedDict[str, tuple[float, str]](REMEMBERED_UPLOADS)
 
@@ -126,8 +139,9 @@ class ComfyCloud(ComfyUIServer):
         raise ServerBusy(f"Comfy Cloud is busy{reason}", seconds=seconds)
 
     def _reason_in(self, body: bytes) -> tuple[str, str]:
-        """The type and the message in an error's body, {"error": {"type": "...", "message": "..."}} or the inner object
-        alone; "" for what is missing."""
+        """The type and the message in an error's body, {"error": {"type": "...", "message": "..."}}
+        or the inner object alone; "" for what is missing.
+        """
         with contextlib.suppress(ValueError, AttributeError):
             error = read_json_text(JsonText(body[:MOST_REFUSAL_BYTES]))
             if isinstance(error.get("error"), dict):
@@ -136,7 +150,9 @@ class ComfyCloud(ComfyUIServer):
         return "", ""
 
     async def probe(self) -> None:
-        """Find out whether the service answers and accepts the key. Raises a `ServerError` when not."""
+        """Find out whether the service answers and accepts the key. Raises a `ServerError` when
+        not.
+        """
         user = await self.get("/user", PROBE_SECONDS, MOST_STATUS_BYTES)
         if "status" not in user:
             raise self._another_program()
@@ -144,13 +160,16 @@ class ComfyCloud(ComfyUIServer):
     async def define(
         self, class_type: str, believe: float = DEFINITION_SECONDS, doubt: float = 0.0
     ) -> NodeDefinition | None:
-        """The definition of a node class, or None when there is no such node. Whatever `believe` and `doubt` say, all
-        definitions are asked for again once they are an hour old."""
+        """The definition of a node class, or None when there is no such node. Whatever `believe`
+        and `doubt` say, all definitions are asked for again once they are an hour old.
+        """
         if self._known.age(WHOLE) >= CLOUD_DEFINITION_SECONDS:
             await self.together("all definitions", self._learn)
         text = self._texts.get(class_type)
         if text and class_type not in self.definitions:
-            take = functools.partial(read_definitions, wanted={class_type}, allowed=self.endpoint.allowed)
+            take = functools.partial(
+                read_definitions, wanted={class_type}, allowed=self.endpoint.allowed
+            )
             self._take_definitions([class_type], await self._taken(WHOLE, text, take))
         return self.definitions.get(class_type)
 
@@ -185,13 +204,16 @@ class ComfyCloud(ComfyUIServer):
             files = await self.names("/models/embeddings", believe)
             return [_without_extension(file) for file in files or ()]
         if path.startswith("/models"):
-            return await super().names(f"/experiment{path}", believe, lambda item: str(item["name"]))
+            return await super().names(
+                f"/experiment{path}", believe, lambda item: str(item["name"])
+            )
         return await super().names(path, believe, read)
 
     async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
-        """Post a prompt once; its id is the one in the answer, not `prompt_id`. Raises `WorkflowRefused` and its kin,
-        `PaymentRequired`, `ServerBusy`, and as `call` does. After `ServerUnreachable` it may have been taken, unless
-        that is `refused`."""
+        """Post a prompt once; its id is the one in the answer, not `prompt_id`. Raises
+        `WorkflowRefused` and its kin, `PaymentRequired`, `ServerBusy`, and as `call` does. After
+        `ServerUnreachable` it may have been taken, unless that is `refused`.
+        """
         extra_data = dict(extra_data)
         if self.endpoint.auth.key:
             extra_data[ACCOUNT_KEY] = self.endpoint.auth.key
@@ -215,7 +237,9 @@ class ComfyCloud(ComfyUIServer):
         with self._reading("/prompt"):
             return Accepted(said["prompt_id"], read_left_out(graph, said))
 
-    async def _said_of_post(self, graph: Graph, answer: Answer) -> Mapping[str, Any] | WorkflowRefused:
+    async def _said_of_post(
+        self, graph: Graph, answer: Answer
+    ) -> Mapping[str, Any] | WorkflowRefused:
         if answer.status == 413:
             return WorkflowRefused("The workflow is larger than Comfy Cloud accepts.")
         try:
@@ -247,7 +271,9 @@ class ComfyCloud(ComfyUIServer):
         return event
 
     async def find(self, prompt_id: str) -> Prompt | None:
-        """A prompt with its graph and `extra_data`, wherever it stands, or None when the account has no such job."""
+        """A prompt with its graph and `extra_data`, wherever it stands, or None when the account
+        has no such job.
+        """
         job = await self._job(prompt_id, ANSWER_SECONDS)
         if job is None:
             return None
@@ -281,14 +307,18 @@ class ComfyCloud(ComfyUIServer):
         return False
 
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
-        """Cancel a prompt, waiting or running. Raises a `ServerError` when the service could not be told."""
+        """Cancel a prompt, waiting or running. Raises a `ServerError` when the service could not be
+        told.
+        """
         path = f"/jobs/{quote(prompt_id, safe='')}/cancel"
         answer = await self.call("POST", path, seconds=seconds)
         if answer.status not in (200, 404):  # 404: it never took a prompt of this id
             raise UnexpectedAnswer(f"Comfy Cloud did not cancel the job (HTTP {answer.status}).")
 
     async def upload(self, file: InputFile) -> str:
-        """Send a file, unless that was done within the last hour. Returns the name that it has there."""
+        """Send a file, unless that was done within the last hour. Returns the name that it has
+        there.
+        """
         sent, name = self._uploads.get(file.stored_name, (-math.inf, ""))
         age = time.monotonic() - sent
         if age >= CLOUD_DEFINITION_SECONDS:
@@ -300,7 +330,9 @@ class ComfyCloud(ComfyUIServer):
         if answer.status == 400:
             _, message = self._reason_in(answer.body)
             reason = message or "it gives no reason"
-            raise LimitExceeded(f"Comfy Cloud did not accept the file: {reason}", "Give a smaller one.")
+            raise LimitExceeded(
+                f"Comfy Cloud did not accept the file: {reason}", "Give a smaller one."
+            )
         super()._check_upload(file, answer)
 
     async def _download(self, params: Mapping[str, str], file: IncomingFile) -> Answer:
@@ -314,7 +346,10 @@ class ComfyCloud(ComfyUIServer):
             asked = URL(self._address("/view"))
             signed = asked.join(URL(answer.location, encoded=True))
             is_safe = signed.scheme in ("https", URL(self.endpoint.url).scheme)
-            is_allowed = self.endpoint.transport.downloads.allows_url(str(signed)) or signed.origin() == asked.origin()
+            is_allowed = (
+                self.endpoint.transport.downloads.allows_url(str(signed))
+                or signed.origin() == asked.origin()
+            )
             if not is_safe or not signed.host or not is_allowed:
                 raise sent_on(self.endpoint, answer.location)
         return await download(signed)
@@ -326,8 +361,9 @@ def _without_extension(file: str) -> str:
 
 
 class CloudConnection(Connection):
-    """The websocket of an account: every frame comes here, whoever posted the prompt, and none says that a run is
-    recorded. The client's id makes no difference."""
+    """The websocket of an account: every frame comes here, whoever posted the prompt, and none says
+    that a run is recorded. The client's id makes no difference.
+    """
 
     def __init__(self, server: "ComfyCloud") -> None:
         super().__init__(server)

@@ -1,14 +1,15 @@
 """The one websocket to a server, shared by all prompts in flight.
 
-Whoever follows a prompt enters `Connection.listen` before it is posted and gets a `Subscription`: a queue of events, a
-callback for previews, and whether the socket is open. A reader task opens the socket (`_read_on`) and hands every frame
-to the subscription of the prompt that it names (`_take`). A frame is JSON such as
+Whoever follows a prompt enters `Connection.listen` before it is posted and gets a `Subscription`: a
+queue of events, a callback for previews, and whether the socket is open. A reader task opens the
+socket (`_read_on`) and hands every frame to the subscription of the prompt that it names (`_take`).
+A frame is JSON such as
 
     {"type": "progress", "data": {"value": 3, "max": 20, "prompt_id": "d15c525b-...", "node": "3"}}
 
-or a picture in bytes; `protocol` reads both. The socket stays open between prompts until `close`. When it breaks, it is
-reopened as long as anybody listens, and every subscription gets a `Gap`. Frames only make things known earlier: what
-they leave out, look-ups find.
+or a picture in bytes; `protocol` reads both. The socket stays open between prompts until `close`.
+When it breaks, it is reopened as long as anybody listens, and every subscription gets a `Gap`.
+Frames only make things known earlier: what they leave out, look-ups find.
 
 Order and scope of frames, feature flags and what becomes of sockets with one client id were recorded from ComfyUI
 0.3.64 and 0.33.0.
@@ -52,9 +53,11 @@ SENT_ROOM = Room(MOST_SENT_BYTES_HELD)  # for the pictures of all prompts that a
 
 
 class Subscription:
-    """What the websocket tells about one prompt: `events` in the order in which they came, previews to `on_preview`.
+    """What the websocket tells about one prompt: `events` in the order in which they came, previews
+    to `on_preview`.
 
-    Pictures of `picture_nodes`, which send their results over the websocket and save them nowhere, are events as well.
+    Pictures of `picture_nodes`, which send their results over the websocket and save them nowhere,
+    are events as well.
     """
 
     def __init__(self, picture_nodes: frozenset[str], on_preview: Callable[[bytes], None]) -> None:
@@ -67,7 +70,9 @@ class Subscription:
         self._sent = 0  # how many there were
 
     def tell(self, event: Event) -> None:
-        """Hand over an event. When too many wait to be taken, frames are missed, and a `Gap` says so."""
+        """Hand over an event. When too many wait to be taken, frames are missed, and a `Gap` says
+        so.
+        """
         waiting = self.events.qsize()
         if waiting < MOST_WAITING_EVENTS:
             self.events.put_nowait(event)
@@ -75,14 +80,17 @@ class Subscription:
             self.events.put_nowait(Gap())
 
     def queue_moved(self) -> None:
-        """Hand over that the queue moves, if that is awaited. A busy server says so for each prompt to all of them."""
+        """Hand over that the queue moves, if that is awaited. A busy server says so for each prompt
+        to all of them.
+        """
         if self.awaits_move:
             self.awaits_move = False
             self.tell(QueueMoved())
 
     def picture(self, node_id: str, data: bytes) -> None:
-        """Hand over a binary frame: a result when the node saves its picture nowhere else, a preview otherwise. Results
-        beyond the bounds are told as left out."""
+        """Hand over a binary frame: a result when the node saves its picture nowhere else, a
+        preview otherwise. Results beyond the bounds are told as left out.
+        """
         if node_id not in self.picture_nodes:
             if len(data) <= MOST_PREVIEW_BYTES:
                 self.on_preview(data)
@@ -97,7 +105,9 @@ class Subscription:
 
 
 class Flood:
-    """Counts frames, to tell when a server sends more than anybody needs: they come faster than they can be read."""
+    """Counts frames, to tell when a server sends more than anybody needs: they come faster than
+    they can be read.
+    """
 
     def __init__(self) -> None:
         self._count = 0
@@ -139,16 +149,20 @@ class Host(Protocol):
     def hide_key(self, data: bytes) -> bytes:
         """What it sent, without what lets a caller in."""
 
-    def websocket(self, client_id: str) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
+    def websocket(
+        self, client_id: str
+    ) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
         """A new websocket of the client with this id."""
 
 
 class Connection:
-    """The one websocket of a server and credential, shared by all prompts in flight and owned by none of them.
+    """The one websocket of a server and credential, shared by all prompts in flight and owned by
+    none of them.
 
-    The reader only parses and hands over, since a client that stops reading stalls every other client of the server.
-    It reconnects with the same client id, under which the prompts were posted, and never before the old socket is
-    closed: when the older of two sockets with one id closes, the server forgets the newer one.
+    The reader only parses and hands over, since a client that stops reading stalls every other
+    client of the server. It reconnects with the same client id, under which the prompts were
+    posted, and never before the old socket is closed: when the older of two sockets with one id
+    closes, the server forgets the newer one.
     """
 
     def __init__(self, server: Host) -> None:
@@ -163,16 +177,20 @@ class Connection:
         self._pause = SHORTEST_PAUSE  # before the next attempt
         self._heard = 0.0  # of `time.monotonic`: when the last frame came
         self._refusal: AccessRefused | None = None
-        self._previews_have_ids = False  # whether the server says of a preview which prompt it belongs to
-        self._current = ("", "")  # ids of the prompt and of the node that run, as far as our frames tell
+        # whether the server says of a preview which prompt it belongs to
+        self._previews_have_ids = False
+        # ids of the prompt and of the node that run, as far as our frames tell
+        self._current = ("", "")
         self.is_open = False
 
     @contextlib.asynccontextmanager
     async def listen(
         self, prompt_id: str, picture_nodes: frozenset[str], on_preview: Callable[[bytes], None]
     ) -> AsyncIterator[Subscription]:
-        """Listen to a prompt, from before it is posted. Where no websocket can be opened (a proxy may refuse it) the
-        subscription stays silent and look-ups have to do. Raises `AccessRefused`."""
+        """Listen to a prompt, from before it is posted. Where no websocket can be opened (a proxy
+        may refuse it) the subscription stays silent and look-ups have to do. Raises
+        `AccessRefused`.
+        """
         self._listeners += 1
         subscription: Subscription | None = None
         try:
@@ -192,13 +210,16 @@ class Connection:
             yield subscription
         finally:
             # It may have another id by now, and another subscription its first one.
-            for its_id in [its_id for its_id, other in self._subscriptions.items() if other is subscription]:
+            for its_id in [
+                its_id for its_id, other in self._subscriptions.items() if other is subscription
+            ]:
                 del self._subscriptions[its_id]
             self._listeners -= 1
 
     def rename(self, prompt_id: str, accepted_id: str) -> None:
-        """Note that a prompt that is listened to got another id from its server; what was told under that id until now
-        has been missed."""
+        """Note that a prompt that is listened to got another id from its server; what was told
+        under that id until now has been missed.
+        """
         if prompt_id == accepted_id:
             return
         if subscription := self._subscriptions.pop(prompt_id, None):
@@ -206,9 +227,10 @@ class Connection:
             subscription.tell(Gap())
 
     def renew(self) -> bool:
-        """Close the socket, so that the reader opens a new one, when no frame at all came for `DEAF_SECONDS`: a server
-        that believes that the client with this id has left sends to nobody, and a connection may be cut without a word.
-        Returns whether it does so."""
+        """Close the socket, so that the reader opens a new one, when no frame at all came for
+        `DEAF_SECONDS`: a server that believes that the client with this id has left sends to
+        nobody, and a connection may be cut without a word. Returns whether it does so.
+        """
         if self._socket is None or time.monotonic() - self._heard < DEAF_SECONDS:
             return False
         self._heard = time.monotonic()
@@ -227,15 +249,20 @@ class Connection:
             await asyncio.wait({reader})
 
     async def _read_on(self) -> None:
-        """The reader: opens the socket and reads it, again and again as long as anybody listens. The pause between two
-        attempts doubles from 0.5 to 10 seconds. It works for all who listen, whoever came first."""
+        """The reader: opens the socket and reads it, again and again as long as anybody listens.
+        The pause between two attempts doubles from 0.5 to 10 seconds. It works for all who listen,
+        whoever came first.
+        """
         WORKS_FOR.set("")
         self._pause = SHORTEST_PAUSE
         while self._listeners:
             self._refusal = None
             try:
                 self._hurry.clear()
-                async with asyncio.timeout(CONNECT_SECONDS) as limit, self._server.websocket(self.client_id) as socket:
+                async with (
+                    asyncio.timeout(CONNECT_SECONDS) as limit,
+                    self._server.websocket(self.client_id) as socket,
+                ):
                     limit.reschedule(None)
                     await self._greet(socket)
                     await self._read_frames(socket)
@@ -264,7 +291,8 @@ class Connection:
             if flood.rises():
                 _cut(socket)
                 return
-            self._pause = SHORTEST_PAUSE  # only now: a proxy may open the socket and close it at once
+            # only now: a proxy may open the socket and close it at once
+            self._pause = SHORTEST_PAUSE
             self._heard = time.monotonic()
             if message.type is aiohttp.WSMsgType.PING:
                 async with asyncio.timeout(CONNECT_SECONDS):
@@ -274,9 +302,12 @@ class Connection:
                 await asyncio.sleep(0)  # aiohttp gives out what is there without a pause for others
 
     async def _greet(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """Begin with a socket that was just opened. Feature flags count only in the first message that is sent, and
-        each socket has its own."""
-        await socket.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
+        """Begin with a socket that was just opened. Feature flags count only in the first message
+        that is sent, and each socket has its own.
+        """
+        await socket.send_json(
+            {"type": "feature_flags", "data": {"supports_preview_metadata": True}}
+        )
         self._previews_have_ids = False
         self._current = ("", "")
         self._socket = socket
@@ -293,8 +324,9 @@ class Connection:
             subscription.tell(event)
 
     async def _take(self, message: aiohttp.WSMessage) -> None:
-        """Read a frame and hand it on; whatever cannot be read is passed over. What a text too long would have told is
-        to be looked up."""
+        """Read a frame and hand it on; whatever cannot be read is passed over. What a text too long
+        would have told is to be looked up.
+        """
         try:
             if message.type is aiohttp.WSMsgType.TEXT:
                 if len(message.data) > MOST_TEXT_FRAME_BYTES:
@@ -306,11 +338,21 @@ class Connection:
                 picture = parse_binary(message.data)
                 if picture:
                     self._take_picture(picture)
-        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-            log.debug("unreadable frame: %s", type(error).__name__)  # custom nodes send whatever they like
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
+            # custom nodes send whatever they like
+            log.debug("unreadable frame: %s", type(error).__name__)
 
     async def _decoded(self, text: str) -> Any:
-        """The JSON in a frame, without the key, should the server repeat it; of a long one decoded in a thread."""
+        """The JSON in a frame, without the key, should the server repeat it; of a long one decoded
+        in a thread.
+        """
         frame = JsonText(self._server.hide_key(text.encode()))
         if len(text) <= FIRST_PIECE_BYTES:
             return read_json_text(frame)
@@ -337,8 +379,9 @@ class Connection:
             if subscription := self._subscriptions.get(picture.prompt_id):
                 subscription.picture(str(picture.node_id), picture.data)
             return
-        # In the old layout a picture belongs to the node that runs. Once the server has accepted the flags, one of that
-        # layout is somebody else's preview, broadcast to all, unless one of our nodes is just sending its result.
+        # In the old layout a picture belongs to the node that runs. Once the server has accepted
+        # the flags, one of that layout is somebody else's preview, broadcast to all, unless one of
+        # our nodes is just sending its result.
         prompt_id, node_id = self._current
         running = self._subscriptions.get(prompt_id)
         if running and (not self._previews_have_ids or node_id in running.picture_nodes):
@@ -346,6 +389,7 @@ class Connection:
 
 
 def _cut(socket: aiohttp.ClientWebSocketResponse) -> None:
-    """End a socket at once, with all that came and is not read yet. A polite close would read on until the server
-    agrees, which one that floods us never does."""
+    """End a socket at once, with all that came and is not read yet. A polite close would read on
+    until the server agrees, which one that floods us never does.
+    """
     socket._response.close()

@@ -10,8 +10,9 @@
     http://host/?token=secret      http://host, the same
     https://host/comfy/api/        https://host/comfy/api, below which every ComfyUI has all its routes, too
 
-What lets a caller in (server/auth.py) stays with its address: it is not part of the repr, of `url` or of `written`.
-Endpoints serve as keys of dictionaries; two that differ only in what people call them are the same.
+What lets a caller in (server/auth.py) stays with its address: it is not part of the repr, of `url`
+or of `written`. Endpoints serve as keys of dictionaries; two that differ only in what people call
+them are the same.
 """
 
 import re
@@ -29,7 +30,8 @@ CLOUD_HOST = "cloud.comfy.org"
 ADDRESS_BEGINNING = re.compile(r"\s*(?:[a-zA-Z!+.-]{1,20}://)?[\w.-]{1,60}")
 # An address in the line of a console: "To see the GUI go to: http://127.0.0.1:8188".
 IN_LINE = re.compile(r"[A-Za-z][^/@]{0,100}\s(https?://[^\s@]+)")
-ACCOUNT_KEY = "api_key_comfy_org"  # in the `extra_data` of a prompt: the key of the Comfy account that pays for it
+# in the `extra_data` of a prompt: the key of the Comfy account that pays for it
+ACCOUNT_KEY = "api_key_comfy_org"
 CLOUD_PREFIX = "cloud+"  # before the address of anything else that speaks as Comfy Cloud does
 
 
@@ -41,25 +43,32 @@ class Endpoint:
     auth: Auth = field(default=Auth(), repr=False)
     label: str = field(default="", compare=False)  # what people call it
     cloud: bool = False  # Comfy Cloud, or what speaks as it does
-    guessed: bool = field(default=False, compare=False)  # one of several places where the one server may be
+    # one of several places where the one server may be
+    guessed: bool = field(default=False, compare=False)
     # Where a person has set the address, and where the key belongs, as a sentence calls them.
     setting: str = field(default='the valve "ComfyUI address"', compare=False)
     key_setting: str = field(default='the valve "ComfyUI API key"', compare=False)
-    unset: bool = field(default=False, compare=False)  # a usual address that nobody has set: it gets no key
+    # a usual address that nobody has set: it gets no key
+    unset: bool = field(default=False, compare=False)
     transport: Transport = field(default=Transport(), repr=False)
     allowed: Allowed = field(default=ALL_ALLOWED, repr=False)  # what of it the caller may use
 
     @classmethod
-    def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = "") -> "Endpoint":
-        """An address as people write it: the scheme may be missing, a slash or `/ws` may follow, quotes stand around
-        it, and it may hold what lets a caller in. Comfy Cloud is known by its host, and anything that speaks as it does
-        by `cloud+` before the address. `api_key` is what stands in the valve beside it.
+    def parse(
+        cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = ""
+    ) -> "Endpoint":
+        """An address as people write it: the scheme may be missing, a slash or `/ws` may follow,
+        quotes stand around it, and it may hold what lets a caller in. Comfy Cloud is known by its
+        host, and anything that speaks as it does by `cloud+` before the address. `api_key` is what
+        stands in the valve beside it.
 
-        Raises `BadArgument` for what is not an http address, and for a key that cannot be sent. `name` is what messages
-        call the address, or the valve that holds it.
+        Raises `BadArgument` for what is not an http address, and for a key that cannot be sent.
+        `name` is what messages call the address, or the valve that holds it.
         """
         if len(text) > MOST_ADDRESS_CHARACTERS:
-            raise BadArgument(f"{name} is too long: {len(text)} characters.", "It looks like http://host:8188.")
+            raise BadArgument(
+                f"{name} is too long: {len(text)} characters.", "It looks like http://host:8188."
+            )
         address = text.strip(ROUND_PASTED)
         in_line = IN_LINE.fullmatch(address)
         if in_line:
@@ -72,7 +81,9 @@ class Endpoint:
         parts = _split(address)
         url = _read_url(parts) if parts else ""
         if parts is None or not url:
-            refused = BadArgument(f"{name} is not an http address.", "It looks like http://host:8188.")
+            refused = BadArgument(
+                f"{name} is not an http address.", "It looks like http://host:8188."
+            )
             raise refused.at(_shown(text))
         is_cloud = is_cloud or urlsplit(url).hostname == CLOUD_HOST
         if is_cloud:
@@ -95,7 +106,9 @@ class Endpoint:
 
     @property
     def shows_marks(self) -> bool:
-        """Whether its queue shows the marks that prompts carry, so that it can be told whose they are."""
+        """Whether its queue shows the marks that prompts carry, so that it can be told whose they
+        are.
+        """
         return not self.cloud
 
     @property
@@ -110,8 +123,9 @@ class Endpoint:
 
 
 def _shown(text: str) -> str:
-    """The beginning of an address that is refused, for administrators: its scheme and host. What follows them may be a
-    token, and what stands before an @ a password."""
+    """The beginning of an address that is refused, for administrators: its scheme and host. What
+    follows them may be a token, and what stands before an @ a password.
+    """
     beginning = ADDRESS_BEGINNING.match(text)
     if not beginning or "@" in text:
         return ""
@@ -130,22 +144,27 @@ def _split(address: str) -> SplitResult | None:
 
 
 def _auth_in(parts: SplitResult) -> Auth:
-    """What an address holds that lets a caller in: a user name and a password, and what follows its question mark.
-    Raises `BadArgument`."""
+    """What an address holds that lets a caller in: a user name and a password, and what follows its
+    question mark. Raises `BadArgument`.
+    """
     try:
         auth = in_query(parts.query)
     except ValueError:
-        raise BadArgument("What follows the question mark of an address is too much.", "Leave it out.") from None
+        raise BadArgument(
+            "What follows the question mark of an address is too much.", "Leave it out."
+        ) from None
     if parts.username is None:
         return auth
     return basic(unquote(parts.username), unquote(parts.password or "")).joined(auth)
 
 
 def _read_url(parts: SplitResult) -> str:
-    """An address without what it holds that lets a caller in, and without what may follow the path of ComfyUI. It is ""
-    for what is not an http address."""
+    """An address without what it holds that lets a caller in, and without what may follow the path
+    of ComfyUI. It is "" for what is not an http address.
+    """
     try:
-        # As the request will be sent: in its letters' plain forms, and a dot at its end makes no difference.
+        # As the request will be sent: in its letters' plain forms, and a dot at its end makes no
+        # difference.
         host = unicodedata.normalize("NFKC", parts.hostname or "").lower().rstrip(".")
         port = parts.port
     except ValueError:

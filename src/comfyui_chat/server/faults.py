@@ -1,12 +1,14 @@
 """Why a server cannot be used, in words that lead to whoever can mend it and to what would help.
 
-- `no_answer` tells of a request that failed: each kind of broken connection has a hint of its own (`connection_hint`),
-  since a certificate that is not trusted is no reason to start ComfyUI.
-- `forbidden` and `sent_on` tell of a proxy: that it wants a key, shows a page to log in, or leads elsewhere.
-- `web_page` tells of a page where there should be data, `has_many_users` why a server does not list what is saved, and
-  `too_large` whose limit a file is over.
+- `no_answer` tells of a request that failed: each kind of broken connection has a hint of its own
+  (`connection_hint`), since a certificate that is not trusted is no reason to start ComfyUI.
+- `forbidden` and `sent_on` tell of a proxy: that it wants a key, shows a page to log in, or leads
+  elsewhere.
+- `web_page` tells of a page where there should be data, `has_many_users` why a server does not list
+  what is saved, and `too_large` whose limit a file is over.
 
-No hint names the server's own address, also not where a hint names another one; the valve that holds it is named.
+No hint names the server's own address, also not where a hint names another one; the valve that
+holds it is named.
 """
 
 import re
@@ -43,14 +45,20 @@ def no_answer(endpoint: Endpoint, error: Exception, seconds: float) -> ServerUnr
 
 def unanswered(server: str, error: Exception, seconds: float, hint: str) -> ServerUnreachable:
     """The same for any server, by what people call it."""
-    no_connection = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+    no_connection = isinstance(
+        error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+    )
     if isinstance(error, TimeoutError) and not no_connection:
         return ServerUnreachable(f"{server} did not answer within {seconds:g} s.", hint)
-    return ServerUnreachable(f"{server} does not answer ({connection_fault(error)}).", hint, no_connection)
+    return ServerUnreachable(
+        f"{server} does not answer ({connection_fault(error)}).", hint, no_connection
+    )
 
 
 def connection_fault(error: BaseException) -> str:
-    """A connection error in a few words; the library's own text would repeat the address, or name internals."""
+    """A connection error in a few words; the library's own text would repeat the address, or name
+    internals.
+    """
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host name is not known"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -74,7 +82,9 @@ def _certificate_fault(error: Exception) -> str:
 
 
 def _is_refused(error: BaseException) -> bool:
-    return isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError)
+    return isinstance(error, aiohttp.ClientConnectorError) and isinstance(
+        error.os_error, ConnectionRefusedError
+    )
 
 
 def connection_hint(error: BaseException, endpoint: Endpoint) -> str:
@@ -125,7 +135,8 @@ def _refused_hint(host: str, setting: str) -> str:
         )
     if host == DOCKERS_HOST:
         return (
-            f"ComfyUI has to be started, with --listen, so that Docker can reach it; or {setting} has to be corrected."
+            "ComfyUI has to be started, with --listen, so that Docker can reach it; "
+            f"or {setting} has to be corrected."
         )
     return (
         "ComfyUI has to be started there, with --listen where it is another computer or container than Open WebUI's; "
@@ -194,7 +205,9 @@ def _login_page(endpoint: Endpoint, place: str) -> UnexpectedAnswer:
 
 
 def web_page(endpoint: Endpoint, answer: Answer) -> UnexpectedAnswer | None:
-    """The error for an answer that is a page for people, where there should be data; None for any other answer."""
+    """The error for an answer that is a page for people, where there should be data; None for any
+    other answer.
+    """
     if answer.status != 200 or answer.content_type != "text/html":
         return None
     if LOGIN_PAGE.search(answer.body[:MOST_OF_PAGE]):
@@ -209,7 +222,9 @@ def web_page(endpoint: Endpoint, answer: Answer) -> UnexpectedAnswer | None:
 
 
 def has_many_users(endpoint: Endpoint) -> UnexpectedAnswer:
-    """The error of a server that keeps saved workflows for each of its own users, and was not told for whom to look."""
+    """The error of a server that keeps saved workflows for each of its own users, and was not told
+    for whom to look.
+    """
     error = UnexpectedAnswer(
         f"{endpoint.name} runs with --multi-user, so it has to be told for which of its users to look. Put the header "
         f'"comfy-user: ID" of one into {endpoint.key_setting}, or paste workflows into the valve "Workflows".'
@@ -219,8 +234,9 @@ def has_many_users(endpoint: Endpoint) -> UnexpectedAnswer:
 
 
 def too_large(endpoint: Endpoint, answer: Answer, size: int) -> LimitExceeded:
-    """The error for a file of this size that was refused with status 413. ComfyUI says so in a sentence of its own; a
-    proxy, such as nginx, with a page."""
+    """The error for a file of this size that was refused with status 413. ComfyUI says so in a
+    sentence of its own; a proxy, such as nginx, with a page.
+    """
     megabytes = f"{size / 2**20:.0f} MB" if size >= 2**20 else f"{size / 2**10:.0f} kB"
     if b"Maximum request body size" in answer.body:
         whose, setting = endpoint.name, "ComfyUI's option --max-upload-size"

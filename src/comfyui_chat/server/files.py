@@ -1,7 +1,8 @@
-"""Files on their way to a ComfyUI and from it: `FileServer` is an `HttpServer` with the routes for them.
+"""Files on their way to a ComfyUI and from it: `FileServer` is an `HttpServer` with the routes for
+them.
 
-`upload` puts a file into the server's input folder, unless it is there already; `view` brings one that a run made.
-`cloud` overrides what is different on Comfy Cloud.
+`upload` puts a file into the server's input folder, unless it is there already; `view` brings one
+that a run made. `cloud` overrides what is different on Comfy Cloud.
 """
 
 import contextlib
@@ -26,8 +27,9 @@ class FileServer(HttpServer):
     """What answers at an endpoint, with the routes for files."""
 
     async def upload(self, file: InputFile) -> str:
-        """Put a file into the server's input folder, unless it is there already. Returns the name that it has there, as
-        a rule its `stored_name`."""
+        """Put a file into the server's input folder, unless it is there already. Returns the name
+        that it has there, as a rule its `stored_name`.
+        """
         if await self._has(file):
             return file.stored_name
         return await self._send(file, overwrite="true")
@@ -37,7 +39,12 @@ class FileServer(HttpServer):
 
         def form() -> aiohttp.FormData:
             data = aiohttp.FormData(fields)
-            data.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
+            data.add_field(
+                "image",
+                file.data,
+                filename=file.stored_name,
+                content_type="application/octet-stream",
+            )
             return data
 
         answer = await self.call("POST", path, form=form, seconds=UPLOAD_SECONDS)
@@ -56,7 +63,9 @@ class FileServer(HttpServer):
             raise too_large(self.endpoint, answer, len(file.data))
 
     async def _has(self, file: InputFile) -> bool:
-        """Whether a file is in the server's input folder, by its name and length; no when that cannot be told."""
+        """Whether a file is in the server's input folder, by its name and length; no when that
+        cannot be told.
+        """
         with contextlib.suppress(ServerError):
             params = {"filename": file.stored_name, "subfolder": "", "type": "input"}
             answer = await self.call("HEAD", "/view", params=params)
@@ -64,8 +73,10 @@ class FileServer(HttpServer):
         return False
 
     async def view(self, output: Output, room: Room) -> FileBytes:
-        """An output's bytes, which `room` has counted. Raises `UnexpectedAnswer` when the server does not give it out,
-        or something else in its place, as `IncomingFile.write` does when it is too large, and as `call` does."""
+        """An output's bytes, which `room` has counted. Raises `UnexpectedAnswer` when the server
+        does not give it out, or something else in its place, as `IncomingFile.write` does when it
+        is too large, and as `call` does.
+        """
         params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
         async with IncomingFile(room, self.hide_key) as file:
             answer = await self._download(params, file)
@@ -73,11 +84,18 @@ class FileServer(HttpServer):
                 withheld = f'ComfyUI does not give out its file "{output.filename}" (HTTP {answer.status}).'
                 raise UnexpectedAnswer(withheld, status=answer.status)
             if is_another_file(output.filename, answer.content_type, file.start):
-                raise UnexpectedAnswer(f'In place of ComfyUI\'s file "{output.filename}" something else came.')
+                raise UnexpectedAnswer(
+                    f'In place of ComfyUI\'s file "{output.filename}" something else came.'
+                )
             return await file.finish()
 
     async def _download(self, params: Mapping[str, str], file: IncomingFile) -> Answer:
         """Ask for a file; returns the answer without its body."""
         return await self.call(
-            "GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, file=file
+            "GET",
+            "/view",
+            params=params,
+            seconds=DOWNLOAD_SECONDS,
+            first_byte_seconds=STALL_SECONDS,
+            file=file,
         )

@@ -1,10 +1,12 @@
-"""HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its websocket's handshake.
+"""HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its websocket's
+handshake.
 
-`HttpServer` knows an endpoint and nothing of what its routes mean; `ComfyUIServer` in `client` adds that. All HTTP goes
-through `call`, which turns what fails into a `ServerError` and hides the key where a server repeats it. `read` and
-`understand` make a value of an answer's JSON, off the event loop where it is long, `get` and `_json` an object. Within
-`_reading` an answer of the wrong shape becomes an error. What lets a caller in (`_headers`, `_query`) goes to the
-endpoint's address and nowhere else, alike for HTTP and for the websocket.
+`HttpServer` knows an endpoint and nothing of what its routes mean; `ComfyUIServer` in `client` adds
+that. All HTTP goes through `call`, which turns what fails into a `ServerError` and hides the key
+where a server repeats it. `read` and `understand` make a value of an answer's JSON, off the event
+loop where it is long, `get` and `_json` an object. Within `_reading` an answer of the wrong shape
+becomes an error. What lets a caller in (`_headers`, `_query`) goes to the endpoint's address and
+nowhere else, alike for HTTP and for the websocket.
 """
 
 import asyncio
@@ -21,8 +23,22 @@ import aiohttp
 from yarl import URL
 
 from ..bounded import BoundedDict
-from ..bounds import FIRST_PIECE_BYTES, KB, MB, MOST_FRAME_BYTES, MOST_JSON_BYTES, MOST_SHORT_ANSWER_BYTES
-from ..errors import AccessRefused, EndpointRefused, ServerBusy, ServerUnreachable, TookTooLong, UnexpectedAnswer
+from ..bounds import (
+    FIRST_PIECE_BYTES,
+    KB,
+    MB,
+    MOST_FRAME_BYTES,
+    MOST_JSON_BYTES,
+    MOST_SHORT_ANSWER_BYTES,
+)
+from ..errors import (
+    AccessRefused,
+    EndpointRefused,
+    ServerBusy,
+    ServerUnreachable,
+    TookTooLong,
+    UnexpectedAnswer,
+)
 from ..json_pieces import JsonText, read_json_text
 from ..names import shortened, shown_value
 from ..tasks import ANSWER_SECONDS, T
@@ -36,12 +52,14 @@ from .protocol import Answer
 from .transport import NOT_ALLOWED, Reach, check_reach, guarded_sockets, origin_of
 
 STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
-HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
+# between two pings: the server sends none, and they show when a connection is dead
+HEARTBEAT_SECONDS = 30.0
 REMEMBERED_KEYS = 20  # of Comfy accounts, the newest, which are hidden in what a server says
 ASK_OR_EMPTY = 'Tell the user to empty the valve "Your ComfyUI address" of this tool, or to ask an administrator.'
 # The HTTP statuses that send a client elsewhere.
 REDIRECTS = (301, 302, 303, 307, 308)
-# Those by which a proxy says that it got no answer from what is behind it; from 520 on they are Cloudflare's.
+# Those by which a proxy says that it got no answer from what is behind it; from 520 on they are
+# Cloudflare's.
 NOTHING_BEHIND = (502, 503, 504, *range(520, 531))
 
 
@@ -67,23 +85,28 @@ class HttpServer:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._account_keys = BoundedDict[str, bool](REMEMBERED_KEYS)  # that may have come with prompts
+        # that may have come with prompts
+        self._account_keys = BoundedDict[str, bool](REMEMBERED_KEYS)
         self._session: aiohttp.ClientSession | None = None
-        self._elsewhere: aiohttp.ClientSession | None = None  # for downloads that a server sends on to
+        # for downloads that a server sends on to
+        self._elsewhere: aiohttp.ClientSession | None = None
         self._login: LoginForm | None = None
         if endpoint.auth.login:
             self._login = LoginForm(endpoint.url, *endpoint.auth.login)
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """The HTTP session, made at first use. It keeps no cookies and no credential, and follows no redirect: the
-        credential belongs to this address alone, and is given with each request."""
+        """The HTTP session, made at first use. It keeps no cookies and no credential, and follows
+        no redirect: the credential belongs to this address alone, and is given with each request.
+        """
         if self._session is None or self._session.closed:
             self._session = self._new_session(self.endpoint.transport.reach)
         return self._session
 
     def _session_for(self, address: str | URL) -> aiohttp.ClientSession:
-        """The session for a path of this server, or for an address elsewhere: to it, other rules apply."""
+        """The session for a path of this server, or for an address elsewhere: to it, other rules
+        apply.
+        """
         if isinstance(address, str) or origin_of(str(address)) == origin_of(self.endpoint.url):
             return self.session
         if self._elsewhere is None or self._elsewhere.closed:
@@ -102,7 +125,8 @@ class HttpServer:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[trace],
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS / 2),  # `call` bounds the whole
+            # `call` bounds the whole
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS / 2),
         )
 
     async def close_sessions(self) -> None:
@@ -114,21 +138,25 @@ class HttpServer:
                 await session.close()
 
     async def _proxy(self, url: str | URL) -> str | None:
-        """The proxy for a request, None for none. What a proxy connects to elsewhere is judged here. Raises
-        `ForbiddenAddress`, and `OSError` where a name is not known."""
+        """The proxy for a request, None for none. What a proxy connects to elsewhere is judged
+        here. Raises `ForbiddenAddress`, and `OSError` where a name is not known.
+        """
         proxy = self.endpoint.transport.proxy_for(str(url))
         if proxy and isinstance(url, URL):
             await check_reach(url, self.endpoint.transport.downloads)
         return proxy
 
-    async def _refuse_redirect(self, _session: Any, _context: Any, params: aiohttp.TraceRequestRedirectParams) -> None:
+    async def _refuse_redirect(
+        self, _session: Any, _context: Any, params: aiohttp.TraceRequestRedirectParams
+    ) -> None:
         raise sent_on(self.endpoint, params.response.headers.get("Location", ""))
 
     @contextlib.asynccontextmanager
     async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """A new websocket of the client with this id. A frame of more than `MOST_FRAME_BYTES` closes it. Its pings are
-        for the caller to answer: aiohttp would do so without end, and without a pause for others. Raises
-        `AccessRefused`, and what aiohttp raises otherwise."""
+        """A new websocket of the client with this id. A frame of more than `MOST_FRAME_BYTES`
+        closes it. Its pings are for the caller to answer: aiohttp would do so without end, and
+        without a pause for others. Raises `AccessRefused`, and what aiohttp raises otherwise.
+        """
         socket = await self._admitted(lambda: self._connect(client_id))
         try:
             yield socket
@@ -168,7 +196,9 @@ class HttpServer:
         return dict(self.endpoint.auth.query)
 
     def hide_key(self, data: bytes) -> bytes:
-        """What the server sent, without what lets a caller in and the keys of Comfy accounts, where it repeats them."""
+        """What the server sent, without what lets a caller in and the keys of Comfy accounts, where
+        it repeats them.
+        """
         auth = self.endpoint.auth
         secrets = [*self._account_keys]
         if self._login:
@@ -176,8 +206,9 @@ class HttpServer:
         return auth.hide(data, secrets) if auth or secrets else data
 
     async def _admitted(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What `ask` returns, after the login where the server has a form for that; once more after another login where
-        the first one counts no longer."""
+        """What `ask` returns, after the login where the server has a form for that; once more after
+        another login where the first one counts no longer.
+        """
         if self._login is None:
             return await ask()
         await self._log_in(self._login)
@@ -219,15 +250,29 @@ class HttpServer:
         redirects: bool = False,
         file: IncomingFile | None = None,
     ) -> Answer:
-        """One HTTP exchange within `seconds`. The answer's first byte has to come within `first_byte_seconds`, and it
-        may have at most `max_bytes`: with `cut`, what is beyond them is left out. `body` is sent as JSON, what `form`
-        makes as it is. A `URL` in place of a path is an address elsewhere: it gets no credential, and what its statuses
-        mean is for the caller to judge. A `file` takes the body of an answer whose status is 200, and bounds it itself.
+        """One HTTP exchange within `seconds`. The answer's first byte has to come within
+        `first_byte_seconds`, and it may have at most `max_bytes`: with `cut`, what is beyond them
+        is left out. `body` is sent as JSON, what `form` makes as it is. A `URL` in place of a path
+        is an address elsewhere: it gets no credential, and what its statuses mean is for the caller
+        to judge. A `file` takes the body of an answer whose status is 200, and bounds it itself.
 
-        Raises `ServerUnreachable`, `AccessRefused`, `ServerBusy`, and `UnexpectedAnswer` for an answer that is too
-        large or, unless the caller takes `redirects`, a redirect. Any other status is for the caller to judge.
+        Raises `ServerUnreachable`, `AccessRefused`, `ServerBusy`, and `UnexpectedAnswer` for an
+        answer that is too large or, unless the caller takes `redirects`, a redirect. Any other
+        status is for the caller to judge.
         """
-        asked = Asked(method, path, body, form, params, seconds, first_byte_seconds, max_bytes, cut, redirects, file)
+        asked = Asked(
+            method,
+            path,
+            body,
+            form,
+            params,
+            seconds,
+            first_byte_seconds,
+            max_bytes,
+            cut,
+            redirects,
+            file,
+        )
         if isinstance(path, URL):
             return await self._exchange(asked)
         return await self._admitted(lambda: self._exchange(asked))
@@ -245,15 +290,24 @@ class HttpServer:
         else:
             address = path
             headers = {}
-            place = f"Its address is {path.origin()}."  # what else stands in it may be a credential, too
+            # what else stands in it may be a credential, too
+            place = f"Its address is {path.origin()}."
         content = {"data": asked.form()} if asked.form else {"json": asked.body}
         try:
             loop = asyncio.get_running_loop()
             end = loop.time() + asked.seconds
-            async with asyncio.timeout_at(min(end, loop.time() + asked.first_byte_seconds)) as limit:
+            async with asyncio.timeout_at(
+                min(end, loop.time() + asked.first_byte_seconds)
+            ) as limit:
                 proxy = await self._proxy(address)
                 request = self._session_for(path).request(
-                    asked.method, address, params=params, headers=headers, allow_redirects=False, proxy=proxy, **content
+                    asked.method,
+                    address,
+                    params=params,
+                    headers=headers,
+                    allow_redirects=False,
+                    proxy=proxy,
+                    **content,
                 )
                 async with request as response:
                     if isinstance(path, str):
@@ -261,7 +315,9 @@ class HttpServer:
                     if response.status in REDIRECTS and not asked.redirects:
                         raise sent_on(self.endpoint, response.headers.get("Location", ""))
                     data = await self._body(
-                        asked, response, lambda: limit.reschedule(min(end, loop.time() + STALL_SECONDS))
+                        asked,
+                        response,
+                        lambda: limit.reschedule(min(end, loop.time() + STALL_SECONDS)),
                     )
                     is_whole = len(data) <= asked.max_bytes
                     del data[asked.max_bytes :]
@@ -275,7 +331,9 @@ class HttpServer:
                     )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             self._check_reach(error, path)
-            raise no_answer(self.endpoint, error, min(asked.seconds, asked.first_byte_seconds)).at(place) from None
+            raise no_answer(self.endpoint, error, min(asked.seconds, asked.first_byte_seconds)).at(
+                place
+            ) from None
 
     def _check_reach(self, error: Exception, path: str | URL) -> None:
         """Raise an error of its own where a connection was not allowed."""
@@ -284,12 +342,17 @@ class HttpServer:
         if isinstance(path, URL):
             raise sent_on(self.endpoint, str(path)) from None
         raise EndpointRefused(
-            f"The address of {self.endpoint.name} leads to a place that the administrator does not allow.", ASK_OR_EMPTY
+            f"The address of {self.endpoint.name} leads to a place that the administrator does not allow.",
+            ASK_OR_EMPTY,
         ) from None
 
-    async def _body(self, asked: "Asked", response: aiohttp.ClientResponse, goes_on: Callable[[], None]) -> bytearray:
-        """What an answer holds, as far as it is taken; nothing where a file takes it. `goes_on` is told of each piece.
-        Raises `UnexpectedAnswer` for one that is too large, and as `IncomingFile.write` does."""
+    async def _body(
+        self, asked: "Asked", response: aiohttp.ClientResponse, goes_on: Callable[[], None]
+    ) -> bytearray:
+        """What an answer holds, as far as it is taken; nothing where a file takes it. `goes_on` is
+        told of each piece. Raises `UnexpectedAnswer` for one that is too large, and as
+        `IncomingFile.write` does.
+        """
         file = asked.file if response.status == 200 else None
         if file:
             file.expect(response.content_length or 0)
@@ -321,17 +384,23 @@ class HttpServer:
             ).at(self.endpoint.place)
         if response.status == 429:
             after = read_retry_after(response.headers.get("Retry-After"))
-            busy = ServerBusy(f"The proxy in front of {self.endpoint.name} gets too many requests.", seconds=after)
+            busy = ServerBusy(
+                f"The proxy in front of {self.endpoint.name} gets too many requests.", seconds=after
+            )
             raise busy.at(self.endpoint.place)
 
     def _without_key(self, data: bytearray) -> bytes:
-        """An answer without the key, should the server repeat it. What is longer than all JSON is a file."""
+        """An answer without the key, should the server repeat it. What is longer than all JSON is a
+        file.
+        """
         if len(data) > MOST_JSON_BYTES:
             return bytes(data)
         return self.hide_key(bytes(data))
 
     def note_key(self, key: str) -> None:
-        """Note the key of a Comfy account that came, or may have come, with a prompt, to hide it from now on."""
+        """Note the key of a Comfy account that came, or may have come, with a prompt, to hide it
+        from now on.
+        """
         if key:
             self._account_keys.pop(key, None)
             self._account_keys[key] = True
@@ -339,8 +408,9 @@ class HttpServer:
     async def get(
         self, path: str, seconds: float = ANSWER_SECONDS, max_bytes: int = MOST_SHORT_ANSWER_BYTES
     ) -> dict[str, Any]:
-        """The JSON object that a route answers which every ComfyUI has. Raises as `call` does, and `UnexpectedAnswer`
-        for anything else."""
+        """The JSON object that a route answers which every ComfyUI has. Raises as `call` does, and
+        `UnexpectedAnswer` for anything else.
+        """
         answer = await self.call("GET", path, seconds=seconds, max_bytes=max_bytes)
         return await self._json(path, answer)
 
@@ -351,17 +421,22 @@ class HttpServer:
         seconds: float = ANSWER_SECONDS,
         max_bytes: int = MOST_JSON_BYTES,
     ) -> T:
-        """What `take` makes of the JSON that a route answers which every ComfyUI has. Raises as `get` does."""
+        """What `take` makes of the JSON that a route answers which every ComfyUI has. Raises as
+        `get` does.
+        """
         answer = await self.call("GET", path, seconds=seconds, max_bytes=max_bytes)
         return await self.understand(path, answer, take)
 
     async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
-        """What `take` makes of the JSON in an answer; of a long one, in a thread. Raises `UnexpectedAnswer` when it
-        holds none, or not what `take` expects."""
+        """What `take` makes of the JSON in an answer; of a long one, in a thread. Raises
+        `UnexpectedAnswer` when it holds none, or not what `take` expects.
+        """
         if page := web_page(self.endpoint, answer):
             raise page
         if answer.status != 200 or "json" not in answer.content_type:
-            raise self._strange_answer(path, f"HTTP {answer.status}, {shortened(answer.content_type)}")
+            raise self._strange_answer(
+                path, f"HTTP {answer.status}, {shortened(answer.content_type)}"
+            )
         return await self._taken(path, answer.body, take)
 
     async def _taken(self, path: str, body: bytes, take: Callable[[JsonText], T]) -> T:
@@ -383,10 +458,19 @@ class HttpServer:
 
     @contextlib.contextmanager
     def _reading(self, path: str) -> Iterator[None]:
-        """Raise `UnexpectedAnswer` where the code inside fails because an answer does not have the expected shape."""
+        """Raise `UnexpectedAnswer` where the code inside fails because an answer does not have the
+        expected shape.
+        """
         try:
             yield
-        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
+        except (
+            LookupError,
+            TypeError,
+            AttributeError,
+            ValueError,
+            ArithmeticError,
+            RecursionError,
+        ):
             raise self._strange_answer(path, "it cannot be read") from None
 
     def _another_program(self) -> UnexpectedAnswer:
@@ -406,7 +490,9 @@ def _amount(size: int) -> str:
 
 
 def read_retry_after(text: str | None) -> float | None:
-    """Seconds from now, as a `Retry-After` header gives them or by the date in it; None where it holds neither."""
+    """Seconds from now, as a `Retry-After` header gives them or by the date in it; None where it
+    holds neither.
+    """
     text = (text or "").strip()
     if re.fullmatch(r"\d{1,9}", text):
         return float(text)

@@ -1,11 +1,13 @@
-"""A file on its way from a server, piece by piece: into memory, and to disk as soon as it is not small.
+"""A file on its way from a server, piece by piece: into memory, and to disk as soon as it is not
+small.
 
     async with IncomingFile(room) as incoming:
         await incoming.write(piece)
         file = await incoming.finish()
 
-It is bounded by its own size (`MOST_FILE_BYTES`), by the room that its call has, and by what the process holds of all
-files together (media/file_bytes.py). What is not finished, after an error or a Stop, is given back and leaves nothing.
+It is bounded by its own size (`MOST_FILE_BYTES`), by the room that its call has, and by what the
+process holds of all files together (media/file_bytes.py). What is not finished, after an error or a
+Stop, is given back and leaves nothing.
 """
 
 from collections.abc import Callable
@@ -22,8 +24,9 @@ STARTING_BYTES = 512  # by which it is told what a file is
 
 
 class IncomingFile:
-    """A file on its way in. What it takes of `room`, which its call has, is given back unless it is finished; `clean`
-    takes a key out of a file that is small enough for that."""
+    """A file on its way in. What it takes of `room`, which its call has, is given back unless it is
+    finished; `clean` takes a key out of a file that is small enough for that.
+    """
 
     def __init__(self, room: Room, clean: Callable[[bytes], bytes] = bytes) -> None:
         self.start = b""  # the first bytes, at most `STARTING_BYTES`
@@ -40,7 +43,10 @@ class IncomingFile:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._file.close()
         if not self._is_finished:
@@ -49,12 +55,14 @@ class IncomingFile:
             DISK.give_back(self._on_disk)
 
     def expect(self, size: int) -> None:
-        """Refuse a file that is going to have so many bytes more. Raises `LimitExceeded` for one that is too large, and
-        `StorageRefused` where there is no room for it now."""
+        """Refuse a file that is going to have so many bytes more. Raises `LimitExceeded` for one
+        that is too large, and `StorageRefused` where there is no room for it now.
+        """
         if self._size + size > MOST_FILE_BYTES:
             most = MOST_FILE_BYTES // MB
             raise LimitExceeded(
-                f"A file of more than {most} MB is not fetched.", "It stays in ComfyUI's output folder."
+                f"A file of more than {most} MB is not fetched.",
+                "It stays in ComfyUI's output folder.",
             )
         if not self._room.has(size):
             raise StorageRefused(f"One call brings at most {MOST_BYTES_OF_CALL // MB} MB.")

@@ -1,7 +1,8 @@
-"""The node definitions that are remembered of one server, with when each was asked for and how long it is as JSON.
+"""The node definitions that are remembered of one server, with when each was asked for and how long
+it is as JSON.
 
-`ComfyUIServer` asks for definitions, and this holds the answers. A class that was asked for and is not among them is
-missing on the server; that is remembered, too.
+`ComfyUIServer` asks for definitions, and this holds the answers. A class that was asked for and is
+not among them is missing on the server; that is remembered, too.
 """
 
 import math
@@ -18,7 +19,8 @@ class KnownDefinitions:
 
     by_class: dict[str, NodeDefinition] = field(default_factory=dict)
     _asked: dict[str, float] = field(default_factory=dict)  # class -> when it was last asked for
-    _bytes: dict[str, int] = field(default_factory=dict)  # class -> length of its definition as JSON
+    # class -> length of its definition as JSON
+    _bytes: dict[str, int] = field(default_factory=dict)
 
     @property
     def bytes_kept(self) -> int:
@@ -30,7 +32,9 @@ class KnownDefinitions:
         return time.monotonic() - self._asked.get(class_type, -math.inf)
 
     def is_believed(self, class_type: str, believe: float, doubt: float = 0.0) -> bool:
-        """Whether a definition is known and no older than `believe` seconds, or was missing `doubt` seconds ago."""
+        """Whether a definition is known and no older than `believe` seconds, or was missing `doubt`
+        seconds ago.
+        """
         believed = believe if class_type in self.by_class else doubt
         return self.age(class_type) < believed
 

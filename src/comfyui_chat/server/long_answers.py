@@ -1,9 +1,11 @@
-"""Answers that may be long, read row by row or class by class, so that never all of one is in memory.
+"""Answers that may be long, read row by row or class by class, so that never all of one is in
+memory.
 
-What is asked for is kept and the rest let go while a `JsonText` is decoded: of the queue and the history what tells
-whose a prompt is and how it stands, of all node definitions those that are needed. Everything here blocks, and is
-called in a thread by `HttpServer.read`. Raises as `JsonText` does, and whatever Python raises for another shape: what
-is asked for is there, or it is no answer. A proxy's {"error": "..."} is not an empty queue.
+What is asked for is kept and the rest let go while a `JsonText` is decoded: of the queue and the
+history what tells whose a prompt is and how it stands, of all node definitions those that are
+needed. Everything here blocks, and is called in a thread by `HttpServer.read`. Raises as `JsonText`
+does, and whatever Python raises for another shape: what is asked for is there, or it is no answer.
+A proxy's {"error": "..."} is not an empty queue.
 """
 
 import contextlib
@@ -44,8 +46,8 @@ def read_queue(text: JsonText, is_cut: bool = False) -> Queue:
 
     {"queue_running": [[4, "<prompt id>", {<graph>}, {<extra_data>}, ["9"]]], "queue_pending": [...]}
 
-    At most `MOST_QUEUE_ROWS` are read. What the rows hold is kept of the first `MOST_ROW_BYTES_KEPT`, of later ones
-    only what tells whose they are.
+    At most `MOST_QUEUE_ROWS` are read. What the rows hold is kept of the first
+    `MOST_ROW_BYTES_KEPT`, of later ones only what tells whose they are.
     """
     rows: dict[str, list[list[Any]]] = {"queue_running": [], "queue_pending": []}
     told: set[str] = set()
@@ -70,7 +72,8 @@ def read_queue(text: JsonText, is_cut: bool = False) -> Queue:
     if is_whole and told != set(rows):
         raise ValueError("no queue")
     running = [parse_prompt(row, Started()) for row in rows["queue_running"]]
-    # They come as the server holds them, a heap, and not in the order of the queue: by number, then by id.
+    # They come as the server holds them, a heap, and not in the order of the queue: by number, then
+    # by id.
     heap = sorted(rows["queue_pending"], key=lambda row: (row[0], row[1]))
     waiting = enumerate(heap, start=len(running))
     pending = [parse_prompt(row, Waiting(ahead, not is_whole)) for ahead, row in waiting]
@@ -83,19 +86,27 @@ def read_queue(text: JsonText, is_cut: bool = False) -> Queue:
 
 
 def _slim(row: Sequence[Any], is_late: bool) -> list[Any]:
-    """A row without what is large and not needed; of a late one, of which there are many, without its graph as well."""
+    """A row without what is large and not needed; of a late one, of which there are many, without
+    its graph as well.
+    """
     number, prompt_id = row[:2]
     graph = {} if is_late else dictionary_at(row, 2)
     extra_data = dictionary_at(row, 3)
     if is_late:
-        extra_data = {key: value for key, value in extra_data.items() if len(str(value)) <= MOST_NAME_CHARACTERS}
+        extra_data = {
+            key: value
+            for key, value in extra_data.items()
+            if len(str(value)) <= MOST_NAME_CHARACTERS
+        }
     extra_data.pop(EXTRA_PNGINFO, None)
     return [number, str(prompt_id)[:MOST_NAME_CHARACTERS], graph, extra_data]
 
 
 def read_history(text: JsonText) -> list[Prompt]:
-    """The prompts in an answer of `/history`, prompt id -> entry, in its order. What the rows hold is kept of the last
-    `MOST_ROW_BYTES_KEPT`, which are the newest; entries that cannot be read are left out where there are others."""
+    """The prompts in an answer of `/history`, prompt id -> entry, in its order. What the rows hold
+    is kept of the last `MOST_ROW_BYTES_KEPT`, which are the newest; entries that cannot be read are
+    left out where there are others.
+    """
     prompts: list[Prompt] = []
     sizes: list[int] = []
     strangers = 0
@@ -103,7 +114,9 @@ def read_history(text: JsonText) -> list[Prompt]:
         begin = text.place
         entry = text.value()
         strangers += "prompt" not in object_of(entry)
-        with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
+        with contextlib.suppress(
+            LookupError, TypeError, AttributeError, ValueError, ArithmeticError
+        ):
             prompts.append(parse_prompt(entry["prompt"], parse_history(entry), entry))
             sizes.append(text.place - begin)
     if strangers and not prompts:
@@ -164,8 +177,10 @@ def read_left_out(graph: Graph, accepted: Mapping[str, Any]) -> tuple[str, ...]:
 def read_definitions(
     text: JsonText, wanted: Collection[str], allowed: Allowed = ALL_ALLOWED
 ) -> dict[str, tuple[NodeDefinition, int]]:
-    """Those of these classes that are in an answer of `/object_info`, without the models that are not allowed, each
-    with the length of its JSON. One that cannot be read is left out when there are others."""
+    """Those of these classes that are in an answer of `/object_info`, without the models that are
+    not allowed, each with the length of its JSON. One that cannot be read is left out when there
+    are others.
+    """
     found: dict[str, tuple[NodeDefinition, int]] = {}
     classes = 0
     for class_type in text.each_key():
@@ -180,13 +195,16 @@ def read_definitions(
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
             if len(wanted) == 1:
                 raise
-    if classes and not found:  # a server tells of the class that was asked for, or of nothing, or of all it has
+    # a server tells of the class that was asked for, or of nothing, or of all it has
+    if classes and not found:
         raise ValueError("no definitions")
     return found
 
 
 def read_everything(text: JsonText) -> dict[str, Any]:
-    """All node definitions as they are told in an answer of `/object_info`: class -> its definition."""
+    """All node definitions as they are told in an answer of `/object_info`: class -> its
+    definition.
+    """
     found = read_json_members(text)
     if not any("input" in object_of(raw) for raw in found.values()):
         raise ValueError("no definitions")
@@ -196,8 +214,9 @@ def read_everything(text: JsonText) -> dict[str, Any]:
 def read_names(
     text: JsonText, read: Callable[[Any], str], is_allowed: Callable[[str], bool] | None = None
 ) -> list[str]:
-    """The names in a list of at most `MOST_NAMES_IN_LIST`, or those that are allowed; `read` makes a name out of an
-    item."""
+    """The names in a list of at most `MOST_NAMES_IN_LIST`, or those that are allowed; `read` makes
+    a name out of an item.
+    """
     items = read_json_text(text)
     if not isinstance(items, list) or len(items) > MOST_NAMES_IN_LIST:
         raise ValueError("no list, or too many names")
@@ -213,5 +232,7 @@ UNUSABLE_NAME = re.compile(r"(^|/)\.|[\ud800-\udfff]")
 
 def workflows_among(paths: Iterable[str]) -> list[str]:
     """Those of these files that may be workflows, sorted."""
-    workflows = [name for name in paths if name.endswith(".json") and not UNUSABLE_NAME.search(name)]
+    workflows = [
+        name for name in paths if name.endswith(".json") and not UNUSABLE_NAME.search(name)
+    ]
     return sorted(workflows, key=str.lower)

@@ -1,13 +1,15 @@
-"""What a model file on a server says of itself: its kind, and of a LoRA the words that call what it was trained for.
+"""What a model file on a server says of itself: its kind, and of a LoRA the words that call what it
+was trained for.
 
     /view_metadata/loras?filename=fox.safetensors
     {"modelspec.architecture": "stable-diffusion-xl-v1-base/lora", "modelspec.trigger_phrase": "sks fox",
      "ss_base_model_version": "sdxl_base_v1-0", "ss_dataset_dirs": "{\\"10_sks fox\\": {\\"img_count\\": 20}}",
      "ss_tag_frequency": "{\\"10_sks fox\\": {\\"sks fox\\": 20, \\"snow\\": 7}}"}
 
-The keys are those of Stability AI's specification and of Kohya's trainer, which others write as well; tables stand in
-them as JSON in a text. Anybody may have written the file: of each text only the beginning is kept, of a table of tags
-the most frequent ones, and what does not have these shapes is nothing.
+The keys are those of Stability AI's specification and of Kohya's trainer, which others write as
+well; tables stand in them as JSON in a text. Anybody may have written the file: of each text only
+the beginning is kept, of a table of tags the most frequent ones, and what does not have these
+shapes is nothing.
 """
 
 import contextlib
@@ -37,8 +39,10 @@ from .protocol import Answer
 
 METADATA_SECONDS = 300.0  # that what a file said is believed
 MOST_TRAINING_PICTURES = 10**9  # a larger number is none
-IN_NEARLY_ALL = 0.75  # of the training pictures: a tag of so many belongs to what the LoRA was trained for
-MODEL_KIND = ("modelspec.architecture", "ss_base_model_version")  # where a kind stands, the first that is there counts
+# of the training pictures: a tag of so many belongs to what the LoRA was trained for
+IN_NEARLY_ALL = 0.75
+# where a kind stands, the first that is there counts
+MODEL_KIND = ("modelspec.architecture", "ss_base_model_version")
 TRIGGER, TAGS, FOLDERS = "modelspec.trigger_phrase", "ss_tag_frequency", "ss_dataset_dirs"
 
 
@@ -55,7 +59,9 @@ class ModelFacts:
 class ModelHost(Protocol):
     """What is needed of the server; `ComfyUIServer` has it."""
 
-    async def call(self, method: str, path: str, *, params: Mapping[str, str], max_bytes: int) -> Answer:
+    async def call(
+        self, method: str, path: str, *, params: Mapping[str, str], max_bytes: int
+    ) -> Answer:
         """One HTTP exchange."""
 
     async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
@@ -66,30 +72,39 @@ class ModelHost(Protocol):
 
 
 class ModelFiles:
-    """The model files of one server, each with what it says of itself, remembered for `METADATA_SECONDS`."""
+    """The model files of one server, each with what it says of itself, remembered for
+    `METADATA_SECONDS`.
+    """
 
     def __init__(self, host: ModelHost, exist: bool = True) -> None:
         """`exist` is False for a service that does not tell what is in a file."""
         self._host = host
         self._exist = exist
         # By folder and name.
-        self._known = BoundedDict[tuple[str, str], tuple[float, ModelFacts | None]](REMEMBERED_MODELS)
+        self._known = BoundedDict[tuple[str, str], tuple[float, ModelFacts | None]](
+            REMEMBERED_MODELS
+        )
 
     async def facts(self, folder: str, name: str) -> ModelFacts | None:
-        """What a file says of itself. None when the server itself cannot read the file: files cut short while they were
-        downloaded are common. Raises as `call` does."""
+        """What a file says of itself. None when the server itself cannot read the file: files cut
+        short while they were downloaded are common. Raises as `call` does.
+        """
         if not self._exist:
             return ModelFacts()
         asked, facts = self._known.get((folder, name), (-math.inf, None))
         if time.monotonic() - asked <= METADATA_SECONDS:
             return facts
-        return await self._host.together(f"model {folder}/{name}", functools.partial(self._ask, folder, name))
+        return await self._host.together(
+            f"model {folder}/{name}", functools.partial(self._ask, folder, name)
+        )
 
     async def _ask(self, folder: str, name: str) -> ModelFacts | None:
         path = f"/view_metadata/{quote(folder, safe='')}"
         facts: ModelFacts | None = ModelFacts()
         with contextlib.suppress(UnexpectedAnswer):  # it is too long, or not JSON
-            answer = await self._host.call("GET", path, params={"filename": name}, max_bytes=MOST_METADATA_BYTES)
+            answer = await self._host.call(
+                "GET", path, params={"filename": name}, max_bytes=MOST_METADATA_BYTES
+            )
             if answer.status == 500:
                 facts = None
             elif answer.status == 200:
@@ -103,13 +118,16 @@ class ModelFiles:
 
 
 def read_model_facts(text: JsonText) -> ModelFacts:
-    """What a model file says of itself, by an answer of `/view_metadata/<folder>`. The rest, such as notes on its
-    training, may be megabytes, and is let go. Blocks, where it is long."""
+    """What a model file says of itself, by an answer of `/view_metadata/<folder>`. The rest, such
+    as notes on its training, may be megabytes, and is let go. Blocks, where it is long.
+    """
     said: dict[str, str] = {}
     for key in text.each_key():
         value = text.value()
         is_short = isinstance(value, str) and len(value) <= MOST_NAME_CHARACTERS
-        if isinstance(value, str) and (key in (TAGS, FOLDERS) or (is_short and key in (*MODEL_KIND, TRIGGER))):
+        if isinstance(value, str) and (
+            key in (TAGS, FOLDERS) or (is_short and key in (*MODEL_KIND, TRIGGER))
+        ):
             said[key] = value
     kinds = [said[key] for key in MODEL_KIND if said.get(key)]
     always, tags = _tags(said.get(TAGS, ""), said.get(FOLDERS, ""))
@@ -117,7 +135,9 @@ def read_model_facts(text: JsonText) -> ModelFacts:
 
 
 def _tags(table: str, folders: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The tags of nearly all training pictures, and the most frequent others: none where the table is not one."""
+    """The tags of nearly all training pictures, and the most frequent others: none where the table
+    is not one.
+    """
     try:
         counts = _counted(JsonText(table)) if table else {}
         pictures = _pictures(JsonText(folders)) if counts and folders else 0

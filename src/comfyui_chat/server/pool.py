@@ -1,12 +1,14 @@
 """The servers of an event loop: opened on demand, shared by all, closed when idle.
 
-`open_server` is the way in. It asks the `Pool` of the running event loop for the endpoint's one `ComfyUIServer`
-(`ComfyCloud` where the endpoint says so), which then is not closed before the `async with` ends:
+`open_server` is the way in. It asks the `Pool` of the running event loop for the endpoint's one
+`ComfyUIServer` (`ComfyCloud` where the endpoint says so), which then is not closed before the
+`async with` ends:
 
     async with open_server(endpoint) as server:
         queue = await server.queue(time.monotonic())
 
-A pool belongs to one event loop, since its sockets and tasks do; a process may have several, in turn or in threads.
+A pool belongs to one event loop, since its sockets and tasks do; a process may have several, in
+turn or in threads.
 """
 
 import asyncio
@@ -41,13 +43,16 @@ async def close_servers() -> None:
 class Pool:
     """The servers of one event loop, and the keeper: the task that looks after them.
 
-    The keeper closes what has been idle for `IDLE_SECONDS`, so that nothing stays behind when Open WebUI loads the file
-    anew, and frees ComfyUI's memory where that is due. It closes everything when the event loop ends, which cancels all
-    of the loop's tasks. A Stop cancels one call only, and never the keeper; so `ending` tells the two apart.
+    The keeper closes what has been idle for `IDLE_SECONDS`, so that nothing stays behind when Open
+    WebUI loads the file anew, and frees ComfyUI's memory where that is due. It closes everything
+    when the event loop ends, which cancels all of the loop's tasks. A Stop cancels one call only,
+    and never the keeper; so `ending` tells the two apart.
     """
 
     def __init__(self) -> None:
-        self._servers = BoundedDict[Endpoint, ComfyUIServer](IDLE_SERVERS, lambda server: server.is_watched)
+        self._servers = BoundedDict[Endpoint, ComfyUIServer](
+            IDLE_SERVERS, lambda server: server.is_watched
+        )
         self._keeper: asyncio.Task[None] | None = None
 
     @classmethod
@@ -98,14 +103,20 @@ class Pool:
             await asyncio.wait({self._keeper})
 
     async def _keep(self) -> None:
-        """The keeper: looks at all servers every few seconds, and ends when none needs that any longer."""
+        """The keeper: looks at all servers every few seconds, and ends when none needs that any
+        longer.
+        """
         try:
             while watched := [server for server in self._servers.values() if server.is_watched]:
                 for server in watched:
                     await self._look_after(server)
                 await asyncio.sleep(IDLE_SECONDS / 10)
         finally:  # each as far as its time allows; what is open after that ends with the process
-            closing = [asyncio.create_task(server.close()) for server in self._servers.values() if server.is_open]
+            closing = [
+                asyncio.create_task(server.close())
+                for server in self._servers.values()
+                if server.is_open
+            ]
             if closing:
                 await asyncio.wait(closing, timeout=CLEAN_UP_SECONDS)
 
@@ -124,7 +135,9 @@ class Pool:
             self._forget_idle()
 
     def _forget_idle(self) -> None:
-        """Keep no more than `MOST_IDLE_BYTES_KEPT` of what was learned of servers that are closed: the newest."""
+        """Keep no more than `MOST_IDLE_BYTES_KEPT` of what was learned of servers that are closed:
+        the newest.
+        """
         kept = 0
         for server in reversed([*self._servers.values()]):
             if server.is_open:

@@ -1,8 +1,10 @@
-"""What an answer to `POST /prompt` says: that ComfyUI took the prompt, that it refused it, or nothing of the kind.
+"""What an answer to `POST /prompt` says: that ComfyUI took the prompt, that it refused it, or
+nothing of the kind.
 
-A proxy may answer in ComfyUI's place, with whatever status and text, after ComfyUI took the prompt. So only what
-ComfyUI alone says is believed, by its shape (`read_said`). After any other answer the prompt is looked
-up before anything else is done, and `Accepted.doubt` is what the answer means where it is not found.
+A proxy may answer in ComfyUI's place, with whatever status and text, after ComfyUI took the prompt.
+So only what ComfyUI alone says is believed, by its shape (`read_said`). After any other answer the
+prompt is looked up before anything else is done, and `Accepted.doubt` is what the answer means
+where it is not found.
 
 Nothing here does any I/O. The shapes are those recorded from ComfyUI 0.3.64 and 0.33.0.
 """
@@ -17,15 +19,17 @@ from ..graph.nodes import Graph
 from ..json_pieces import JsonText, read_json_text
 from .protocol import parse_refusal
 
-# aiohttp's own words for an exception in a route, which ComfyUI does not catch while it reads a prompt.
+# aiohttp's own words for an exception in a route, which ComfyUI does not catch while it reads a
+# prompt.
 FAILED_WHILE_READING = b"Server got itself in trouble"
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """A prompt that was posted, with notes on outputs that the server dropped. It is not `certain` when no answer of
-    ComfyUI came: whether the server took it has to be looked up, and where it did not, `doubt` is why, if anything
-    said so."""
+    """A prompt that was posted, with notes on outputs that the server dropped. It is not `certain`
+    when no answer of ComfyUI came: whether the server took it has to be looked up, and where it did
+    not, `doubt` is why, if anything said so.
+    """
 
     prompt_id: str
     notes: tuple[str, ...] = ()
@@ -36,8 +40,9 @@ class Accepted:
 def read_said(
     text: JsonText, status: int, graph: Graph, definitions: Definitions
 ) -> Mapping[str, Any] | WorkflowRefused | None:
-    """What ComfyUI itself says of a prompt of this graph: its acceptance, or its refusal as an error. None for any
-    other answer of JSON."""
+    """What ComfyUI itself says of a prompt of this graph: its acceptance, or its refusal as an
+    error. None for any other answer of JSON.
+    """
     said = read_json_text(text)
     if status == 400 and is_refusal(said):
         return parse_refusal(said, graph, definitions)
@@ -48,7 +53,9 @@ def read_said(
 
 
 def is_acceptance(said: Any) -> bool:
-    """Whether this is how ComfyUI says that it took a prompt: {"prompt_id": "...", "number": 4, "node_errors": {}}."""
+    """Whether this is how ComfyUI says that it took a prompt: {"prompt_id": "...", "number": 4,
+    "node_errors": {}}.
+    """
     return isinstance(said, dict) and isinstance(said.get("prompt_id"), str)
 
 

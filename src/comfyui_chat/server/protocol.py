@@ -1,15 +1,16 @@
 """What ComfyUI's answers and frames say, as values, and how they are read.
 
-In reading order: what happens to one prompt (`Event` and its kinds); the frames of the websocket that tell it; look-ups
-in the queue, the history and Comfy Cloud's jobs, which tell the same with authority; the answer to a post, and a
-refusal as an error. A look-up's answer and a frame are both an `Event`, so that one
-reducer (`run/job.py`) can follow a job by either.
+In reading order: what happens to one prompt (`Event` and its kinds); the frames of the websocket
+that tell it; look-ups in the queue, the history and Comfy Cloud's jobs, which tell the same with
+authority; the answer to a post, and a refusal as an error. A look-up's answer and a frame are both
+an `Event`, so that one reducer (`run/job.py`) can follow a job by either.
 
-Nothing here does any I/O. What a server means for people is cut to `MOST_MESSAGE_CHARACTERS`. The functions trust the
-shape of what they read, and raise whatever Python raises for another one; their callers (`Connection._take`,
-`HttpServer._reading`) deal with that.
+Nothing here does any I/O. What a server means for people is cut to `MOST_MESSAGE_CHARACTERS`. The
+functions trust the shape of what they read, and raise whatever Python raises for another one; their
+callers (`Connection._take`, `HttpServer._reading`) deal with that.
 
-The shapes are those recorded from ComfyUI 0.3.64 and 0.33.0, and of Comfy Cloud those that its documentation shows.
+The shapes are those recorded from ComfyUI 0.3.64 and 0.33.0, and of Comfy Cloud those that its
+documentation shows.
 """
 
 import itertools
@@ -37,8 +38,10 @@ from ..values import list_of, object_of
 
 @dataclass(frozen=True)
 class Output:
-    """A file that a run made, with the three names that `/view` wants; `type` is "output", or "temp" for a file of a
-    node that only previews. A text that a node only shows has no file name and the type "text"."""
+    """A file that a run made, with the three names that `/view` wants; `type` is "output", or
+    "temp" for a file of a node that only previews. A text that a node only shows has no file name
+    and the type "text".
+    """
 
     node_id: str
     filename: str
@@ -47,9 +50,10 @@ class Output:
     text: str = ""
 
 
-# What happens to one prompt, in the order of a run's life. Frames tell everything from Started to Ended, look-ups tell
-# Waiting, Started, Recorded and Absent. QueueMoved and Gap say that it is time for a look-up. Silence stands for one
-# that failed, and LookedUp wraps the answer of any, so that it waits its turn among the frames.
+# What happens to one prompt, in the order of a run's life. Frames tell everything from Started to
+# Ended, look-ups tell Waiting, Started, Recorded and Absent. QueueMoved and Gap say that it is time
+# for a look-up. Silence stands for one that failed, and LookedUp wraps the answer of any, so that
+# it waits its turn among the frames.
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,9 @@ class QueueMoved(Event):
 
 @dataclass(frozen=True)
 class Waiting(Event):
-    """The prompt is in the queue, with `ahead` prompts before it, the running one counted; or at least so many, where
-    the queue is longer than what is read of it."""
+    """The prompt is in the queue, with `ahead` prompts before it, the running one counted; or at
+    least so many, where the queue is longer than what is read of it.
+    """
 
     ahead: int
     at_least: bool = False
@@ -95,7 +100,9 @@ class Executing(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """How far nodes are: node id -> (value, max, finished). Nodes not named are as far as they were."""
+    """How far nodes are: node id -> (value, max, finished). Nodes not named are as far as they
+    were.
+    """
 
     nodes: Mapping[str, tuple[float, float, bool]]
 
@@ -109,7 +116,9 @@ class Executed(Event):
 
 @dataclass(frozen=True)
 class SentPicture(Event):
-    """A picture that came over the websocket itself, and is saved nowhere; None for one that had no room."""
+    """A picture that came over the websocket itself, and is saved nowhere; None for one that had no
+    room.
+    """
 
     data: FileBytes | None = field(repr=False)
 
@@ -156,7 +165,9 @@ class Absent(Event):
 
 @dataclass(frozen=True)
 class Silence(Event):
-    """The server does not answer look-ups; `reason` says why, `refused` that no connection could be made."""
+    """The server does not answer look-ups; `reason` says why, `refused` that no connection could be
+    made.
+    """
 
     reason: str
     refused: bool = False
@@ -164,7 +175,9 @@ class Silence(Event):
 
 @dataclass(frozen=True)
 class Gap(Event):
-    """Frames may have been missed, as while the websocket is down: it is time to look up where the prompt stands."""
+    """Frames may have been missed, as while the websocket is down: it is time to look up where the
+    prompt stands.
+    """
 
 
 @dataclass(frozen=True)
@@ -174,9 +187,9 @@ class LookedUp(Event):
     answer: Event
 
 
-# The frames of the websocket. Text frames are JSON, {"type": "progress", "data": {"prompt_id": "...", ...}}, binary
-# ones carry a picture. Nodes that others made while the graph ran have ids of their own; `display_node` is then the
-# node of our graph that they stand for.
+# The frames of the websocket. Text frames are JSON, {"type": "progress", "data": {"prompt_id":
+# "...", ...}}, binary ones carry a picture. Nodes that others made while the graph ran have ids of
+# their own; `display_node` is then the node of our graph that they stand for.
 
 
 def parse_frame(kind: str, data: Mapping[str, Any]) -> Event | None:
@@ -223,11 +236,14 @@ def _parse_progress_state(nodes: Mapping[str, Mapping[str, Any]]) -> Progress:
 
 
 TEXT_KEYS = ("text", "string")  # under which nodes that show a text put it
-MODEL_PATH = re.compile(r"(?!/)[^:\\]{1,300}\.(?:glb|gltf|obj|stl|fbx|ply|spz|splat|ksplat)", re.IGNORECASE)
+MODEL_PATH = re.compile(
+    r"(?!/)[^:\\]{1,300}\.(?:glb|gltf|obj|stl|fbx|ply|spz|splat|ksplat)", re.IGNORECASE
+)
 
 
 def parse_outputs(outputs: Any) -> tuple[Output, ...]:
-    """The files in `outputs` (node id -> key -> list), under whatever key a node puts them, and the texts it shows.
+    """The files in `outputs` (node id -> key -> list), under whatever key a node puts them, and the
+    texts it shows.
 
     {"9": {"images": [{"filename": "cat_00001_.png", "subfolder": "", "type": "output"}]},
      "12": {"text": ["a cat"]},
@@ -246,8 +262,9 @@ def parse_outputs(outputs: Any) -> tuple[Output, ...]:
 
 
 def _whole_texts(key: str, items: list[Any]) -> list[Any]:
-    """What a node reports under a key. Where it gives one text instead of a list of texts, ComfyUI takes it apart into
-    its characters: these are one text again."""
+    """What a node reports under a key. Where it gives one text instead of a list of texts, ComfyUI
+    takes it apart into its characters: these are one text again.
+    """
     letters = key in TEXT_KEYS and len(items) > 1
     if letters and all(isinstance(item, str) and len(item) == 1 for item in items):
         return ["".join(items[:MOST_ARGUMENT_CHARACTERS])]
@@ -255,7 +272,9 @@ def _whole_texts(key: str, items: list[Any]) -> list[Any]:
 
 
 def _parse_output(node_id: str, key: str, item: Any) -> Output | None:
-    """One item that a node reports under a key; None when it is neither a file nor a text for people."""
+    """One item that a node reports under a key; None when it is neither a file nor a text for
+    people.
+    """
     if isinstance(item, dict) and isinstance(item.get("filename"), str):
         subfolder = str(item.get("subfolder") or "")
         return Output(node_id, item["filename"], subfolder, str(item.get("type") or "output"))
@@ -263,15 +282,20 @@ def _parse_output(node_id: str, key: str, item: Any) -> Output | None:
         return None
     if key in TEXT_KEYS and item.strip():
         return Output(node_id, "", "", "text", item)
-    if key == "result" and MODEL_PATH.fullmatch(item):  # nodes for 3D tell the path of what they saved
+    # nodes for 3D tell the path of what they saved
+    if key == "result" and MODEL_PATH.fullmatch(item):
         subfolder, _, filename = item.rpartition("/")
         return Output(node_id, filename, subfolder, "output")
     return None
 
 
 def parse_failure(data: Mapping[str, Any]) -> Failed:
-    """An `execution_error`, from a frame or from the history, without the inputs and the traceback that it carries."""
-    message = without_paths(str(data.get("exception_message") or "")[:MOST_MESSAGE_CHARACTERS]).strip()
+    """An `execution_error`, from a frame or from the history, without the inputs and the traceback
+    that it carries.
+    """
+    message = without_paths(
+        str(data.get("exception_message") or "")[:MOST_MESSAGE_CHARACTERS]
+    ).strip()
     exception_type = str(data.get("exception_type") or "")[:MOST_NAME_CHARACTERS]
     return Failed(str(data.get("node_id"))[:MOST_NAME_CHARACTERS], exception_type, message)
 
@@ -304,15 +328,17 @@ def parse_binary(frame: bytes) -> Frame | None:
     return None
 
 
-# Look-ups. `/queue` and `/history` tell of a prompt by the same row, [number, prompt id, graph, extra_data, outputs];
-# Comfy Cloud tells of its jobs, and shows the graph but no extra_data in its queue's rows.
+# Look-ups. `/queue` and `/history` tell of a prompt by the same row, [number, prompt id, graph,
+# extra_data, outputs]; Comfy Cloud tells of its jobs, and shows the graph but no extra_data in its
+# queue's rows.
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt as its server knows it: `state` is `Started`, `Waiting` or `Recorded`. `number` is its place in the
-    order of all posts; `ended` when it ended, in seconds since 1970 by the server's clock, None as long as it has not
-    or nobody says."""
+    """A prompt as its server knows it: `state` is `Started`, `Waiting` or `Recorded`. `number` is
+    its place in the order of all posts; `ended` when it ended, in seconds since 1970 by the
+    server's clock, None as long as it has not or nobody says.
+    """
 
     prompt_id: str
     state: Event
@@ -324,8 +350,10 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Queue:
-    """The server's queue: ids of the running prompts and of the pending ones, in the order they will run; and what it
-    tells of each of them, in the same order. Where it is longer than what is read of an answer, `is_whole` is False."""
+    """The server's queue: ids of the running prompts and of the pending ones, in the order they
+    will run; and what it tells of each of them, in the same order. Where it is longer than what is
+    read of an answer, `is_whole` is False.
+    """
 
     running: tuple[str, ...]
     pending: tuple[str, ...]
@@ -353,18 +381,22 @@ class Queue:
 
 @dataclass(frozen=True)
 class Recent:
-    """The newest prompts of a server, the oldest first; `is_whole` is False where it has more than is read of its queue
-    and its history."""
+    """The newest prompts of a server, the oldest first; `is_whole` is False where it has more than
+    is read of its queue and its history.
+    """
 
     prompts: tuple[Prompt, ...] = ()
     is_whole: bool = True
 
 
-# Where ComfyUI keeps the workflow as its editor saved it, the largest part of most rows. Nothing here needs it.
+# Where ComfyUI keeps the workflow as its editor saved it, the largest part of most rows. Nothing
+# here needs it.
 EXTRA_PNGINFO = "extra_pnginfo"
 
 
-def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | None = None) -> Prompt:
+def parse_prompt(
+    item: Sequence[Any], state: Event, entry: Mapping[str, Any] | None = None
+) -> Prompt:
     """A row of the queue, or that of a history `entry`, whose messages tell when the run ended."""
     number, prompt_id = item[:2]
     if not isinstance(number, (int, float)):
@@ -374,13 +406,17 @@ def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | N
         state=state,
         number=float(number),
         graph=dictionary_at(item, 2),
-        extra_data={key: value for key, value in dictionary_at(item, 3).items() if key != EXTRA_PNGINFO},
+        extra_data={
+            key: value for key, value in dictionary_at(item, 3).items() if key != EXTRA_PNGINFO
+        },
         ended=_last_timestamp(entry or {}),
     )
 
 
 def dictionary_at(row: Sequence[Any], index: int) -> dict[str, Any]:
-    """The object that stands in a row at this index; an empty one for anything else, and where the row is shorter."""
+    """The object that stands in a row at this index; an empty one for anything else, and where the
+    row is shorter.
+    """
     if len(row) > index and isinstance(row[index], dict):
         found: dict[str, Any] = row[index]
         return found
@@ -399,7 +435,8 @@ def _last_timestamp(entry: Mapping[str, Any]) -> float | None:
 
 
 def parse_history(entry: Mapping[str, Any]) -> Recorded:
-    """One entry of `/history`. Interrupted runs are recorded as errors, too; their messages tell them apart.
+    """One entry of `/history`. Interrupted runs are recorded as errors, too; their messages tell
+    them apart.
 
     {"prompt": [4, "<prompt id>", {<graph>}, {<extra_data>}, ["9"]],
      "outputs": {"9": {"images": [...]}},
@@ -417,13 +454,16 @@ def parse_history(entry: Mapping[str, Any]) -> Recorded:
         outputs=parse_outputs(entry.get("outputs")),
         failure=failure,
         interrupted="execution_interrupted" in messages,
-        cached=frozenset(map(str, list_of(object_of(messages.get("execution_cached")).get("nodes")))),
+        cached=frozenset(
+            map(str, list_of(object_of(messages.get("execution_cached")).get("nodes")))
+        ),
     )
 
 
 def parse_job(job: Mapping[str, Any]) -> Event:
-    """One of Comfy Cloud's jobs as a look-up's answer: `Waiting`, `Started` or `Recorded`. Raises `ValueError` for a
-    status that is not known."""
+    """One of Comfy Cloud's jobs as a look-up's answer: `Waiting`, `Started` or `Recorded`. Raises
+    `ValueError` for a status that is not known.
+    """
     status = job["status"]
     if status == "pending":
         return Waiting(int(job.get("queue_position") or 0))
@@ -448,7 +488,9 @@ def parse_job(job: Mapping[str, Any]) -> Event:
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer, read to its end; `length` is its header's Content-Length, None where that says nothing."""
+    """An HTTP answer, read to its end; `length` is its header's Content-Length, None where that
+    says nothing.
+    """
 
     status: int
     content_type: str
@@ -458,7 +500,9 @@ class Answer:
     is_whole: bool = True  # whether nothing was left out because it is too long
 
 
-def parse_refusal(body: Mapping[str, Any], graph: Graph, definitions: Definitions) -> WorkflowRefused:
+def parse_refusal(
+    body: Mapping[str, Any], graph: Graph, definitions: Definitions
+) -> WorkflowRefused:
     """The answer 400 of `POST /prompt` as an error: the first reason that a person can act on.
 
         {"error": {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation", ...},
@@ -467,7 +511,8 @@ def parse_refusal(body: Mapping[str, Any], graph: Graph, definitions: Definition
              "extra_info": {"input_name": "ckpt_name", "received_value": "x.safetensors",
                             "input_config": [["a.safetensors", "b.safetensors"], {}]}}]}}}
 
-    An unknown node stands in `error` itself, by its class (0.33.0) or in the message's words (0.3.64).
+    An unknown node stands in `error` itself, by its class (0.33.0) or in the message's words
+    (0.3.64).
     """
     error = body.get("error") or {}
     if not isinstance(error, dict):
@@ -482,7 +527,9 @@ def parse_refusal(body: Mapping[str, Any], graph: Graph, definitions: Definition
 
 
 def _unknown_class(error: Mapping[str, Any], message: str) -> str | None:
-    """The class of the node that the server does not have, None where that is not what an error is about."""
+    """The class of the node that the server does not have, None where that is not what an error is
+    about.
+    """
     if error.get("type") not in ("invalid_prompt", "missing_node_type"):
         return None
     class_type: str | None = (error.get("extra_info") or {}).get("class_type")
@@ -493,11 +540,15 @@ def _unknown_class(error: Mapping[str, Any], message: str) -> str | None:
 
 
 def _short(text: Any, length: int) -> str:
-    """A text that a server means for people, as it can stand in a message; it may be of any length."""
+    """A text that a server means for people, as it can stand in a message; it may be of any
+    length.
+    """
     return shortened(without_paths(str(text)[:MOST_MESSAGE_CHARACTERS]), length)
 
 
-def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, definitions: Definitions) -> WorkflowRefused:
+def _refused_value(
+    node_id: str, reason: Mapping[str, Any], graph: Graph, definitions: Definitions
+) -> WorkflowRefused:
     """The error for one of a node's `errors`: what is wrong with which input."""
     extra = reason.get("extra_info") or {}
     name = str(extra.get("input_name") or "")[:MOST_NAME_CHARACTERS]
@@ -508,7 +559,9 @@ def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, defini
     if kind == "value_not_in_list":
         return _unknown_choice(where, value, _choices_in(extra, spec))
     if kind in ("value_smaller_than_min", "value_bigger_than_max"):
-        return ValueOutOfRange(f"{shortened(value)} is out of range for {where}.", _range_hint(spec))
+        return ValueOutOfRange(
+            f"{shortened(value)} is out of range for {where}.", _range_hint(spec)
+        )
     if kind == "invalid_input_type":
         return ValueOutOfRange(f'"{shortened(value)}" has the wrong type for {where}.')
     message = f"ComfyUI refused {where}: {_short(reason.get('message'), 300)}"
@@ -518,7 +571,9 @@ def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, defini
     return WorkflowRefused(message)
 
 
-def _spec_of_input(name: str, node_id: str, graph: Graph, definitions: Definitions) -> InputSpec | None:
+def _spec_of_input(
+    name: str, node_id: str, graph: Graph, definitions: Definitions
+) -> InputSpec | None:
     if node_id not in graph:
         return None
     definition = definitions.get(graph[node_id]["class_type"])
@@ -528,8 +583,9 @@ def _spec_of_input(name: str, node_id: str, graph: Graph, definitions: Definitio
 
 
 def _choices_in(extra: Mapping[str, Any], spec: InputSpec | None) -> Sequence[Any]:
-    """The choices of an input: as the refusal tells them, or where there are so many that it does not, by the input's
-    definition."""
+    """The choices of an input: as the refusal tells them, or where there are so many that it does
+    not, by the input's definition.
+    """
     config = extra.get("input_config") or [None]
     if isinstance(config[0], list):
         return config[0]
@@ -553,5 +609,7 @@ def _unknown_choice(where: str, value: Any, choices: Sequence[Any]) -> WorkflowR
         names = [choice for choice in choices if isinstance(choice, str)]
         hint = f"{first_words}, among others: {quoted(closest(value, names))}."
     if is_model:
-        return ModelNotInstalled(f'The model "{shortened(value, 200)}" is not installed ({where}).', hint)
+        return ModelNotInstalled(
+            f'The model "{shortened(value, 200)}" is not installed ({where}).', hint
+        )
     return ValueOutOfRange(f'"{shortened(value)}" is not a choice for {where}.', hint)

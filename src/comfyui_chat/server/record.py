@@ -1,11 +1,13 @@
 """What this process has seen of a server: its pace, its faults, its rests.
 
-`ComfyUIServer` holds one `Record`, which outlives its connections. The `run` floor writes into it what happened:
-`expecting` while a call is on its way, `ran` after a good run, `rest` after a fault, `recover` when the server answers
-again, `set_aside` when a model file could not be loaded. A choice between servers reads `pace`, `coming` and `resting`,
-one between models `is_aside`; status reports and log lines show the rest.
+`ComfyUIServer` holds one `Record`, which outlives its connections. The `run` floor writes into it
+what happened: `expecting` while a call is on its way, `ran` after a good run, `rest` after a fault,
+`recover` when the server answers again, `set_aside` when a model file could not be loaded. A choice
+between servers reads `pace`, `coming` and `resting`, one between models `is_aside`; status reports
+and log lines show the rest.
 
-Each process of Open WebUI has records of its own; nothing is stored, and nothing here needs to agree with the others.
+Each process of Open WebUI has records of its own; nothing is stored, and nothing here needs to
+agree with the others.
 """
 
 import contextlib
@@ -16,7 +18,8 @@ from dataclasses import dataclass, field
 from ..bounded import BoundedDict
 from ..names import duration
 
-# How long a server is left alone after a fault: twice as long after each further one in a row, up to the longest.
+# How long a server is left alone after a fault: twice as long after each further one in a row, up
+# to the longest.
 REST_SECONDS = 5.0
 LONGEST_REST_SECONDS = 300.0
 REMEMBERED_PACES = 50  # how many workflows of one server have their pace remembered
@@ -36,7 +39,9 @@ class SetAside:
 
 @dataclass
 class Record:
-    """What this process has seen of a server: what a choice between servers rests on, and the metrics."""
+    """What this process has seen of a server: what a choice between servers rests on, and the
+    metrics.
+    """
 
     runs: int = 0  # that were posted
     done: int = 0
@@ -53,7 +58,9 @@ class Record:
     fault_at: float = 0.0  # in seconds since 1970
     resting_until: float = 0.0  # of `time.monotonic`
     silent: bool = False  # whether the last fault was that it did not answer
-    aside: BoundedDict[tuple[str, str], SetAside] = field(default_factory=lambda: BoundedDict(REMEMBERED_FILES))
+    aside: BoundedDict[tuple[str, str], SetAside] = field(
+        default_factory=lambda: BoundedDict(REMEMBERED_FILES)
+    )
 
     @contextlib.contextmanager
     def expecting(self) -> Iterator[None]:
@@ -73,29 +80,33 @@ class Record:
         self.paces[workflow] = earlier_pace + 0.4 * (seconds - earlier_pace)
 
     def pace(self, workflow: str = "") -> float | None:
-        """Seconds that a run of the workflow takes; where that is not known, or no workflow is named, those of an
-        average run. None when nothing has run yet."""
+        """Seconds that a run of the workflow takes; where that is not known, or no workflow is
+        named, those of an average run. None when nothing has run yet.
+        """
         if pace := self.paces.get(workflow):
             return pace
         return self.run_seconds / self.done if self.done else None
 
     def seconds_behind(self, runs: int, workflow: str = "") -> float | None:
-        """In how many seconds a run of the workflow is done that has so many before it in the queue, at the pace that
-        was measured; None where none was."""
+        """In how many seconds a run of the workflow is done that has so many before it in the
+        queue, at the pace that was measured; None where none was.
+        """
         pace = self.pace()
         if pace is None:
             return None
         return runs * pace + (self.pace(workflow) or pace)
 
     def done_in(self, runs: int, workflow: str = "") -> str:
-        """The same in words, to be put behind the place in the queue: ", done in about 3 min". "" where no pace was
-        measured."""
+        """The same in words, to be put behind the place in the queue: ", done in about 3 min". ""
+        where no pace was measured.
+        """
         seconds = self.seconds_behind(runs, workflow)
         return "" if seconds is None else f", done in about {duration(max(seconds, 1))}"
 
     def rest(self, reason: str, silent: bool = False) -> None:
-        """Leave it alone for a while, longer after each fault in a row: it lost a job or, if `silent`, did not
-        answer."""
+        """Leave it alone for a while, longer after each fault in a row: it lost a job or, if
+        `silent`, did not answer.
+        """
         self.fault = reason
         self.fault_at = time.time()
         self.silent = silent
@@ -118,7 +129,9 @@ class Record:
     def set_aside(self, folder: str, name: str, reason: str) -> None:
         """Do not have a model file chosen for a while."""
         self.aside.pop((folder, name), None)  # so that it is the newest
-        self.aside[folder, name] = SetAside(folder, name, reason, time.monotonic() + SET_ASIDE_SECONDS)
+        self.aside[folder, name] = SetAside(
+            folder, name, reason, time.monotonic() + SET_ASIDE_SECONDS
+        )
 
     def is_aside(self, folder: str, name: str) -> bool:
         """Whether a model file is not to be chosen now."""

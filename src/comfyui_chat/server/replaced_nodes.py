@@ -1,6 +1,7 @@
 """Which node classes of the past a server has another one for, as it tells at /node_replacements.
 
-Releases since 0.33 have the route; where there is none, or it does not answer as expected, nothing is replaced.
+Releases since 0.33 have the route; where there is none, or it does not answer as expected, nothing
+is replaced.
 """
 
 import time
@@ -12,12 +13,15 @@ from ..errors import ServerError, ServerGone, ServerUnreachable
 from ..graph.replacements import Replacement, read_replacements
 from .templates import AskedServer
 
-REPLACEMENT_SECONDS = 600.0  # that the list is believed: it changes when ComfyUI or a package is updated
+# that the list is believed: it changes when ComfyUI or a package is updated
+REPLACEMENT_SECONDS = 600.0
 
 
 @dataclass
 class ReplacedNodes:
-    """What takes the place of old node classes on one server, remembered for `REPLACEMENT_SECONDS`."""
+    """What takes the place of old node classes on one server, remembered for
+    `REPLACEMENT_SECONDS`.
+    """
 
     host: AskedServer
     exist: bool = True  # False for a service that has no such route
@@ -26,7 +30,9 @@ class ReplacedNodes:
 
     async def all(self) -> Mapping[str, Replacement]:
         """What takes the place of each old class. Raises `ServerUnreachable` and `ServerGone`."""
-        if self.exist and (self._asked is None or time.monotonic() - self._asked >= REPLACEMENT_SECONDS):
+        if self.exist and (
+            self._asked is None or time.monotonic() - self._asked >= REPLACEMENT_SECONDS
+        ):
             await self.host.together("node replacements", self._ask)
         return self._known
 

@@ -1,4 +1,6 @@
-"""What a server tells of itself, in `/system_stats`: its version, what it computes on, and the memory of that."""
+"""What a server tells of itself, in `/system_stats`: its version, what it computes on, and the
+memory of that.
+"""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +14,9 @@ from ..values import list_of
 
 @dataclass(frozen=True)
 class Device:
-    """What a server computes on, and its memory in bytes, None where the server does not tell it."""
+    """What a server computes on, and its memory in bytes, None where the server does not tell
+    it.
+    """
 
     name: str
     memory_total: int | None
@@ -28,14 +32,20 @@ class Stats:
 
 
 def parse_stats(raw: Mapping[str, Any]) -> Stats:
-    """An answer of `/system_stats`: {"system": {"comfyui_version": "0.33.0"}, "devices": [{...}]}."""
+    """An answer of `/system_stats`: {"system": {"comfyui_version": "0.33.0"}, "devices":
+    [{...}]}.
+    """
     version = raw["system"].get("comfyui_version") or ""
-    devices = [device for device in list_of(raw.get("devices"))[:MOST_DEVICES] if isinstance(device, dict)]
+    devices = [
+        device for device in list_of(raw.get("devices"))[:MOST_DEVICES] if isinstance(device, dict)
+    ]
     return Stats(shortened(version, 40), tuple(map(parse_device, devices)))
 
 
 def parse_device(raw: Mapping[str, Any]) -> Device:
-    """One of its devices; of "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync" the middle is the name."""
+    """One of its devices; of "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync" the middle is the
+    name.
+    """
     full_name = str(raw.get("name") or raw.get("type") or "device")[:MOST_NAME_CHARACTERS]
     return Device(
         name=shortened(re.sub(r"^\w+:\d+ | : \w+$", "", full_name)),

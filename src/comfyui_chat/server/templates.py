@@ -1,14 +1,16 @@
-"""The workflows that come with a ComfyUI: its gallery of official templates, and the examples of custom nodes.
+"""The workflows that come with a ComfyUI: its gallery of official templates, and the examples of
+custom nodes.
 
     /templates/index.json    [{"title": "Image", "templates": [{"name": "image_z_image_turbo", "title": "Z-Image-Turbo",
                              "description": "...", "tags": ["Text to Image"], "models": ["Z-Image-Turbo"],
                              "size": 20830591386, "usage": 14514, "openSource": true, "io": {"inputs": [...]}}]}]
     /workflow_templates      {"ComfyUI-Foo": ["upscale"]}
 
-The graphs themselves are files beside them, each read when it is needed (`Templates.read`). An older index counts sizes
-in gigabytes, tells no usage, and has what costs money in groups of the category "CLOSED SOURCE MODELS". A server has
-neither route, or one: what is not there (404) is an empty list. All of it is written by strangers: texts are cut, and
-what does not have the shape of a name is left out.
+The graphs themselves are files beside them, each read when it is needed (`Templates.read`). An
+older index counts sizes in gigabytes, tells no usage, and has what costs money in groups of the
+category "CLOSED SOURCE MODELS". A server has neither route, or one: what is not there (404) is an
+empty list. All of it is written by strangers: texts are cut, and what does not have the shape of a
+name is left out.
 """
 
 import functools
@@ -33,7 +35,8 @@ INDEX, EXAMPLES = "/templates/index.json", "/workflow_templates"
 INDEX_SECONDS = 600.0  # that a list is believed: it changes when ComfyUI or a package is updated
 FAULT_SECONDS = 60.0  # that nobody asks again for a list that could not be had
 LIST_SECONDS = 20.0  # for one list
-MOST_TEMPLATE_NAME, MOST_TEMPLATE_TITLE, MOST_TEMPLATE_TEXT, MOST_LABEL = 150, 120, 400, 60  # characters
+# characters
+MOST_TEMPLATE_NAME, MOST_TEMPLATE_TITLE, MOST_TEMPLATE_TEXT, MOST_LABEL = 150, 120, 400, 60
 MOST_LABELS = 20  # tags of one template, models, files that it takes
 LARGEST_GIGABYTES = 10_000  # a larger number is one of bytes
 PAID_CATEGORY, PAID_TAG = "CLOSED SOURCE MODELS", "API"
@@ -80,8 +83,10 @@ class Templates:
     _asked: float | None = None  # of `time.monotonic`
 
     async def all(self) -> tuple[Template, ...]:
-        """Official ones, the most used first, then the examples of custom nodes. Raises as `call` does, and
-        `UnexpectedAnswer`; such a server is not asked again for `FAULT_SECONDS`, since nothing else needs its lists."""
+        """Official ones, the most used first, then the examples of custom nodes. Raises as `call`
+        does, and `UnexpectedAnswer`; such a server is not asked again for `FAULT_SECONDS`, since
+        nothing else needs its lists.
+        """
         believe = FAULT_SECONDS if self._fault else INDEX_SECONDS
         if self.exist and (self._asked is None or time.monotonic() - self._asked >= believe):
             await self.host.together("templates", self._ask)
@@ -109,20 +114,26 @@ class Templates:
         except ServerError as fault:
             self._fault = fault
         else:
-            by_name = {template.name: template for template in reversed([*official, *examples][:MOST_TEMPLATES])}
+            by_name = {
+                template.name: template
+                for template in reversed([*official, *examples][:MOST_TEMPLATES])
+            }
             self._known = tuple(reversed(by_name.values()))
             self.bytes_kept = index_bytes + example_bytes
         self._asked = time.monotonic()
 
-    async def _list(self, path: str, take: Callable[[JsonText], list[Template]]) -> tuple[list[Template], int]:
+    async def _list(
+        self, path: str, take: Callable[[JsonText], list[Template]]
+    ) -> tuple[list[Template], int]:
         answer = await self.host.call("GET", path, seconds=LIST_SECONDS, max_bytes=MOST_INDEX_BYTES)
         if answer.status == 404:
             return [], 0
         return await self.host.understand(path, answer, take), len(answer.body)
 
     async def read(self, template: Template) -> Graph:
-        """A template's graph, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not there, and
-        `WorkflowRefused` for a file that is not a workflow."""
+        """A template's graph, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is
+        not there, and `WorkflowRefused` for a file that is not a workflow.
+        """
         answer = await self.host.call("GET", template.path, max_bytes=MOST_WORKFLOW_BYTES)
         if answer.status != 200:
             raise UnknownWorkflow(
@@ -182,17 +193,29 @@ def read_examples(text: JsonText) -> list[Template]:
 
 
 def is_file_name(name: Any) -> bool:
-    """Whether this can be the name of a file in one folder, that may stand in an address and in a message."""
-    if not isinstance(name, str) or not 0 < len(name) <= MOST_TEMPLATE_NAME or not name.isprintable():
+    """Whether this can be the name of a file in one folder, that may stand in an address and in a
+    message.
+    """
+    if (
+        not isinstance(name, str)
+        or not 0 < len(name) <= MOST_TEMPLATE_NAME
+        or not name.isprintable()
+    ):
         return False
-    return name == name.strip() and not name.startswith(".") and not any(mark in name for mark in '/\\"')
+    return (
+        name == name.strip()
+        and not name.startswith(".")
+        and not any(mark in name for mark in '/\\"')
+    )
 
 
 def printable(value: Any, length: int) -> str:
     """A stranger's text on one line, without characters that nobody sees."""
     beginning = text_of(value)[: 4 * length]
     if not beginning.isprintable():
-        beginning = "".join(character if character.isprintable() else " " for character in beginning)
+        beginning = "".join(
+            character if character.isprintable() else " " for character in beginning
+        )
     return shortened(beginning, length)
 
 

@@ -1,12 +1,14 @@
-"""How connections to a server are made: which addresses they may lead to, whose certificates count, by which proxy.
+"""How connections to a server are made: which addresses they may lead to, whose certificates count,
+by which proxy.
 
-A `Transport` belongs to an endpoint. Where users may enter an address of their own, its `reach` says which addresses
-that may be, and `downloads` which ones a server may send a download on to. What is judged is the address that is
-connected to, at the moment a socket is made for it (`guarded_sockets`): after names were resolved, however the address
-was written, and without a second look-up in between that could say something else.
+A `Transport` belongs to an endpoint. Where users may enter an address of their own, its `reach`
+says which addresses that may be, and `downloads` which ones a server may send a download on to.
+What is judged is the address that is connected to, at the moment a socket is made for it
+(`guarded_sockets`): after names were resolved, however the address was written, and without a
+second look-up in between that could say something else.
 
-Link-local addresses, and those at which clouds tell machines their secrets, are never connected to where a `Reach`
-judges. An administrator's own addresses are not judged.
+Link-local addresses, and those at which clouds tell machines their secrets, are never connected to
+where a `Reach` judges. An administrator's own addresses are not judged.
 """
 
 import asyncio
@@ -28,11 +30,17 @@ from ..errors import BadArgument
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# At which clouds tell a machine its secrets, besides link-local addresses: AWS, Alibaba, Azure, Oracle.
-METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")))
+# At which clouds tell a machine its secrets, besides link-local addresses: AWS, Alibaba, Azure,
+# Oracle.
+METADATA = frozenset(
+    map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"))
+)
 # Networks of version 6 that carry an address of version 4 in their last bits.
 LAST_BITS = tuple(
-    map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"))
+    map(
+        ipaddress.IPv6Network,
+        ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"),
+    )
 )
 NOT_ALLOWED = "this address may not be connected to"
 
@@ -46,7 +54,9 @@ class ForbiddenAddress(OSError):
 
 @dataclass(frozen=True)
 class Reach:
-    """Which addresses may be connected to: `kind` is "any", "public", or "listed", which means these `origins` only."""
+    """Which addresses may be connected to: `kind` is "any", "public", or "listed", which means
+    these `origins` only.
+    """
 
     kind: str
     origins: frozenset[str] = frozenset()
@@ -96,9 +106,10 @@ def origin_of(url: str) -> str:
 
 @dataclass(frozen=True)
 class Transport:
-    """How connections to one server are made. `reach` is None where any address will do; `tls` is the context by which
-    certificates are checked, True for the usual one and False for no check; `by_proxy` has the environment's proxy used
-    where it names one."""
+    """How connections to one server are made. `reach` is None where any address will do; `tls` is
+    the context by which certificates are checked, True for the usual one and False for no check;
+    `by_proxy` has the environment's proxy used where it names one.
+    """
 
     reach: Reach | None = None
     downloads: Reach = PUBLIC
@@ -106,7 +117,9 @@ class Transport:
     by_proxy: bool = False
 
     def proxy_for(self, url: str) -> str | None:
-        """The proxy of the environment for an address, None where there is none, or none is wanted."""
+        """The proxy of the environment for an address, None where there is none, or none is
+        wanted.
+        """
         parts = urlsplit(url)
         if not self.by_proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
             return None
@@ -115,7 +128,9 @@ class Transport:
 
 
 def guarded_sockets(reach: Reach) -> Callable[[Any], socket.socket]:
-    """What aiohttp asks for each socket. Raises `ForbiddenAddress` where the address is not within reach."""
+    """What aiohttp asks for each socket. Raises `ForbiddenAddress` where the address is not within
+    reach.
+    """
 
     def make(address: Any) -> socket.socket:
         family, kind, protocol, _, place = address
@@ -127,8 +142,9 @@ def guarded_sockets(reach: Reach) -> Callable[[Any], socket.socket]:
 
 
 async def check_reach(url: URL, reach: Reach) -> None:
-    """Judge where an address leads that a proxy is going to connect to. Raises `ForbiddenAddress`, and `OSError` where
-    its name is not known."""
+    """Judge where an address leads that a proxy is going to connect to. Raises `ForbiddenAddress`,
+    and `OSError` where its name is not known.
+    """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
     if not all(reach.allows(str(place[0])) for *_, place in found):
@@ -136,8 +152,9 @@ async def check_reach(url: URL, reach: Reach) -> None:
 
 
 def read_reach(text: str) -> Reach | None:
-    """What the administrator's valve says: "public", "any", or origins behind commas or spaces; None where it is none
-    of them."""
+    """What the administrator's valve says: "public", "any", or origins behind commas or spaces;
+    None where it is none of them.
+    """
     word = text.strip().lower()
     if word in ("any", "public"):
         return Reach(word)
@@ -151,8 +168,9 @@ def read_reach(text: str) -> Reach | None:
 
 
 def tls_context(ca_file: str, usual: ssl.SSLContext | bool = True) -> ssl.SSLContext | bool:
-    """The context in which the certificates of a file count besides the system's; without one, the `usual` one. Blocks.
-    Raises `BadArgument`."""
+    """The context in which the certificates of a file count besides the system's; without one, the
+    `usual` one. Blocks. Raises `BadArgument`.
+    """
     if not ca_file:
         return usual
     try:
@@ -167,7 +185,9 @@ def tls_context(ca_file: str, usual: ssl.SSLContext | bool = True) -> ssl.SSLCon
 
 @functools.lru_cache(maxsize=8)
 def _context_of(path: str, changed: int) -> ssl.SSLContext:
-    """One context for each state of a file, so that connections are kept from one call to the next."""
+    """One context for each state of a file, so that connections are kept from one call to the
+    next.
+    """
     context = ssl.create_default_context()
     context.load_verify_locations(path)
     return context

@@ -1,8 +1,8 @@
 """Everything that touches Open WebUI: the chat, its display, valves, methods for models.
 
-A call comes in at `Tools` (tools), makes a `Chat` of what Open WebUI hands over (chat), resolves both kinds of valves
-(settings), has the floors below do the work while a `Display` shows it in the message (display), and goes out as a
-dictionary for the model (reports).
+A call comes in at `Tools` (tools), makes a `Chat` of what Open WebUI hands over (chat), resolves
+both kinds of valves (settings), has the floors below do the work while a `Display` shows it in the
+message (display), and goes out as a dictionary for the model (reports).
 
     ollama        Open WebUI's Ollamas, sent off a graphics card that they share with ComfyUI
     references    what a model writes when it means a file of the chat: "2", "last", an id, a data URI
@@ -16,6 +16,7 @@ dictionary for the model (reports).
     jobs          check_job: jobs of earlier calls brought, cancelled, or told of
     tools         the methods that a model can call
 
-`open_webui` is imported inside functions only, so that the file loads, and the command line works, without it. What is
-imported is there, under the same names, in Open WebUI 0.9.6 to 0.12.4, but for the places that say otherwise.
+`open_webui` is imported inside functions only, so that the file loads, and the command line works,
+without it. What is imported is there, under the same names, in Open WebUI 0.9.6 to 0.12.4, but for
+the places that say otherwise.
 """

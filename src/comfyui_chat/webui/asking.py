@@ -1,12 +1,13 @@
 """What a call may spend, in Open WebUI's terms: the question in the chat, and the record of a day.
 
-`credits_of` makes the `Credits` of a call (run/credits.py). The question is a dialog, by Open WebUI's `__event_call__`,
-which answers true for yes. Whatever else comes back is a no: false, an error where the page was closed, or what another
-release has in its place. A call without `__event_call__`, as programs make them by the
-API, is asked nothing, and so spends nothing that has to be asked for.
+`credits_of` makes the `Credits` of a call (run/credits.py). The question is a dialog, by Open
+WebUI's `__event_call__`, which answers true for yes. Whatever else comes back is a no: false, an
+error where the page was closed, or what another release has in its place. A call without
+`__event_call__`, as programs make them by the API, is asked nothing, and so spends nothing that has
+to be asked for.
 
-After a no, nobody is asked again in the same message: a model that tries again, or is talked into that by a text, would
-have the user click until it is a yes.
+After a no, nobody is asked again in the same message: a model that tries again, or is talked into
+that by a text, would have the user click until it is a yes.
 """
 
 import asyncio
@@ -35,7 +36,9 @@ def credits_of(chat: Chat, settings: Settings, event_call: EventCall | None) -> 
     secret = str(getattr(sys.modules.get("open_webui.env"), "WEBUI_SECRET_KEY", "") or "")
     user_id = str(chat.user.get("id") or "")
     record = StoredSpending(user_id, secret.encode()) if secret and user_id else None
-    return Credits(settings.purses, _asking(event_call, (user_id, chat.chat_id, chat.message_id)), record)
+    return Credits(
+        settings.purses, _asking(event_call, (user_id, chat.chat_id, chat.message_id)), record
+    )
 
 
 def _asking(event_call: EventCall | None, message: MessagePlace) -> Asking:
@@ -49,7 +52,10 @@ def _asking(event_call: EventCall | None, message: MessagePlace) -> Asking:
                 return False
             says_yes = False
             try:
-                dialog = {"type": "confirmation", "data": {"title": QUESTION_TITLE, "message": question}}
+                dialog = {
+                    "type": "confirmation",
+                    "data": {"title": QUESTION_TITLE, "message": question},
+                }
                 says_yes = await event_call(dialog) is True
             except TimeoutError:
                 raise

@@ -1,14 +1,16 @@
 """The message that a call belongs to: how the call ends there, and the chat's files.
 
-A `Chat` is made for each call of what Open WebUI hands to a tool. Every call runs inside `answer`, which leaves the
-message in order whatever happens. `keep` stores what was made as the user's own files and shows it; `kept` finds it
-again. `media` lists what stands in the chat (webui/messages.py says how it is read); `input_files`, `mask`, `offers`
-and `attached_workflow` take from it what a call works on. The rest reads Open WebUI's own settings.
+A `Chat` is made for each call of what Open WebUI hands to a tool. Every call runs inside `answer`,
+which leaves the message in order whatever happens. `keep` stores what was made as the user's own
+files and shows it; `kept` finds it again. `media` lists what stands in the chat (webui/messages.py
+says how it is read); `input_files`, `mask`, `offers` and `attached_workflow` take from it what a
+call works on. The rest reads Open WebUI's own settings.
 
-There are three kinds of chats. A saved one is in the database, with all its messages and their files. A temporary one
-("local:...", since Open WebUI 0.11 "temporary:...") is not, and the messages of a channel ("channel:...") are not read:
-what was made in these two is remembered by this process, in `ELSEWHERE`. A preview could not be taken away again in
-channels, and since 0.12 in temporary chats, so there is none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
+There are three kinds of chats. A saved one is in the database, with all its messages and their
+files. A temporary one ("local:...", since Open WebUI 0.11 "temporary:...") is not, and the messages
+of a channel ("channel:...") are not read: what was made in these two is remembered by this process,
+in `ELSEWHERE`. A preview could not be taken away again in channels, and since 0.12 in temporary
+chats, so there is none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
 """
 
 import asyncio
@@ -69,7 +71,8 @@ from .telling import Hiding, brief, stop_text, told_failure
 ATTACHMENTS = 20  # files of a user that are looked into for a workflow
 STORED_AT_ONCE = 4  # files
 LONGEST_STATUS = 1000  # characters
-KEPT_PAGE, KEPT_PAGES = 100, 20  # of a user's newest files, that are looked through for those of a job
+# of a user's newest files, that are looked through for those of a job
+KEPT_PAGE, KEPT_PAGES = 100, 20
 
 
 class Chat:
@@ -97,7 +100,8 @@ class Chat:
         self._emit = emit
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._media: list[ChatFile] | None = None  # what the chat holds, once that is known
-        self.worked_on: dict[str, str] = {}  # reference -> name of each file that was read for the workflow
+        # reference -> name of each file that was read for the workflow
+        self.worked_on: dict[str, str] = {}
         self._display: Display | None = None
         self._hiding = Hiding()
         self.shown = bool(self.message_id)  # whether the user sees what is stored
@@ -115,15 +119,19 @@ class Chat:
 
     @property
     def channel(self) -> bool:
-        """Whether the message stands in a channel: no status is shown there, and every picture sent there stays."""
+        """Whether the message stands in a channel: no status is shown there, and every picture sent
+        there stays.
+        """
         return self.chat_id.startswith("channel:")
 
     # A call from its beginning to its end.
 
-    async def answer(self, work: Callable[[Display], Awaitable[tuple[dict[str, Any], str]]]) -> dict[str, Any]:
-        """Do a call's work and see that the message is left in order whatever happens: the last status is written, no
-        preview stays, and the model gets a dictionary, of an error too. `work` returns that dictionary and the last
-        status.
+    async def answer(
+        self, work: Callable[[Display], Awaitable[tuple[dict[str, Any], str]]]
+    ) -> dict[str, Any]:
+        """Do a call's work and see that the message is left in order whatever happens: the last
+        status is written, no preview stays, and the model gets a dictionary, of an error too.
+        `work` returns that dictionary and the last status.
 
         A cancellation is raised again after the clean-up.
         """
@@ -139,7 +147,9 @@ class Chat:
         return answer
 
     def hide(self, endpoints: Sequence[Endpoint], secrets: Sequence[str] = ()) -> None:
-        """Tell nobody but administrators where these servers are, and nobody these secrets, from now on."""
+        """Tell nobody but administrators where these servers are, and nobody these secrets, from
+        now on.
+        """
         self._hiding = Hiding(() if self.is_admin else tuple(endpoints), tuple(secrets))
 
     async def _begin(self) -> Display:
@@ -150,12 +160,16 @@ class Chat:
         if self.message_id and not self.channel:
             emit = await self._live()
             previews = not self._adds()
-        self._display = Display(emit, self._files, previews, lambda text: str(self._hiding.of(text)))
+        self._display = Display(
+            emit, self._files, previews, lambda text: str(self._hiding.of(text))
+        )
         self._display.start()
         return self._display
 
     async def _close(self, text: str) -> None:
-        """Take the preview away and write the last status, the one whether or not the other succeeds."""
+        """Take the preview away and write the last status, the one whether or not the other
+        succeeds.
+        """
         try:
             await self._remove_preview()
         except Exception as error:
@@ -205,8 +219,9 @@ class Chat:
         return list(message.get("files") or ())
 
     def _adds(self) -> bool:
-        """Whether files that are sent are added to what the message shows, instead of replacing it: in channels, and in
-        temporary chats since 0.12.0."""
+        """Whether files that are sent are added to what the message shows, instead of replacing it:
+        in channels, and in temporary chats since 0.12.0.
+        """
         if self.channel:
             return True
         if self.saved or not self.message_id:
@@ -217,7 +232,9 @@ class Chat:
         return tuple(int(number) for number in numbers[:2]) >= (0, 12)
 
     async def _say(self, kind: str, data: dict[str, Any]) -> None:
-        """Send an event by the emitter of the call, which also writes some kinds to the database."""
+        """Send an event by the emitter of the call, which also writes some kinds to the
+        database.
+        """
         if self._emit:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._emit({"type": kind, "data": data})
@@ -225,10 +242,11 @@ class Chat:
     # What was made: stored as the user's files, and shown in the message.
 
     async def keep(self, products: Sequence[OutputFile], stem: str) -> list[dict[str, Any]]:
-        """Store files as the user's own, in names that begin with `stem`, and show them in the message in their order.
+        """Store files as the user's own, in names that begin with `stem`, and show them in the
+        message in their order.
 
-        Returns what a message holds of each. What was stored before a failure is shown all the same; raises
-        `StorageRefused` for it, naming what is still on the ComfyUI server.
+        Returns what a message holds of each. What was stored before a failure is shown all the
+        same; raises `StorageRefused` for it, naming what is still on the ComfyUI server.
         """
         gate = asyncio.Semaphore(STORED_AT_ONCE)
 
@@ -253,12 +271,16 @@ class Chat:
         failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
         if failures:
             pairs = zip(products, outcomes, strict=True)
-            left = [product.source for product, outcome in pairs if isinstance(outcome, BaseException)]
+            left = [
+                product.source for product, outcome in pairs if isinstance(outcome, BaseException)
+            ]
             raise storage_refused(failures[0], left, len(stored), shown=self.shown)
         return stored
 
     async def _upload(self, name: str, product: OutputFile) -> dict[str, Any]:
-        """Store one file; returns what a message holds of it. Its metadata tells which job made it, for `kept`."""
+        """Store one file; returns what a message holds of it. Its metadata tells which job made it,
+        for `kept`.
+        """
         from fastapi import UploadFile
         from open_webui.models.files import Files
         from open_webui.models.users import Users
@@ -269,14 +291,19 @@ class Chat:
         if self.saved:
             about = {"chat_id": self.chat_id, "message_id": self.message_id}
         elif self.channel:
-            about = {"channel_id": self.chat_id.removeprefix("channel:"), "message_id": self.message_id}
+            about = {
+                "channel_id": self.chat_id.removeprefix("channel:"),
+                "message_id": self.message_id,
+            }
         if product.prompt_id:
             about[JOB_KEY] = run_record(product)
         headers = Headers({"content-type": product.content_type})
         upload = UploadFile(file=product.data.reader(), filename=name, headers=headers)
         user = await Users.get_user_by_id(self._user_id)
         # without process=False Open WebUI would try to read text out of the picture
-        item = await upload_file_handler(self.request, file=upload, metadata=about, process=False, user=user)
+        item = await upload_file_handler(
+            self.request, file=upload, metadata=about, process=False, user=user
+        )
         drawn = product.size is not None and product.content_type in DRAWN
         stored = message_file(item, drawn)
         if not drawn:
@@ -285,7 +312,9 @@ class Chat:
         return stored
 
     async def _attach(self, stored: list[dict[str, Any]]) -> None:
-        """Add files to the message, in the database or the memory of this process, and in the browser."""
+        """Add files to the message, in the database or the memory of this process, and in the
+        browser.
+        """
         if self._display:  # no preview may come after the pictures
             await self._display.stop()
         shown = [*self._files, *stored]
@@ -294,7 +323,12 @@ class Chat:
 
             ids = [item["id"] for item in stored]
             await Chats.insert_chat_files(self.chat_id, self.message_id, ids, self._user_id)
-            shown = await Chats.add_message_files_by_id_and_message_id(self.chat_id, self.message_id, stored) or shown
+            shown = (
+                await Chats.add_message_files_by_id_and_message_id(
+                    self.chat_id, self.message_id, stored
+                )
+                or shown
+            )
         elif self.chat_id:
             message = UnsavedMessage(len(sent_pictures(self._messages)), tuple(map(dict, shown)))
             remember_unsaved(self.chat_id, self.message_id, message)
@@ -307,8 +341,10 @@ class Chat:
             self._display.preview_shown = False
 
     async def kept(self, jobs: Mapping[str, float]) -> "dict[str, StoredOutputs]":
-        """What is stored already of the user's jobs, by prompt id. `jobs` tells for each when it was posted, in seconds
-        since 1970: no older files are looked at. A job of which the user has deleted everything is not in it."""
+        """What is stored already of the user's jobs, by prompt id. `jobs` tells for each when it
+        was posted, in seconds since 1970: no older files are looked at. A job of which the user has
+        deleted everything is not in it.
+        """
         from open_webui.models.files import Files
 
         outputs: dict[str, StoredOutputs] = {}
@@ -340,8 +376,9 @@ class Chat:
     # What stands in the chat, and what is said of it by number.
 
     async def media(self) -> list[ChatFile]:
-        """The pictures, videos and sounds of the chat up to this message, oldest first; their place among the pictures
-        is the number that a model gives."""
+        """The pictures, videos and sounds of the chat up to this message, oldest first; their place
+        among the pictures is the number that a model gives.
+        """
         if self._media is None:
             branch = await self._branch()
             self._media = await FILES.run_unless_short([branch], media_in, branch)
@@ -352,8 +389,9 @@ class Chat:
         return [file for file in await self.media() if file.kind == "image"]
 
     async def numbers(self, files: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-        """The numbers that these files have in the chat if they are pictures, by id; none when the chat cannot be
-        read."""
+        """The numbers that these files have in the chat if they are pictures, by id; none when the
+        chat cannot be read.
+        """
         if not self.shown:
             return {}
         try:
@@ -365,8 +403,9 @@ class Chat:
         return {file_id: pictures.index(file_id) + 1 for file_id in ids if file_id in pictures}
 
     async def _branch(self) -> list[Message]:
-        """The messages up to this one, oldest first: of a saved chat as they are, of any other put together from what
-        is known."""
+        """The messages up to this one, oldest first: of a saved chat as they are, of any other put
+        together from what is known.
+        """
         attached = (self._metadata.get("user_message") or {}).get("files") or ()
         if self.saved:
             return await self._saved_branch(attached)
@@ -377,8 +416,9 @@ class Chat:
         return unsaved_branch(self._messages, made, {"role": "user", "files": attached})
 
     async def _saved_branch(self, attached: Sequence[Any]) -> list[Message]:
-        """The messages of a saved chat up to this one. `attached` are the files of the user's newest message; the
-        database may not have that one yet, or not with all of its files."""
+        """The messages of a saved chat up to this one. `attached` are the files of the user's
+        newest message; the database may not have that one yet, or not with all of its files.
+        """
         from open_webui.models.chats import Chats
 
         messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
@@ -389,7 +429,8 @@ class Chat:
         own: list[Message] = []
         if branch and newest == self.message_id:
             message = branch.pop()
-            files = await self._real_files()  # before 0.12 the map lacks what was just stored with the message
+            # before 0.12 the map lacks what was just stored with the message
+            files = await self._real_files()
             own.append({**message, "files": files})
         if branch and branch[-1].get("role") == "user":
             question = branch.pop()
@@ -399,11 +440,15 @@ class Chat:
 
     # What a call works on.
 
-    async def input_files(self, references: Any, allow_saved: bool = False) -> list[InputFile | None]:
-        """Files of the chat as a workflow's inputs, given by the argument images, as webui/references.py reads it. With
-        `allow_saved` the word "saved" stands for the workflow's own file, as None.
+    async def input_files(
+        self, references: Any, allow_saved: bool = False
+    ) -> list[InputFile | None]:
+        """Files of the chat as a workflow's inputs, given by the argument images, as
+        webui/references.py reads it. With `allow_saved` the word "saved" stands for the workflow's
+        own file, as None.
 
-        Raises `BadArgument`, and `LimitExceeded` for more, or larger ones, than a workflow could take.
+        Raises `BadArgument`, and `LimitExceeded` for more, or larger ones, than a workflow could
+        take.
         """
         wanted: list[str | None] = []
         for words in await self._words(references, "images"):
@@ -414,17 +459,22 @@ class Chat:
         return await self.read_inputs(wanted)
 
     async def meant_files(self, references: Any, name: str) -> list[str]:
-        """The ids, addresses or data URIs of the files that the argument called `name` means. Raises `BadArgument`."""
+        """The ids, addresses or data URIs of the files that the argument called `name` means.
+        Raises `BadArgument`.
+        """
         meant: list[str] = []
         for words in await self._words(references, name):
             meant += await self._meant(words)
         return meant
 
     async def read_inputs(self, wanted: Sequence[str | None]) -> list[InputFile | None]:
-        """Files of the chat as a workflow's inputs, by their ids, addresses or data URIs; None stays None. Raises as
-        `input_files` does."""
+        """Files of the chat as a workflow's inputs, by their ids, addresses or data URIs; None
+        stays None. Raises as `input_files` does.
+        """
         if len(wanted) > MAX_INPUT_FILES:
-            raise LimitExceeded(f"{len(wanted)} files were given.", f"Give at most {MAX_INPUT_FILES}.")
+            raise LimitExceeded(
+                f"{len(wanted)} files were given.", f"Give at most {MAX_INPUT_FILES}."
+            )
         files: list[InputFile | None] = []
         size = 0
         for reference in wanted:
@@ -435,11 +485,15 @@ class Chat:
             files.append(file)
             size += len(file.data)
             if size > MAX_INPUT_BYTES:
-                raise LimitExceeded(f"The files have more than {MAX_INPUT_BYTES // 2**20} MB.", "Give smaller ones.")
+                raise LimitExceeded(
+                    f"The files have more than {MAX_INPUT_BYTES // 2**20} MB.", "Give smaller ones."
+                )
         return files
 
     async def _words(self, references: Any, name: str) -> list[str]:
-        """The argument called `name`, taken apart: an id, an address or words for each file or few."""
+        """The argument called `name`, taken apart: an id, an address or words for each file or
+        few.
+        """
         texts = read_references(references, name)
         if not texts:
             return []
@@ -458,14 +512,18 @@ class Chat:
         return [pictures[number - 1].reference for number in pick_pictures(words, pictures)]
 
     async def _input_file(self, reference: str) -> InputFile:
-        """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind that none takes."""
+        """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind
+        that none takes.
+        """
         name, data = await self.read_file(reference)
         self.worked_on[reference] = name
         return await PICTURES.run(read_input, data, name)
 
     async def newest_pictures(self) -> list[ChatFile]:
-        """The pictures that are meant where none is named: all of the user's last message where one of these is the
-        newest of the chat, else the newest one, whoever made it. Raises `BadArgument` when there is none."""
+        """The pictures that are meant where none is named: all of the user's last message where one
+        of these is the newest of the chat, else the newest one, whoever made it. Raises
+        `BadArgument` when there is none.
+        """
         pictures = await self.pictures()
         if not pictures:
             raise BadArgument(*NO_PICTURE)
@@ -487,11 +545,15 @@ class Chat:
         return offers
 
     async def read_file(self, reference: str) -> tuple[str, bytes]:
-        """Name and content of a file that the user may read, or of a data URI. Raises as `read_stored_file` does."""
+        """Name and content of a file that the user may read, or of a data URI. Raises as
+        `read_stored_file` does.
+        """
         return await read_stored_file(reference, self._user_id)
 
     async def earlier_seed(self) -> int | None:
-        """The seed of the newest picture, video or sound of this chat that this tool made; None where there is none."""
+        """The seed of the newest picture, video or sound of this chat that this tool made; None
+        where there is none.
+        """
         for file in reversed(await self.media()):
             seed = None if file.attached else await stored_seed(file.reference)
             if seed is not None:
@@ -499,12 +561,12 @@ class Chat:
         return None
 
     async def attached_workflow(self, called: str = ATTACHED) -> Entry | None:
-        """The newest workflow among the files that the user attached to this chat, in a picture that ComfyUI made or as
-        a JSON file. What it is `called` is "attached", or the name or id of one of these files; None for anything
-        else.
+        """The newest workflow among the files that the user attached to this chat, in a picture
+        that ComfyUI made or as a JSON file. What it is `called` is "attached", or the name or id of
+        one of these files; None for anything else.
 
-        Raises `UnknownWorkflow` when nothing is attached; when none of what is attached holds a workflow, the error of
-        the newest file.
+        Raises `UnknownWorkflow` when nothing is attached; when none of what is attached holds a
+        workflow, the error of the newest file.
         """
         files, surely = attachments_called(await self.attachments(), called)
         refusal: ComfyUIError | None = None
@@ -523,11 +585,14 @@ class Chat:
         if not surely:
             return None
         raise refusal or UnknownWorkflow(
-            "No file is attached to this chat.", "Ask the user to attach a picture that ComfyUI made, or its JSON file."
+            "No file is attached to this chat.",
+            "Ask the user to attach a picture that ComfyUI made, or its JSON file.",
         )
 
     async def attachments(self) -> list[Attachment]:
-        """The files that the user attached, newest first: of this turn, then of the earlier ones."""
+        """The files that the user attached, newest first: of this turn, then of the earlier
+        ones.
+        """
         items: list[Any] = []
         for message in await self._branch():
             if message.get("role") == "user":
@@ -545,8 +610,9 @@ class Chat:
 
     @property
     def owner(self) -> Owner:
-        """Whose jobs this call's are. The key comes from Open WebUI's own secret, so that all of its workers agree, and
-        still do after a restart."""
+        """Whose jobs this call's are. The key comes from Open WebUI's own secret, so that all of
+        its workers agree, and still do after a restart.
+        """
         env = sys.modules.get("open_webui.env")
         secret = str(getattr(env, "WEBUI_SECRET_KEY", "") or "")
         user = str(self.user.get("id") or "")
@@ -560,8 +626,9 @@ class Chat:
 
     @property
     def seen_by_model(self) -> bool:
-        """Whether the model gets to see pictures in a result. It has to have vision and to call natively, and Open
-        WebUI has to take pictures out of a result's text (since 0.11.4)."""
+        """Whether the model gets to see pictures in a result. It has to have vision and to call
+        natively, and Open WebUI has to take pictures out of a result's text (since 0.11.4).
+        """
         model = self._metadata.get("model") or {}
         meta = (model.get("info") or {}).get("meta") or {}
         capabilities = meta.get("capabilities") or {}
@@ -578,13 +645,15 @@ class Chat:
             from open_webui.models.config import Config
 
             return str(await Config.get("image_generation.comfyui.base_url") or "")
-        with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
+        # before 0.10 the settings hang on the application
+        with contextlib.suppress(AttributeError):
             return str(self.request.app.state.config.COMFYUI_BASE_URL or "")
         return ""
 
     async def unload_ollama(self) -> None:
-        """Have every Ollama in Open WebUI's own settings unload its models, all at the same time. Like `Ollama.unload`
-        it never raises."""
+        """Have every Ollama in Open WebUI's own settings unload its models, all at the same time.
+        Like `Ollama.unload` it never raises.
+        """
         try:
             ollamas = await configured_ollamas(self.request)
             await asyncio.gather(*[ollama.unload() for ollama in ollamas])

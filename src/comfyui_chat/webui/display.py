@@ -1,14 +1,15 @@
 """Shows a run in the message: queue position, percentage, and the picture coming up.
 
-The texts are those of run/job.py's `describe`. A `Display` is the `ProgressListener` of a run in Open WebUI, and sends
-two kinds of events, both live only (`Chat._live`), so that nothing of them is written to the database:
+The texts are those of run/job.py's `describe`. A `Display` is the `ProgressListener` of a run in
+Open WebUI, and sends two kinds of events, both live only (`Chat._live`), so that nothing of them is
+written to the database:
 
     {"type": "status", "data": {"description": "Waiting, 2 ahead", "done": False}}
     {"type": "chat:message:files", "data": {"files": [<the message's own files>, {"type": "image", "url": "data:..."}]}}
 
-Every status stays in a list that the user can open, and every files event replaces what the message shows, so both are
-sent seldom, and previews are shrunk first. The last status of a call, and taking the preview away, are not done here
-but by `Chat.answer`.
+Every status stays in a list that the user can open, and every files event replaces what the message
+shows, so both are sent seldom, and previews are shrunk first. The last status of a call, and taking
+the preview away, are not done here but by `Chat.answer`.
 """
 
 import asyncio
@@ -33,8 +34,9 @@ Emit = Callable[[dict[str, Any]], Awaitable[Any]]  # Open WebUI's event emitter
 class Display:
     """What a run shows in the message, live only.
 
-    Only the newest text and the newest preview are kept, so a slow chat never holds anything up. A text of the same
-    phase follows another after `STATUS_SECONDS` at the earliest, a preview after `PREVIEW_SECONDS`.
+    Only the newest text and the newest preview are kept, so a slow chat never holds anything up. A
+    text of the same phase follows another after `STATUS_SECONDS` at the earliest, a preview after
+    `PREVIEW_SECONDS`.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class Display:
         previews: bool,
         told: Callable[[str], str] = str,
     ) -> None:
-        """`emit` sends an event, and is None where nothing is shown; `real_files` are those that the message holds
-        already; `previews` says whether they can be shown, and `told` what of a text is told to the user."""
+        """`emit` sends an event, and is None where nothing is shown; `real_files` are those that
+        the message holds already; `previews` says whether they can be shown, and `told` what of a
+        text is told to the user.
+        """
         self._emit = emit
         self._told = told
         self._real_files = real_files
@@ -54,7 +58,8 @@ class Display:
         self._status: tuple[str, str] | None = None  # the newest phase and text
         self._sent_status: tuple[str, str] | None = None
         self._preview: bytes | None = None  # the newest one, until it is sent
-        self._status_due = 0.0  # when the next text of the same phase may be sent, by `time.monotonic`
+        # when the next text of the same phase may be sent, by `time.monotonic`
+        self._status_due = 0.0
         self._preview_due = 0.0
         self._news = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
@@ -84,7 +89,8 @@ class Display:
     async def _run(self, emit: Emit) -> None:
         """Send what is new when it is due, and sleep until something is new or due."""
         while True:
-            self._news.clear()  # before looking, so that what comes during a send is looked at at once
+            # before looking, so that what comes during a send is looked at at once
+            self._news.clear()
             now = time.monotonic()
             await self._send_status(emit, now)
             await self._send_preview(emit, now)
@@ -140,6 +146,8 @@ class Display:
 
 
 def shrink_preview(data: bytes) -> str | None:
-    """A preview as a small JPEG data URI of about `PREVIEW_BYTES` at most, or None when it is not a picture. Blocks."""
+    """A preview as a small JPEG data URI of about `PREVIEW_BYTES` at most, or None when it is not a
+    picture. Blocks.
+    """
     steps = (PREVIEW_PIXELS, 75), (PREVIEW_PIXELS, 55), (PREVIEW_PIXELS // 2, 60)
     return small_jpeg(data, steps, PREVIEW_BYTES, MOST_PREVIEW_MEGAPIXELS)

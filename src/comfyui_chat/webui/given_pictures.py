@@ -1,9 +1,11 @@
-"""Which pictures an edit works on, and which one is its mask, where the call says so and where it does not.
+"""Which pictures an edit works on, and which one is its mask, where the call says so and where it
+does not.
 
-A model often leaves `images` out, or names the mask alone. Then all pictures of the user's last message are meant,
-apart from the mask; the newest picture of the chat where that message has none. The second of two that plainly is a
-mask of the first, white on black and of its size, is taken for its mask. A mask may be described ("the white area")
-instead of named, and mixed up with its picture. All of this is said in the result.
+A model often leaves `images` out, or names the mask alone. Then all pictures of the user's last
+message are meant, apart from the mask; the newest picture of the chat where that message has none.
+The second of two that plainly is a mask of the first, white on black and of its size, is taken for
+its mask. A mask may be described ("the white area") instead of named, and mixed up with its
+picture. All of this is said in the result.
 """
 
 from collections.abc import Sequence
@@ -33,7 +35,9 @@ class GivenPictures:
 
 @dataclass(frozen=True)
 class AskedMask:
-    """What the argument mask says: a picture, the picture's own transparency, or only that there is one."""
+    """What the argument mask says: a picture, the picture's own transparency, or only that there is
+    one.
+    """
 
     reference: str = ""  # of the picture that it names
     is_own: bool = False
@@ -54,7 +58,8 @@ async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
         given, changed = await _with_second_as_mask(given.files)
     if given.mask is None and asked.is_some:
         raise BadArgument(
-            "No picture here plainly is a mask: white on black, and as large as the picture.", "Give the mask's number."
+            "No picture here plainly is a mask: white on black, and as large as the picture.",
+            "Give the mask's number.",
         )
     note = changed or note
     first, *others = given.files
@@ -79,8 +84,10 @@ async def _asked_mask(chat: Chat, mask: Any) -> AskedMask:
 
 
 async def _pictures_named(chat: Chat, images: Any, asked: AskedMask) -> tuple[list[str], str]:
-    """The references of the pictures to work on, and a note where none was named and several are meant. Where there is
-    some mask that the call does not name, the newest picture beside the one named comes along."""
+    """The references of the pictures to work on, and a note where none was named and several are
+    meant. Where there is some mask that the call does not name, the newest picture beside the one
+    named comes along.
+    """
     masks = [asked.reference] if asked.reference else []
     named = list(dict.fromkeys(map(_file_of, await chat.meant_files(images, "images"))))
     note = ""
@@ -96,7 +103,9 @@ async def _pictures_named(chat: Chat, images: Any, asked: AskedMask) -> tuple[li
 async def _with_mask_named(
     chat: Chat, files: list[InputFile | None], named: Sequence[str], mask: str
 ) -> tuple[GivenPictures, str]:
-    """The pictures with the mask that the call names, and a note where the two are plainly mixed up."""
+    """The pictures with the mask that the call names, and a note where the two are plainly mixed
+    up.
+    """
     name, data = await chat.read_file(mask)
     chat.worked_on[mask] = name
     painted = await PICTURES.run(read_mask, data, name)
@@ -111,7 +120,9 @@ async def _with_mask_named(
 
 
 async def _with_second_as_mask(files: list[InputFile | None]) -> tuple[GivenPictures, str]:
-    """The pictures, the second of two as the mask of the first where it plainly is that, and a note on it."""
+    """The pictures, the second of two as the mask of the first where it plainly is that, and a note
+    on it.
+    """
     if len(files) != 2 or files[0] is None or files[1] is None:
         return GivenPictures(files), ""
     first, second = files[0], files[1]
@@ -124,7 +135,9 @@ async def _with_second_as_mask(files: list[InputFile | None]) -> tuple[GivenPict
 
 
 async def unused_note(chat: Chat) -> tuple[str, ...]:
-    """A note for a call that makes a new picture, or none: the user attached one, and nothing was made of it yet."""
+    """A note for a call that makes a new picture, or none: the user attached one, and nothing was
+    made of it yet.
+    """
     try:
         pictures = await chat.pictures()
     except Exception as error:  # the chat's pictures are of no use to the call itself
@@ -135,8 +148,12 @@ async def unused_note(chat: Chat) -> tuple[str, ...]:
     return ("the user's picture was not used: this is a new one; edit_image works on the user's",)
 
 
-async def _picture_in_the_mask(chat: Chat, files: Sequence[InputFile | None], mask: str) -> InputFile | None:
-    """The picture that was given as the mask, where the only file plainly is a mask and that is none; else None."""
+async def _picture_in_the_mask(
+    chat: Chat, files: Sequence[InputFile | None], mask: str
+) -> InputFile | None:
+    """The picture that was given as the mask, where the only file plainly is a mask and that is
+    none; else None.
+    """
     drawn = files[0]
     if len(files) != 1 or drawn is None:
         return None
@@ -154,12 +171,16 @@ async def _own_mask(picture: InputFile) -> Image.Image:
     """The see-through part of a picture as a mask. Raises `BadArgument` where it has none."""
     transparency = await PICTURES.run(mask_of, picture)
     if transparency is None:
-        raise BadArgument("The picture has no transparent part.", "Give a separate picture as the mask, or none.")
+        raise BadArgument(
+            "The picture has no transparent part.", "Give a separate picture as the mask, or none."
+        )
     return transparency
 
 
 async def _meant_without_name(chat: Chat, masks: Sequence[str]) -> tuple[list[str], str]:
-    """The pictures that are meant where none is named, none of which is a mask, and a note where they are several."""
+    """The pictures that are meant where none is named, none of which is a mask, and a note where
+    they are several.
+    """
     newest = _without([file.reference for file in await chat.newest_pictures()], masks)
     if not newest:
         newest = _without([file.reference for file in await chat.pictures()], masks)[-1:]

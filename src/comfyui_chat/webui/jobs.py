@@ -1,12 +1,12 @@
 """check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
 
-With an id `check_jobs` brings that job, or cancels it. Without one it looks at all jobs of the user that the servers
-still know (run/earlier.py) and at what is stored of them already (`Chat.kept`), and brings those that are done and not
-stored whole.
+With an id `check_jobs` brings that job, or cancels it. Without one it looks at all jobs of the user
+that the servers still know (run/earlier.py) and at what is stored of them already (`Chat.kept`),
+and brings those that are done and not stored whole.
 
-No result is to be stored twice, and none is to be missed. So a job that its own call is about to bring is only told of
-(`is_attended`), what is stored already is shown again instead, and after the files were fetched it is looked once more
-whether another worker stored them meanwhile.
+No result is to be stored twice, and none is to be missed. So a job that its own call is about to
+bring is only told of (`is_attended`), what is stored already is shown again instead, and after the
+files were fetched it is looked once more whether another worker stored them meanwhile.
 """
 
 import contextlib
@@ -15,7 +15,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..errors import BadArgument, ComfyUIError, RunInterrupted, ServerError, StillRunning, UnknownJob
+from ..errors import (
+    BadArgument,
+    ComfyUIError,
+    RunInterrupted,
+    ServerError,
+    StillRunning,
+    UnknownJob,
+)
 from ..media.kinds import OutputFile
 from ..names import file_stem, quoted, shortened
 from ..run.collecting import Allowance
@@ -53,8 +60,9 @@ OwnJob = tuple[Endpoint, Prompt]  # a job of the user, and the server that has i
 async def check_jobs(
     chat: Chat, display: Display, settings: Settings, job_id: str, cancel: bool
 ) -> tuple[dict[str, Any], str]:
-    """The jobs of earlier calls that `job_id` names brought or, with `cancel`, cancelled; without it all of the user's
-    jobs, and so where it names none. Returns what the model gets, and the last status.
+    """The jobs of earlier calls that `job_id` names brought or, with `cancel`, cancelled; without
+    it all of the user's jobs, and so where it names none. Returns what the model gets, and the last
+    status.
 
     Raises as `_check_all`, `jobs_named`, `bring` and `keep_and_report` do.
     """
@@ -80,11 +88,15 @@ async def check_jobs(
         own = replace(own, jobs=jobs)
     result, text = await _check_all(chat, display, settings, fleet, own, cancel)
     if words and not jobs:
-        result["note"] = " ".join([_no_such_job(job_id), result.get("note", "These are all of the user's jobs.")])
+        result["note"] = " ".join(
+            [_no_such_job(job_id), result.get("note", "These are all of the user's jobs.")]
+        )
     return result, text
 
 
-async def _removed_job(chat: Chat, settings: Settings, job_id: str, unknown: UnknownJob) -> tuple[dict[str, Any], str]:
+async def _removed_job(
+    chat: Chat, settings: Settings, job_id: str, unknown: UnknownJob
+) -> tuple[dict[str, Any], str]:
     """What is stored of a job that no server knows. Raises `unknown` where nothing is."""
     prompt_id, _, _ = job_id.partition(".")
     stored = (await chat.kept({prompt_id: 0.0})).get(prompt_id)
@@ -111,7 +123,9 @@ def _jobs_in_words(fleet: Fleet, own: OwnJobs) -> str:
 async def _check_one(
     chat: Chat, display: Display, settings: Settings, fleet: Fleet, job: OwnJob, cancel: bool
 ) -> tuple[dict[str, Any], str]:
-    """One job brought, or cancelled. What is stored of it is shown where the rest cannot be brought."""
+    """One job brought, or cancelled. What is stored of it is shown where the rest cannot be
+    brought.
+    """
     if cancel:
         return await _cancel(fleet, *job)
     try:
@@ -127,9 +141,10 @@ async def _check_one(
 async def _check_all(
     chat: Chat, display: Display, settings: Settings, fleet: Fleet, own: OwnJobs, cancel: bool
 ) -> tuple[dict[str, Any], str]:
-    """All of these jobs: those that are done and not stored yet are brought, `MOST_BROUGHT` at a time and only of the
-    last 24 hours (`COLLECT_SECONDS`); of the others it tells how they stand. Where one is at work and no other waits
-    to be brought, it is waited for a while. `cancel` takes the one job that is at work.
+    """All of these jobs: those that are done and not stored yet are brought, `MOST_BROUGHT` at a
+    time and only of the last 24 hours (`COLLECT_SECONDS`); of the others it tells how they stand.
+    Where one is at work and no other waits to be brought, it is waited for a while. `cancel` takes
+    the one job that is at work.
 
         {"status": "running", "queue": "1 running, 2 waiting", "brought": [<as `report` tells it>],
          "jobs": [<as `job_line` does>], "failed": [...], "no answer from": ["old"],
@@ -174,7 +189,11 @@ async def _check_all(
         verb = "is" if more == 1 else "are"
         answer["more"] = f"{more} more {verb} done; call again"
     if not answer:
-        nothing = "None of the user's jobs is at work or waits to be brought." if own.jobs else _nothing_known(own)
+        nothing = (
+            "None of the user's jobs is at work or waits to be brought."
+            if own.jobs
+            else _nothing_known(own)
+        )
         queue = "" if own.queue else "The queue is empty."
         removed = REMOVED if settings.leaves_no_prompts else ""
         answer["note"] = " ".join(filter(None, [nothing, queue, last_job_told(own), removed]))
@@ -202,8 +221,9 @@ async def _cancel_each(fleet: Fleet, jobs: Sequence[OwnJob]) -> tuple[dict[str, 
 
 
 async def jobs_told(fleet: Fleet, statuses: Sequence[ServerStatus]) -> dict[str, Any]:
-    """The user's jobs for comfyui_status, on those servers that answer: the ones at work, and how the last one ended
-    where none is."""
+    """The user's jobs for comfyui_status, on those servers that answer: the ones at work, and how
+    the last one ended where none is.
+    """
     answering = tuple(status.endpoint for status in statuses if not status.error)
     own = await own_jobs(replace(fleet, endpoints=answering, others=()))
     lines = [job_line(fleet, *job) for job in own.at_work]
@@ -215,7 +235,8 @@ async def jobs_told(fleet: Fleet, statuses: Sequence[ServerStatus]) -> dict[str,
 def last_job_told(own: OwnJobs) -> str:
     """How the user's last job of these hours ended, in a sentence; "" where there is none.
 
-    'The last one is done: "a-red-fox-7", workflow sdxl, seed 7.' or 'The last one failed: "a-fox-7": VAEDecode ...'
+    'The last one is done: "a-red-fox-7", workflow sdxl, seed 7.' or 'The last one failed:
+    "a-fox-7": VAEDecode ...'
     """
     succeeded, unsuccessful = _lately_ended(own.jobs)
     ended = {prompt.prompt_id for _, prompt in [*succeeded, *unsuccessful]}
@@ -228,7 +249,11 @@ def last_job_told(own: OwnJobs) -> str:
     if failure:
         how = "was stopped" if isinstance(failure, RunInterrupted) else "failed"
         return f"The last one {how}: {name}: {failure.message}"
-    facts = [f"{key} {shortened(about[key])}" for key in ("workflow", "seed") if about.get(key) is not None]
+    facts = [
+        f"{key} {shortened(about[key])}"
+        for key in ("workflow", "seed")
+        if about.get(key) is not None
+    ]
     return f"The last one is done: {', '.join([name, *facts])}."
 
 
@@ -241,12 +266,16 @@ def _overview_text(*, brought: int, at_work: int, failed: int) -> str:
 
 
 def _only_one(fleet: Fleet, at_work: Sequence[OwnJob]) -> OwnJob:
-    """The one job that is at work. Raises `BadArgument` where there are several, naming them, or none."""
+    """The one job that is at work. Raises `BadArgument` where there are several, naming them, or
+    none.
+    """
     if not at_work:
         raise BadArgument("No jobs of the user are at work.")
     if len(at_work) > 1:
         ids = [fleet.owner.job_id(endpoint, prompt.prompt_id) for endpoint, prompt in at_work]
-        raise BadArgument(f"{len(at_work)} jobs of the user are at work.", f"Name one: {quoted(ids)}.")
+        raise BadArgument(
+            f"{len(at_work)} jobs of the user are at work.", f"Name one: {quoted(ids)}."
+        )
     return at_work[0]
 
 
@@ -284,8 +313,9 @@ async def _not_stored_whole(chat: Chat, succeeded: Sequence[OwnJob]) -> list[Own
 
 
 def _untold_failures(fleet: Fleet, unsuccessful: Sequence[OwnJob]) -> list[dict[str, str]]:
-    """The newest `MOST_BROUGHT` failures that nobody was told of yet, each in a line, the oldest first. Those beyond
-    them are left for the next call."""
+    """The newest `MOST_BROUGHT` failures that nobody was told of yet, each in a line, the oldest
+    first. Those beyond them are left for the next call.
+    """
     lines: list[dict[str, str]] = []
     for endpoint, prompt in reversed(unsuccessful):
         if len(lines) == MOST_BROUGHT:
@@ -300,7 +330,9 @@ def _untold_failures(fleet: Fleet, unsuccessful: Sequence[OwnJob]) -> list[dict[
 
 
 def _untold_failure(fleet: Fleet, prompt: Prompt) -> ComfyUIError | None:
-    """Why a job failed; None when somebody stopped it, or its failure was told already: by its own call, or here."""
+    """Why a job failed; None when somebody stopped it, or its failure was told already: by its own
+    call, or here.
+    """
     if JOBS.told(prompt.prompt_id) or is_attended(fleet.owner, prompt):
         return None
     once_attended = JOBS.attended(prompt.prompt_id) is not None
@@ -330,8 +362,9 @@ async def _bring(
     prompt: Prompt,
     allowance: Allowance | None = None,
 ) -> tuple[dict[str, Any], str]:
-    """A job's files in the chat: stored now, or shown again when they are stored already. What the user deleted of it
-    meanwhile is stored anew. Raises as `bring` and `keep_and_report` do."""
+    """A job's files in the chat: stored now, or shown again when they are stored already. What the
+    user deleted of it meanwhile is stored anew. Raises as `bring` and `keep_and_report` do.
+    """
     stored = StoredOutputs(0)
     if isinstance(prompt.state, Recorded):
         stored = await _stored_of(chat, prompt)
@@ -353,7 +386,9 @@ async def _bring(
             return await _keep_new(chat, settings, prompt, made)
 
 
-async def _keep_new(chat: Chat, settings: Settings, prompt: Prompt, made: RunResult) -> tuple[dict[str, Any], str]:
+async def _keep_new(
+    chat: Chat, settings: Settings, prompt: Prompt, made: RunResult
+) -> tuple[dict[str, Any], str]:
     """Those files of a job stored that are not stored yet, and all of them shown."""
     stored = await _stored_of(chat, prompt)  # another worker may have been quicker
     missing = tuple(product for product in made.products if not _is_stored(product, stored))
@@ -382,8 +417,9 @@ async def _stored_of(chat: Chat, prompt: Prompt) -> StoredOutputs:
 async def _bring_each(
     chat: Chat, display: Display, settings: Settings, fleet: Fleet, jobs: Sequence[OwnJob]
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """These jobs brought one after the other, as far as one call goes: what `_bring` tells of each, and a line for each
-    that failed."""
+    """These jobs brought one after the other, as far as one call goes: what `_bring` tells of each,
+    and a line for each that failed.
+    """
     allowance = Allowance()
     brought: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
@@ -399,8 +435,12 @@ async def _bring_each(
     return brought, failed
 
 
-async def _show_again(chat: Chat, stored: StoredOutputs, more: str = "") -> tuple[dict[str, Any], str]:
-    """What is stored of a job already, in this message as well; `more` is what else there is to say."""
+async def _show_again(
+    chat: Chat, stored: StoredOutputs, more: str = ""
+) -> tuple[dict[str, Any], str]:
+    """What is stored of a job already, in this message as well; `more` is what else there is to
+    say.
+    """
     await chat.show_again(stored.files)
     told = files_told(stored.files, await chat.numbers(stored.files), chat.shown)
     note = f"It was brought before, and is shown again.{more} {told['note']}"

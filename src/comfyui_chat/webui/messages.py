@@ -1,9 +1,10 @@
 """Which messages a chat has up to now, and which pictures, videos and sounds they hold.
 
-Nothing here asks Open WebUI: webui/chat.py reads the messages out of it, and these functions say what follows from
-them. `saved_branch` picks the messages of a chat that is in the database; `unsaved_branch` puts together those of any
-other chat, out of what was sent to the model and what this process remembers of its own answers (`ELSEWHERE`).
-`media_in` lists the files of such a branch. As far as they are read here, a message and its files look like this:
+Nothing here asks Open WebUI: webui/chat.py reads the messages out of it, and these functions say
+what follows from them. `saved_branch` picks the messages of a chat that is in the database;
+`unsaved_branch` puts together those of any other chat, out of what was sent to the model and what
+this process remembers of its own answers (`ELSEWHERE`). `media_in` lists the files of such a
+branch. As far as they are read here, a message and its files look like this:
 
     {"role": "assistant", "parentId": "9b1d...", "content": "Here it is.", "files": [
         {"type": "image", "id": "5f0c...", "url": "/api/v1/files/5f0c.../content", "content_type": "image/png"}]}
@@ -21,9 +22,11 @@ from ..names import base_name, simplified
 from ..spelling import plain_words
 from .references import DATA_URI, FILE_REFERENCE, OF_CHAT, OF_PICTURE, file_references
 
-# A picture in a text, in Markdown. Between its brackets are none, so that no text is gone through again and again.
+# A picture in a text, in Markdown. Between its brackets are none, so that no text is gone through
+# again and again.
 SHOWN_FILE = re.compile(r"!\[[^\[\]]*\]\(\s*[^\s()]*?/api/v1/files/([0-9a-fA-F-]{36})/content")
-TOOL_PICTURES = "Here are the images from the tool results above"  # how Open WebUI shows a model what tools return
+# how Open WebUI shows a model what tools return
+TOOL_PICTURES = "Here are the images from the tool results above"
 Message = Mapping[str, Any]
 
 
@@ -71,27 +74,35 @@ class Attachment:
         return cls(str(item.get("id") or item.get("url") or ""), _name_of(item))
 
     def is_called(self, name: str) -> bool:
-        """Whether somebody means this file by its name, with or without its folder, or by its id or address."""
+        """Whether somebody means this file by its name, with or without its folder, or by its id or
+        address.
+        """
         named = [self.reference, *file_references(self.reference)]
         if not set(file_references(name.strip())).isdisjoint(named) or name.strip() in named:
             return True
         return bool(self.name) and plain_words(self.name) == base_name(plain_words(name))
 
     def may_be_called(self, name: str) -> bool:
-        """Whether a name is that of this file without its ending: of "my_flow.json" also "my flow"."""
+        """Whether a name is that of this file without its ending: of "my_flow.json" also "my
+        flow".
+        """
         stem, _, _ = plain_words(self.name).rpartition(".")
         return bool(stem) and simplified(stem) == simplified(plain_words(name))
 
 
 def attachments_called(files: Sequence[Attachment], name: str) -> tuple[list[Attachment], bool]:
-    """Those of the attached files that a workflow's name may mean, and whether it surely means one of them."""
+    """Those of the attached files that a workflow's name may mean, and whether it surely means one
+    of them.
+    """
     words = plain_words(name)
     if OF_CHAT.fullmatch(words):
         return list(files), True
     named = [file for file in files if file.is_called(name)]
     if named:
         return named, True
-    return [file for file in files if file.may_be_called(name) or OF_PICTURE.fullmatch(words)], False
+    return [
+        file for file in files if file.may_be_called(name) or OF_PICTURE.fullmatch(words)
+    ], False
 
 
 def _name_of(item: Mapping[str, Any]) -> str:
@@ -121,8 +132,9 @@ def _kind_of(item: Mapping[str, Any]) -> str:
 
 
 def media_in(branch: Iterable[Message]) -> list[ChatFile]:
-    """The pictures, videos and sounds of these messages, in their order. What the user sends again is listed again;
-    what an answer shows again is not."""
+    """The pictures, videos and sounds of these messages, in their order. What the user sends again
+    is listed again; what an answer shows again is not.
+    """
     media: list[ChatFile] = []
     turn = 0
     for message in branch:
@@ -136,7 +148,8 @@ def media_in(branch: Iterable[Message]) -> list[ChatFile]:
             if isinstance(text, str):
                 files += [ChatFile("image", file_id) for file_id in SHOWN_FILE.findall(text)]
         for file in files:
-            if file and file.reference not in known:  # a text may show a video as if it were a picture
+            # a text may show a video as if it were a picture
+            if file and file.reference not in known:
                 known.add(file.reference)
                 media.append(replace(file, turn=turn, attached=attached))
     return media
@@ -176,15 +189,21 @@ ELSEWHERE = BoundedDict[str, dict[str, UnsavedMessage]](REMEMBERED_CHATS)
 
 
 def remember_unsaved(chat_id: str, message_id: str, message: UnsavedMessage) -> None:
-    """Remember what a message of a chat that is not in the database holds now; the oldest are forgotten."""
+    """Remember what a message of a chat that is not in the database holds now; the oldest are
+    forgotten.
+    """
     if chat_id not in ELSEWHERE:
         ELSEWHERE[chat_id] = BoundedDict(REMEMBERED_MESSAGES)
     ELSEWHERE[chat_id][message_id] = message
 
 
-def unsaved_branch(sent: Sequence[Message], made: Iterable[UnsavedMessage], asked: Message) -> list[Message]:
-    """The messages of a chat that is not in the database: those that were `sent` to the model, with what was `made` in
-    the answers between them. `asked` is the user's newest message, with the files that it really has."""
+def unsaved_branch(
+    sent: Sequence[Message], made: Iterable[UnsavedMessage], asked: Message
+) -> list[Message]:
+    """The messages of a chat that is not in the database: those that were `sent` to the model, with
+    what was `made` in the answers between them. `asked` is the user's newest message, with the
+    files that it really has.
+    """
     answers: dict[int, list[Message]] = {}
     for one in made:
         answers.setdefault(one.turn, []).append({"role": "assistant", "files": one.files})
@@ -204,8 +223,10 @@ def unsaved_branch(sent: Sequence[Message], made: Iterable[UnsavedMessage], aske
 def made_on_branch(
     remembered: Mapping[str, UnsavedMessage], sent: Sequence[Message], message_id: str
 ) -> list[UnsavedMessage]:
-    """What was made on this branch of a chat that is not in the database, of all that is `remembered` of it. With which
-    of several answers to one message the user went on, the results in the messages tell: these hold the ids."""
+    """What was made on this branch of a chat that is not in the database, of all that is
+    `remembered` of it. With which of several answers to one message the user went on, the results
+    in the messages tell: these hold the ids.
+    """
     results = [str(message.get("content")) for message in sent if message.get("role") != "user"]
     told = " ".join(results)
     mentioned = set()

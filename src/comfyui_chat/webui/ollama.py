@@ -1,12 +1,13 @@
 """Sends Ollama's models off a graphics card that ComfyUI shares with it.
 
-`configured_ollamas` reads the connections out of Open WebUI's settings, and `Ollama.unload` sends one's models away
-before a run. It talks to Ollama's own API:
+`configured_ollamas` reads the connections out of Open WebUI's settings, and `Ollama.unload` sends
+one's models away before a run. It talks to Ollama's own API:
 
     GET  /api/ps                                                 -> {"models": [{"name": "llama3.2:3b", ...}]}
     POST /api/generate {"model": "llama3.2:3b", "keep_alive": 0} -> answers at once; the memory is free a little later
 
-A run must not fail, or wait long, because of this: failures are logged, and it takes five seconds at most.
+A run must not fail, or wait long, because of this: failures are logged, and it takes five seconds
+at most.
 """
 
 import asyncio
@@ -33,8 +34,9 @@ class Ollama:
 
     @classmethod
     def all_of(cls, enabled: Any, urls: Any, configs: Any) -> "list[Ollama]":
-        """The connections that are switched on, as Open WebUI's settings hold them: addresses in `urls`, and what
-        belongs to each in `configs`, by its place in `urls` or, in older settings, by its address.
+        """The connections that are switched on, as Open WebUI's settings hold them: addresses in
+        `urls`, and what belongs to each in `configs`, by its place in `urls` or, in older settings,
+        by its address.
 
             {"0": {"enable": true, "key": "secret"}}  or  {"http://localhost:11434": {"key": "secret"}}
 
@@ -58,8 +60,9 @@ class Ollama:
         return connections
 
     async def unload(self) -> None:
-        """Have it unload all models, and wait until they are gone, for `UNLOAD_SECONDS` at most. Whatever goes wrong is
-        logged and goes no further; only a cancellation is raised."""
+        """Have it unload all models, and wait until they are gone, for `UNLOAD_SECONDS` at most.
+        Whatever goes wrong is logged and goes no further; only a cancellation is raised.
+        """
         headers = {}
         if self.api_key:
             headers["Authorization"] = f"Bearer {self.api_key}"
@@ -67,7 +70,9 @@ class Ollama:
         try:
             async with (
                 asyncio.timeout(UNLOAD_SECONDS),
-                aiohttp.ClientSession(headers=headers, cookie_jar=jar, raise_for_status=True) as session,
+                aiohttp.ClientSession(
+                    headers=headers, cookie_jar=jar, raise_for_status=True
+                ) as session,
             ):
                 await self._unload_all(session)
         except Exception as error:
@@ -77,7 +82,9 @@ class Ollama:
             log.info("Ollama at %s did not unload its models: %s", host, reason)
 
     async def _unload_all(self, session: aiohttp.ClientSession) -> None:
-        """Ask for all loaded models to be unloaded, and wait for those that will be. Raises the first failure then."""
+        """Ask for all loaded models to be unloaded, and wait for those that will be. Raises the
+        first failure then.
+        """
         names = sorted(await self._loaded(session))
         requests = [self._send_away(session, name) for name in names]
         failures = await asyncio.gather(*requests, return_exceptions=True)
@@ -96,9 +103,13 @@ class Ollama:
         return {str(model.get("model") or model["name"]) for model in answer["models"]}
 
     async def _send_away(self, session: aiohttp.ClientSession, name: str) -> None:
-        """Ask for one model to be unloaded: without a prompt, and to be kept for no time after it."""
+        """Ask for one model to be unloaded: without a prompt, and to be kept for no time after
+        it.
+        """
         body = {"model": name, "keep_alive": 0}
-        async with session.post(f"{self.url}/api/generate", json=body, allow_redirects=False) as response:
+        async with session.post(
+            f"{self.url}/api/generate", json=body, allow_redirects=False
+        ) as response:
             await response.read()
 
 
@@ -113,5 +124,7 @@ async def configured_ollamas(request: Any) -> list[Ollama]:
         return Ollama.all_of(enabled, urls, configs)
     with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
         config = request.app.state.config
-        return Ollama.all_of(config.ENABLE_OLLAMA_API, config.OLLAMA_BASE_URLS, config.OLLAMA_API_CONFIGS)
+        return Ollama.all_of(
+            config.ENABLE_OLLAMA_API, config.OLLAMA_BASE_URLS, config.OLLAMA_API_CONFIGS
+        )
     return []

@@ -1,10 +1,12 @@
-"""Who may use the tool: what administrators are told of its sharing, and Open WebUI's permission to make images.
+"""Who may use the tool: what administrators are told of its sharing, and Open WebUI's permission to
+make images.
 
-A tool that is pasted into Open WebUI is its creator's alone, and other users do not find it. The permission is for the
-valve that has it count here as well: administrators give it to all users (Admin Panel > Users > Groups > Default
-permissions > Image Generation), or to groups. Open WebUI's `has_permission` tells whether a user has it; the defaults
-for all users are handed to it, and stand in its settings under `user.permissions`, before 0.10 at the application.
-Facts are those of Open WebUI 0.9.6 to 0.12.4; what cannot be found in another release is no permission.
+A tool that is pasted into Open WebUI is its creator's alone, and other users do not find it. The
+permission is for the valve that has it count here as well: administrators give it to all users
+(Admin Panel > Users > Groups > Default permissions > Image Generation), or to groups. Open WebUI's
+`has_permission` tells whether a user has it; the defaults for all users are handed to it, and stand
+in its settings under `user.permissions`, before 0.10 at the application. Facts are those of Open
+WebUI 0.9.6 to 0.12.4; what cannot be found in another release is no permission.
 """
 
 import asyncio
@@ -22,13 +24,15 @@ WHERE_GIVEN = (
 )
 
 
-# Where a tool is shared, in the words of Open WebUI's page. Created there, it is its creator's alone.
+# Where a tool is shared, in the words of Open WebUI's page. Created there, it is its creator's
+# alone.
 SHARING = "Workspace > Tools > ComfyUI > Access: Public instead of Private, or Add Access for groups and users"
 
 
 async def sharing_told(tool_id: str | None) -> str:
-    """For an administrator: how to share this tool, while nobody else can use it; "" where somebody can, or nobody
-    tells."""
+    """For an administrator: how to share this tool, while nobody else can use it; "" where somebody
+    can, or nobody tells.
+    """
     if not tool_id:
         return ""
     try:
@@ -46,7 +50,9 @@ async def sharing_told(tool_id: str | None) -> str:
 
 
 async def require_image_permission(request: Any, user: Mapping[str, Any]) -> None:
-    """Raise `NotPermitted` unless Open WebUI lets the user make images. Administrators always may."""
+    """Raise `NotPermitted` unless Open WebUI lets the user make images. Administrators always
+    may.
+    """
     if user.get("role") == "admin":
         return
     try:
@@ -59,7 +65,9 @@ async def require_image_permission(request: Any, user: Mapping[str, Any]) -> Non
             "The administrator can switch off the valve that requires it, or update Open WebUI or this tool.",
         ) from None
     if not is_permitted:
-        raise NotPermitted('The user lacks Open WebUI\'s permission "Image Generation".', WHERE_GIVEN)
+        raise NotPermitted(
+            'The user lacks Open WebUI\'s permission "Image Generation".', WHERE_GIVEN
+        )
 
 
 async def _has_permission(request: Any, user_id: str) -> bool:

@@ -19,9 +19,13 @@ from ..spelling import number_in_words, plain_words
 from .messages import ChatFile
 
 MOST_NAMED = 12  # pictures that a refusal lists
-NO_PICTURE = ("There is no picture in this chat.", "Ask the user to attach one, or make one with generate_image.")
+NO_PICTURE = (
+    "There is no picture in this chat.",
+    "Ask the user to attach one, or make one with generate_image.",
+)
 
-# Between two pictures. A word stands between spaces; in Japanese, Korean and Chinese it stands between the numbers.
+# Between two pictures. A word stands between spaces; in Japanese, Korean and Chinese it stands
+# between the numbers.
 BETWEEN = re.compile(
     r"[,;&+\n、，；]| (?:and|und|et|y|e|ed|plus|と|和|跟|및|와|과) |(?<=\d)(?:と|和|跟|與|与|와|과)(?=\d)"
 )
@@ -29,7 +33,9 @@ NUMBERS = re.compile(r"\d{1,5}(?: \d{1,5})+")
 RANGE = re.compile(r"(\d{1,5}) ?(?:-|–|to|through|bis|à|a|~|から|到) ?(\d{1,5})")
 
 # A number that is joined to its noun, also as if it were a file's name: "image1", "img_2.png".
-JOINED_NUMBER = re.compile(r"^(?:image|img|picture|pic|photo|bild|foto|file)[_-]?(\d{1,4})(?:\.[a-z]{3,4})?$")
+JOINED_NUMBER = re.compile(
+    r"^(?:image|img|picture|pic|photo|bild|foto|file)[_-]?(\d{1,4})(?:\.[a-z]{3,4})?$"
+)
 # Words that tell nothing of which picture is meant.
 _NOTHING = (
     "the a an my our your this that these those of from in it its please "
@@ -86,7 +92,9 @@ ORDINALS = {word: number for number, words in _ORDINALS.items() for word in word
 
 
 def split_words(text: str, pictures: Sequence[ChatFile]) -> list[str]:
-    """The parts of a text that name a picture or a few each. A text that is the name of a picture stays whole."""
+    """The parts of a text that name a picture or a few each. A text that is the name of a picture
+    stays whole.
+    """
     if len(text) > MOST_WORD_CHARACTERS or _by_name(text, pictures):
         return [text]
     parts: list[str] = []
@@ -100,13 +108,15 @@ def split_words(text: str, pictures: Sequence[ChatFile]) -> list[str]:
 
 
 def pick_pictures(words: str, pictures: Sequence[ChatFile]) -> list[int]:
-    """The numbers of the pictures that a part of a text means, of all `pictures` of a chat in their order.
+    """The numbers of the pictures that a part of a text means, of all `pictures` of a chat in their
+    order.
 
         "2", "#2", "image 2", "the second one"  -> the second     "last", "the latest picture", "it"  -> the last
         "last 2", "les deux dernières"          -> the last two   "all"  -> all    "both"  -> the last two
         "2-4"                                   -> three of them  "photo.png"  -> the one of that name
 
-    Raises `BadArgument`, with a list of the pictures, for other words and for a number that the chat does not have.
+    Raises `BadArgument`, with a list of the pictures, for other words and for a number that the
+    chat does not have.
     """
     named = _by_name(words, pictures)
     if named:
@@ -127,8 +137,9 @@ def pick_pictures(words: str, pictures: Sequence[ChatFile]) -> list[int]:
 
 
 def _meant(text: str, tokens: list[str], pictures: Sequence[ChatFile]) -> list[int] | None:
-    """The numbers that the words mean, which the chat may not have; None where they mean none. `tokens` are those words
-    of the text that tell something."""
+    """The numbers that the words mean, which the chat may not have; None where they mean none.
+    `tokens` are those words of the text that tell something.
+    """
     total = len(pictures)
     span = RANGE.fullmatch(text)
     if span:
@@ -150,8 +161,12 @@ def _meant(text: str, tokens: list[str], pictures: Sequence[ChatFile]) -> list[i
     return _of_kinds(kinds, numbers, pictures)
 
 
-def _of_kinds(kinds: list[frozenset[str]], numbers: list[int], pictures: Sequence[ChatFile]) -> list[int]:
-    """The numbers that "last", "all" and the like mean, with the number that stands beside them, if there is one."""
+def _of_kinds(
+    kinds: list[frozenset[str]], numbers: list[int], pictures: Sequence[ChatFile]
+) -> list[int]:
+    """The numbers that "last", "all" and the like mean, with the number that stands beside them, if
+    there is one.
+    """
     total = len(pictures)
     if not kinds:
         return numbers
@@ -178,8 +193,9 @@ def _number_in(token: str) -> int | None:
 
 
 def _by_name(words: str, pictures: Sequence[ChatFile]) -> list[int]:
-    """The picture whose file has that name, also without its ending or its folder: the newest of several. Raises
-    `BadArgument` where two of one message have it."""
+    """The picture whose file has that name, also without its ending or its folder: the newest of
+    several. Raises `BadArgument` where two of one message have it.
+    """
     wanted = base_name(plain_words(words))
     if not wanted or wanted.isdigit():
         return []
@@ -193,11 +209,15 @@ def _by_name(words: str, pictures: Sequence[ChatFile]) -> list[int]:
 
 
 def _newest_of(numbers: Sequence[int], words: str, pictures: Sequence[ChatFile]) -> int:
-    """The last of these numbers, whose pictures have one name. Raises `BadArgument` where the user sent two at once."""
+    """The last of these numbers, whose pictures have one name. Raises `BadArgument` where the user
+    sent two at once.
+    """
     newest = pictures[numbers[-1] - 1]
     alike = [number for number in numbers if pictures[number - 1].turn == newest.turn]
     if newest.attached and len(alike) > 1:
-        raise BadArgument(f'{len(alike)} pictures are called "{shortened(words)}".', _listed(pictures))
+        raise BadArgument(
+            f'{len(alike)} pictures are called "{shortened(words)}".', _listed(pictures)
+        )
     return numbers[-1]
 
 
@@ -207,8 +227,12 @@ def _newest_of(numbers: Sequence[int], words: str, pictures: Sequence[ChatFile])
 def _listed(pictures: Sequence[ChatFile]) -> str:
     """What a chat holds: "2 pictures: 1 photo.png, 2 mask.png.", the newest ones of many."""
     if not pictures:
-        return "The chat has no pictures: ask the user to attach one, or make one with generate_image."
-    numbered = [f"{number} {shortened(file.name, 40)}".strip() for number, file in enumerate(pictures, 1)]
+        return (
+            "The chat has no pictures: ask the user to attach one, or make one with generate_image."
+        )
+    numbered = [
+        f"{number} {shortened(file.name, 40)}".strip() for number, file in enumerate(pictures, 1)
+    ]
     amount = f"{len(pictures)} pictures"
     if len(pictures) == 1:
         amount = "1 picture"

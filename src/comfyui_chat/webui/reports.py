@@ -1,15 +1,15 @@
 """What the model is told of results and servers, and the status that the user reads.
 
-`keep_and_report` stores what a run made and tells of it with `report`; `status_report` tells of servers. Both give back
-the result for the model and the status, such as "Done in 8 s · seed 7". `as_answer` makes a text of a result, which
-goes to Open WebUI:
+`keep_and_report` stores what a run made and tells of it with `report`; `status_report` tells of
+servers. Both give back the result for the model and the status, such as "Done in 8 s · seed 7".
+`as_answer` makes a text of a result, which goes to Open WebUI:
 
     {"status":"done","images":[{"number":3,"id":"5f0c..."}],"seed":7,"model":"sd_xl_base_1.0.safetensors",
      "workflow":"sdxl","size":"1024x1024","took":"8 s","note":"The user sees it already; do not show or link it again."}
 
-Open WebUI sends a result to the model again in every later turn, so it is short: it has no spaces, since a dictionary
-would be printed with an indent; nothing in it is empty; and where the number of a picture tells which one is meant,
-there is no address.
+Open WebUI sends a result to the model again in every later turn, so it is short: it has no spaces,
+since a dictionary would be printed with an indent; nothing in it is empty; and where the number of
+a picture tells which one is meant, there is no address.
 """
 
 import json
@@ -41,7 +41,8 @@ EMPTY: tuple[Any, ...] = (None, "", [], {}, ())
 def as_answer(result: Mapping[str, Any]) -> ToolAnswer:
     """A result as Open WebUI gets it: as JSON without spaces, and without what is empty.
 
-    Small copies of pictures need a dictionary: Open WebUI takes a picture only out of a value that is nothing else.
+    Small copies of pictures need a dictionary: Open WebUI takes a picture only out of a value that
+    is nothing else.
     """
     told = _without_empty(result)
     if "copies" in told:
@@ -62,14 +63,18 @@ def _without_empty(value: Any) -> Any:
 async def keep_and_report(
     chat: Chat, settings: Settings, made: RunResult, stem: str, prompt: str = ""
 ) -> tuple[dict[str, Any], str]:
-    """What was made, stored as the user's files and reported; `stem` is what the files are called after, `prompt` the
-    prompt of the call. Raises `StorageRefused`."""
+    """What was made, stored as the user's files and reported; `stem` is what the files are called
+    after, `prompt` the prompt of the call. Raises `StorageRefused`.
+    """
     files = await chat.keep(made.products, stem)
     if settings.leaves_no_prompts:
         failure = await remove_prompts(made.whole)
         made = replace(made, notes=(*made.notes, failure) if failure else made.notes)
     made = replace(made, notes=(*made.notes, *await opaque_note(prompt, made.products)))
-    times = [await PICTURES.run(running_time, product.data.buffer, product.content_type) for product in made.products]
+    times = [
+        await PICTURES.run(running_time, product.data.buffer, product.content_type)
+        for product in made.products
+    ]
     worked_on = await _worked_on(chat)
     result, text = report(made, files, chat.shown, await chat.numbers(files), times, worked_on)
     if settings.show_to_model and chat.seen_by_model:
@@ -89,7 +94,8 @@ async def _copies(made: RunResult) -> list[str]:
 
 
 async def _worked_on(chat: Chat) -> list[int | str]:
-    """The files that the workflow got, with a mask last: pictures by their numbers in the chat, others by their names.
+    """The files that the workflow got, with a mask last: pictures by their numbers in the chat,
+    others by their names.
 
     [2, "clip.mp4"]
     """
@@ -105,11 +111,12 @@ def report(
     times: Sequence[RunningTime] = (),
     worked_on: Sequence[int | str] = (),
 ) -> tuple[dict[str, Any], str]:
-    """What the model gets to know of finished files, and the last status. What is empty is left out by `as_answer`.
+    """What the model gets to know of finished files, and the last status. What is empty is left out
+    by `as_answer`.
 
-    `files` are what a message holds of them, `shown` tells whether the user sees them, `numbers` the pictures' numbers
-    in the chat by id, `times` how long those play that do, and `worked_on` what the workflow got. Texts that nodes
-    showed come as "text", and notes as "adjusted".
+    `files` are what a message holds of them, `shown` tells whether the user sees them, `numbers`
+    the pictures' numbers in the chat by id, `times` how long those play that do, and `worked_on`
+    what the workflow got. Texts that nodes showed come as "text", and notes as "adjusted".
     """
     sizes = dict.fromkeys(str(product.size) for product in made.products if product.size)
     told = files_told(files, numbers or {}, shown)
@@ -130,16 +137,21 @@ def report(
         "still_running": made.running,
     }
     if made.running:
-        result["note"] += " The rest goes on as the job `still_running`: do not start it again; check_job brings it."
+        result["note"] += (
+            " The rest goes on as the job `still_running`: do not start it again; check_job brings it."
+        )
     if made.texts and not told["images"] and not told["players"]:
         result["note"] = "`text` holds what it says; the user can open it as a file."
     return result, _done_text(made)
 
 
 def _length_told(used: Mapping[str, Any], times: Sequence[RunningTime]) -> dict[str, Any]:
-    """The seconds and frames of videos and sounds: those that the graph was asked for, else those of the files."""
+    """The seconds and frames of videos and sounds: those that the graph was asked for, else those
+    of the files.
+    """
     return {
-        "seconds": used.get("seconds") or _one_or_all([round(each.seconds or 0, 2) for each in times]),
+        "seconds": used.get("seconds")
+        or _one_or_all([round(each.seconds or 0, 2) for each in times]),
         "frames": used.get("frames") or _one_or_all([each.frames for each in times]),
     }
 
@@ -149,7 +161,9 @@ def _other_length(used: Mapping[str, Any], times: Sequence[RunningTime]) -> list
     asked = used.get("seconds")
     if not asked:
         return []
-    others = [each for each in times if each.seconds and abs(each.seconds - asked) > max(asked / 10, 0.3)]
+    others = [
+        each for each in times if each.seconds and abs(each.seconds - asked) > max(asked / 10, 0.3)
+    ]
     return [_plays(each) for each in others[:1]]
 
 
@@ -159,13 +173,17 @@ def _plays(time: RunningTime) -> str:
 
 
 def _one_or_all(values: Sequence[float | None]) -> Any:
-    """Numbers that are known, as one where they are all the same: 5.04, or [5.04, 4.96]; None where none is."""
+    """Numbers that are known, as one where they are all the same: 5.04, or [5.04, 4.96]; None where
+    none is.
+    """
     known = [value for value in values if value]
     return known[0] if len(set(known)) == 1 else known
 
 
 def _done_text(made: RunResult) -> str:
-    """The last status of a run: "Done in 8 s · seed 7"; of one of which files are missing it says how many."""
+    """The last status of a run: "Done in 8 s · seed 7"; of one of which files are missing it says
+    how many.
+    """
     text = "Done"
     if made.seconds >= 0.5:
         text += f" in {duration(made.seconds)}"
@@ -177,9 +195,11 @@ def _done_text(made: RunResult) -> str:
     return text
 
 
-def files_told(files: Sequence[Mapping[str, Any]], numbers: Mapping[str, int], shown: bool) -> dict[str, Any]:
-    """Files for the model, and what it is to do about them. Those that are not pictures come as "files", those that can
-    be played also as "players", which the model copies into its answer.
+def files_told(
+    files: Sequence[Mapping[str, Any]], numbers: Mapping[str, int], shown: bool
+) -> dict[str, Any]:
+    """Files for the model, and what it is to do about them. Those that are not pictures come as
+    "files", those that can be played also as "players", which the model copies into its answer.
 
         {"images": [{"number": 3, "id": "5f0c..."}], "files": [], "players": "", "note": "The user sees it already..."}
     """
@@ -197,8 +217,8 @@ def files_told(files: Sequence[Mapping[str, Any]], numbers: Mapping[str, int], s
 def _pictures_told(
     pictures: Sequence[Mapping[str, Any]], numbers: Mapping[str, int], shown: bool
 ) -> list[dict[str, Any]]:
-    """Pictures by their numbers in the chat, a single one also by its id. Where its number is not known a picture has
-    its id, and where nobody sees the message its address.
+    """Pictures by their numbers in the chat, a single one also by its id. Where its number is not
+    known a picture has its id, and where nobody sees the message its address.
 
     [{"number": 3, "id": "5f0c..."}]    or    [{"number": 3}, {"number": 4}]
     """
@@ -215,7 +235,9 @@ def _pictures_told(
 
 
 def _place(item: Mapping[str, Any], shown: bool) -> dict[str, Any]:
-    """Where a stored file is: its id, and its address where the caller has to show it to somebody."""
+    """Where a stored file is: its id, and its address where the caller has to show it to
+    somebody.
+    """
     if shown:
         return {"id": item["id"]}
     return {"id": item["id"], "url": item["url"]}
@@ -234,7 +256,9 @@ def _players(others: Sequence[Mapping[str, Any]]) -> list[str]:
 def _what_to_do(files: Sequence[Mapping[str, Any]], *, shown: bool, has_players: bool) -> str:
     """What the model is told to do, or not to do, about these files."""
     if has_players:
-        return "Copy `players` into the answer as it is, between empty lines: there the user plays it."
+        return (
+            "Copy `players` into the answer as it is, between empty lines: there the user plays it."
+        )
     if not shown:
         return "Stored as files of the user."
     if len(files) == 1:
@@ -280,7 +304,11 @@ def _server_entry(status: ServerStatus, admin: bool) -> dict[str, Any]:
     if admin:
         entry["url"] = status.endpoint.url
     if status.queue is not None:
-        queue = {"running": len(status.queue.running), "waiting": len(status.queue.pending), "yours": status.mine}
+        queue = {
+            "running": len(status.queue.running),
+            "waiting": len(status.queue.pending),
+            "yours": status.mine,
+        }
         entry["queue"] = {name: count for name, count in queue.items() if count} or "empty"
     if status.stats:
         entry["memory"] = [_memory_line(device) for device in status.stats.devices]
@@ -299,7 +327,9 @@ def _server_entry(status: ServerStatus, admin: bool) -> dict[str, Any]:
 
 
 def _memory_line(device: Device) -> str:
-    """A device's free memory: "6 of 24 GB free on NVIDIA GeForce RTX 4090"; only its name where that is not known."""
+    """A device's free memory: "6 of 24 GB free on NVIDIA GeForce RTX 4090"; only its name where
+    that is not known.
+    """
     if device.memory_free is None or not device.memory_total:
         return device.name
     free = device.memory_free / 2**30
@@ -308,14 +338,17 @@ def _memory_line(device: Device) -> str:
 
 
 def _aside_line(file: SetAside) -> str:
-    """A model file that is not chosen for now: "checkpoints/x.safetensors is damaged ... (not chosen for 12 min)"."""
+    """A model file that is not chosen for now: "checkpoints/x.safetensors is damaged ... (not
+    chosen for 12 min)".
+    """
     seconds = max(file.until - time.monotonic(), 1.0)
     return f"{shortened(f'{file.folder}/{file.name}', 200)} {file.reason} (not chosen for {duration(seconds)})"
 
 
 def _metrics_line(status: ServerStatus) -> str:
-    """What this process has seen of a server since it started, or since the tool was loaded, without zeros:
-    "runs=4 done=2 mean_seconds=12.5"."""
+    """What this process has seen of a server since it started, or since the tool was loaded,
+    without zeros: "runs=4 done=2 mean_seconds=12.5".
+    """
     record = status.record
     mean_seconds = 0.0
     if record.done:
@@ -334,7 +367,9 @@ def _metrics_line(status: ServerStatus) -> str:
 
 
 def _fault(status: ServerStatus, admin: bool) -> str:
-    """Why a server gives no status, else what went wrong last and how long ago; empty where nothing did."""
+    """Why a server gives no status, else what went wrong last and how long ago; empty where nothing
+    did.
+    """
     if status.error:
         return status.error.with_place if admin else status.error.message
     record = status.record

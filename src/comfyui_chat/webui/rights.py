@@ -6,12 +6,13 @@ The valve has a rule a line: whom it is about, and what they may use.
     group Design: workflows = *; models = *; servers = fast
     user ann@example.org: own address = yes; own workflows = yes
 
-`read_rules` reads it. `rights_of` adds up the rules that are about a user: of lists, what any of them names; of yes and
-no, a yes. What none of them says is as the other valves have it. Rules are asked at every call, and groups are Open
-WebUI's own, by name or id; a user is named by address or id, since names can be chosen. Administrators may everything.
+`read_rules` reads it. `rights_of` adds up the rules that are about a user: of lists, what any of
+them names; of yes and no, a yes. What none of them says is as the other valves have it. Rules are
+asked at every call, and groups are Open WebUI's own, by name or id; a user is named by address or
+id, since names can be chosen. Administrators may everything.
 
-A rule that cannot be read might be one that forbids something, so nobody but administrators may do anything until it is
-corrected. The same goes for groups that Open WebUI does not tell.
+A rule that cannot be read might be one that forbids something, so nobody but administrators may do
+anything until it is corrected. The same goes for groups that Open WebUI does not tell.
 """
 
 import asyncio
@@ -30,9 +31,18 @@ from ..server.endpoint import Endpoint
 from ..spelling import plain_words
 from ..tasks import ANSWER_SECONDS
 
-LISTS = {"servers": "servers", "server": "servers", "workflows": "workflows", "workflow": "workflows"}
+LISTS = {
+    "servers": "servers",
+    "server": "servers",
+    "workflows": "workflows",
+    "workflow": "workflows",
+}
 LISTS |= {"models": "models", "model": "models"}
-SWITCHES = {"own workflows": "own_workflows", "own workflow": "own_workflows", "own address": "own_address"}
+SWITCHES = {
+    "own workflows": "own_workflows",
+    "own workflow": "own_workflows",
+    "own address": "own_address",
+}
 SWITCHES |= {"own addresses": "own_address"}
 WHO = re.compile(r"(everybody|everyone|group|user|role)\b\s*(.*)", re.IGNORECASE)
 MOST_RULES = 500
@@ -40,7 +50,9 @@ MOST_RULES = 500
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of the valve: whom it is about, by kind and name in small letters, and what it says."""
+    """One line of the valve: whom it is about, by kind and name in small letters, and what it
+    says.
+    """
 
     kind: str
     name: str
@@ -86,7 +98,9 @@ def read_rules(text: str) -> Rules:
     for line in [line for line in lines if line and not line.startswith("#")]:
         rule = _read_rule(line)
         if rule is None or len(rules) >= MOST_RULES:
-            problems.append(f'The valve "Rights" has a line that cannot be read: "{shortened(line, 80)}".')
+            problems.append(
+                f'The valve "Rights" has a line that cannot be read: "{shortened(line, 80)}".'
+            )
         else:
             rules.append(rule)
     return Rules(tuple(rules), tuple(problems))
@@ -118,8 +132,9 @@ def _read_rule(line: str) -> Rule | None:
 
 
 async def rights_of(text: str, user: Mapping[str, Any]) -> Rights:
-    """What a user may use, by the valve's text and Open WebUI's `__user__`. Raises `NotPermitted` where that cannot be
-    told."""
+    """What a user may use, by the valve's text and Open WebUI's `__user__`. Raises `NotPermitted`
+    where that cannot be told.
+    """
     read = read_rules(text)
     if user.get("role") == "admin" or not text.strip():
         return EVERY_RIGHT
@@ -150,20 +165,28 @@ def _added_up(rules: list[Rule]) -> Rights:
             switches[right] = switches.get(right, False) or says_yes
     return Rights(
         servers=lists.get("servers"),
-        allowed=Allowed(lists.get("workflows", ALL_ALLOWED.workflows), lists.get("models", ALL_ALLOWED.models)),
+        allowed=Allowed(
+            lists.get("workflows", ALL_ALLOWED.workflows), lists.get("models", ALL_ALLOWED.models)
+        ),
         own_workflows=switches.get("own_workflows"),
         own_address=switches.get("own_address"),
     )
 
 
 async def _groups_of(user_id: str) -> set[str]:
-    """The names and ids of a user's groups in Open WebUI, in small letters. Raises `NotPermitted`."""
+    """The names and ids of a user's groups in Open WebUI, in small letters. Raises
+    `NotPermitted`.
+    """
     try:
         from open_webui.models.groups import Groups
 
         async with asyncio.timeout(ANSWER_SECONDS):
             ask = Groups.get_groups_by_member_id
-            inherited = {"include_inherited": True} if "include_inherited" in inspect.signature(ask).parameters else {}
+            inherited = (
+                {"include_inherited": True}
+                if "include_inherited" in inspect.signature(ask).parameters
+                else {}
+            )
             groups = await ask(user_id, **inherited)
         return {str(word).lower() for group in groups for word in (group.id, group.name)}
     except Exception as error:  # whatever another release has in its place

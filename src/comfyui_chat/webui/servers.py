@@ -1,11 +1,13 @@
-"""The addresses of ComfyUI: the administrator's and a user's own, each with the key that belongs to it.
+"""The addresses of ComfyUI: the administrator's and a user's own, each with the key that belongs to
+it.
 
     addresses: "fast = http://10.0.0.5:8188, http://10.0.0.6:8188"        keys: "first, second", or one for both
 
-A key goes to its own address only: the administrator's never to one that a user typed in, nor the other way round.
-How they are connected to (server/transport.py) follows the administrator's valves, and where those say nothing the
-environment of Open WebUI. A user's own address obeys the administrator's rule, and where it is a server of the
-administrator's (`same_server`), the rules for that as well.
+A key goes to its own address only: the administrator's never to one that a user typed in, nor the
+other way round. How they are connected to (server/transport.py) follows the administrator's valves,
+and where those say nothing the environment of Open WebUI. A user's own address obeys the
+administrator's rule, and where it is a server of the administrator's (`same_server`), the rules for
+that as well.
 """
 
 import asyncio
@@ -31,14 +33,17 @@ NAME_SECONDS = 5.0  # to look up where a user's own address leads
 
 
 def usual_tls() -> ssl.SSLContext | bool:
-    """How Open WebUI itself checks certificates: by the environment variable `AIOHTTP_CLIENT_SESSION_SSL`. True outside
-    of Open WebUI."""
+    """How Open WebUI itself checks certificates: by the environment variable
+    `AIOHTTP_CLIENT_SESSION_SSL`. True outside of Open WebUI.
+    """
     usual = getattr(sys.modules.get("open_webui.env"), "AIOHTTP_CLIENT_SESSION_SSL", True)
     return usual if isinstance(usual, (bool, ssl.SSLContext)) else True
 
 
 def reach_of(valves: Valves) -> Reach:
-    """Which addresses others than the administrator may name; public ones where the valve cannot be read."""
+    """Which addresses others than the administrator may name; public ones where the valve cannot be
+    read.
+    """
     return read_reach(valves.reachable) or PUBLIC
 
 
@@ -51,8 +56,9 @@ def transport_of(valves: Valves) -> Transport:
 
 
 def permitted(endpoints: Sequence[Endpoint], rights: Rights) -> list[Endpoint]:
-    """Those of the administrator's servers that a user may use, each with what they may use of it. Raises
-    `NotPermitted` where there is none."""
+    """Those of the administrator's servers that a user may use, each with what they may use of it.
+    Raises `NotPermitted` where there is none.
+    """
     found = [replace(one, allowed=rights.allowed) for one in endpoints if rights.server(one)]
     if not found:
         raise NotPermitted("The administrator's rules let the user use no ComfyUI server.")
@@ -60,31 +66,46 @@ def permitted(endpoints: Sequence[Endpoint], rights: Rights) -> list[Endpoint]:
 
 
 def own_endpoint(
-    valves: Valves, mine: UserValves, is_admin: bool, rights: Rights = EVERY_RIGHT, copied: Endpoint | None = None
+    valves: Valves,
+    mine: UserValves,
+    is_admin: bool,
+    rights: Rights = EVERY_RIGHT,
+    copied: Endpoint | None = None,
 ) -> Endpoint:
-    """The server of the user's own valve; `copied` is the administrator's that it leads to. Blocks. Raises
-    `EndpointRefused` where that is not allowed, and `BadArgument`."""
+    """The server of the user's own valve; `copied` is the administrator's that it leads to. Blocks.
+    Raises `EndpointRefused` where that is not allowed, and `BadArgument`.
+    """
     empty = 'Tell the user to empty the valve "Your ComfyUI address" of this tool.'
     is_allowed = valves.allow_user_endpoints if rights.own_address is None else rights.own_address
     if not is_allowed and not is_admin:
         raise EndpointRefused(
-            "You set a ComfyUI address of your own, and the administrator does not allow that.", empty
+            "You set a ComfyUI address of your own, and the administrator does not allow that.",
+            empty,
         )
     reach = ANY if is_admin else reach_of(valves)
-    endpoint = Endpoint.parse(mine.endpoint, mine.api_key, 'The user\'s valve "Your ComfyUI address"')
+    endpoint = Endpoint.parse(
+        mine.endpoint, mine.api_key, 'The user\'s valve "Your ComfyUI address"'
+    )
     if not reach.allows_url(endpoint.url):
-        raise EndpointRefused("Your ComfyUI address is not one of those that the administrator allows.", empty)
+        raise EndpointRefused(
+            "Your ComfyUI address is not one of those that the administrator allows.", empty
+        )
     if copied and not rights.server(copied):
-        raise EndpointRefused("Your ComfyUI address is that of a server which the user may not use.", empty)
+        raise EndpointRefused(
+            "Your ComfyUI address is that of a server which the user may not use.", empty
+        )
     tls = tls_context(valves.ca_file.strip(), usual_tls())
     allowed = rights.allowed if copied else ALL_ALLOWED
     key_setting = 'the user\'s valve "API key for your address"'
-    return replace(endpoint, key_setting=key_setting, transport=Transport(reach, reach, tls), allowed=allowed)
+    return replace(
+        endpoint, key_setting=key_setting, transport=Transport(reach, reach, tls), allowed=allowed
+    )
 
 
 async def same_server(own: Endpoint, others: Sequence[Endpoint]) -> Endpoint | None:
-    """Which of these servers a user's own address leads to, None for none: by its host or by what that stands for, and
-    by its port. Of several the one with the same path comes first."""
+    """Which of these servers a user's own address leads to, None for none: by its host or by what
+    that stands for, and by its port. Of several the one with the same path comes first.
+    """
     wanted, *places = await asyncio.gather(*map(_hosts_and_ports, (own, *others)))
     found = [other for other, its_places in zip(others, places, strict=True) if wanted & its_places]
     found.sort(key=lambda other: other.url.removesuffix("/api") != own.url.removesuffix("/api"))
@@ -105,12 +126,14 @@ async def _hosts_and_ports(endpoint: Endpoint) -> set[tuple[str, int]]:
     return places
 
 
-USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")  # looked at where nobody set one
+# looked at where nobody set one
+USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")
 
 
 def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
-    """The servers for everybody, by the administrator's valve. If that is empty, guesses at where the one server may
-    be; the key goes to those that an administrator set elsewhere, but not to the usual addresses.
+    """The servers for everybody, by the administrator's valve. If that is empty, guesses at where
+    the one server may be; the key goes to those that an administrator set elsewhere, but not to the
+    usual addresses.
 
     Raises `BadArgument`.
     """
@@ -122,10 +145,15 @@ def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]
         (os.environ.get("COMFYUI_BASE_URL", ""), "The environment variable COMFYUI_BASE_URL"),
         (own_address, "The ComfyUI address in Open WebUI's image settings"),
     )
-    endpoints = [Endpoint.parse(url, valves.api_key, name) for url, name in configured if url.strip()]
+    endpoints = [
+        Endpoint.parse(url, valves.api_key, name) for url, name in configured if url.strip()
+    ]
     known = {endpoint.url for endpoint in endpoints}
     endpoints += [Endpoint(url, unset=True) for url in USUAL_ADDRESSES if url not in known]
-    return [replace(endpoint, guessed=True, transport=transport) for endpoint in dict.fromkeys(endpoints)]
+    return [
+        replace(endpoint, guessed=True, transport=transport)
+        for endpoint in dict.fromkeys(endpoints)
+    ]
 
 
 # An address with or without a name before it: "fast = http://10.0.0.5:8188".
@@ -133,15 +161,17 @@ NAMED_ADDRESS = re.compile(r"(?:([^=:/]{1,60}?)\s*=\s*)?(.*)", re.DOTALL)
 
 
 def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
-    """The administrator's servers: addresses behind commas or one a line, each with a name before it ("fast =
-    http://...") or not, and one key for all or one each in the same order, where an empty place is a server without a
-    key.
+    """The administrator's servers: addresses behind commas or one a line, each with a name before
+    it ("fast = http://...") or not, and one key for all or one each in the same order, where an
+    empty place is a server without a key.
 
     Raises `BadArgument`.
     """
     texts = [text.strip() for text in re.split(r"[,;\n]+", addresses) if text.strip()]
     if not texts:
-        raise BadArgument('The valve "ComfyUI address" holds no address.', "It looks like http://host:8188.")
+        raise BadArgument(
+            'The valve "ComfyUI address" holds no address.', "It looks like http://host:8188."
+        )
     keys_in_order = _read_keys(keys, len(texts))
     endpoints = []
     for text, key in zip(texts, keys_in_order, strict=True):
@@ -161,12 +191,15 @@ def numbered(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
     ]
 
 
-# A key of several, with what separates it from the next one; an object of JSON is one, with all that is in it.
+# A key of several, with what separates it from the next one; an object of JSON is one, with all
+# that is in it.
 ONE_KEY = re.compile(r"((?:\{[^{}]*\}|[^,;\n])*)(?:[,;\n]|$)")
 
 
 def _read_keys(keys: str, count: int) -> list[str]:
-    """The keys of so many servers, in their order: "first,,third", or "one" for all. Raises `BadArgument`."""
+    """The keys of so many servers, in their order: "first,,third", or "one" for all. Raises
+    `BadArgument`.
+    """
     if count == 1:
         return [keys.strip()]
     text = keys.rstrip()
@@ -186,8 +219,9 @@ def _read_keys(keys: str, count: int) -> list[str]:
 
 
 def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
-    """The server of this name or address, as the user's valve names it, or all of them when it is empty. Raises
-    `BadArgument`."""
+    """The server of this name or address, as the user's valve names it, or all of them when it is
+    empty. Raises `BadArgument`.
+    """
     wanted = name.strip().lower()
     if not wanted:
         return endpoints

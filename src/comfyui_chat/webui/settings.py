@@ -1,12 +1,13 @@
 """Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
 
-`settle` is what a call asks, and `resolve` is the one place where the valves are resolved: numbers are clamped to their
-ranges, the user's valves go before the administrator's, and what a user has no right to is refused or left out. The
-addresses are read in webui/servers.py.
+`settle` is what a call asks, and `resolve` is the one place where the valves are resolved: numbers
+are clamped to their ranges, the user's valves go before the administrator's, and what a user has no
+right to is refused or left out. The addresses are read in webui/servers.py.
 
-`Settings.request`, `edit`, `enlarge` and `order` then make the `Request` of a call out of its arguments, which go
-before all valves. Each value carries whose it is (`Argument`: level 0 for the call, 1 for the user, 2 for the
-administrator), so that errors can name it and, of two that do not go together, the one with less right gives way.
+`Settings.request`, `edit`, `enlarge` and `order` then make the `Request` of a call out of its
+arguments, which go before all valves. Each value carries whose it is (`Argument`: level 0 for the
+call, 1 for the user, 2 for the administrator), so that errors can name it and, of two that do not
+go together, the one with less right gives way.
 """
 
 import contextlib
@@ -62,11 +63,14 @@ class Settings:
     owner: Owner = field(default_factory=Owner)
     timing: Timing = Timing()
     unload_ollama: bool = False
-    free_seconds: float | None = None  # after a run, until ComfyUI's memory is freed; None for never
+    # after a run, until ComfyUI's memory is freed; None for never
+    free_seconds: float | None = None
     others: tuple[Endpoint, ...] = ()  # the administrator's other servers, while the user names one
-    purses: Mapping[Endpoint, Purse] = field(default_factory=dict)  # whose credits are spent on each server
+    # whose credits are spent on each server
+    purses: Mapping[Endpoint, Purse] = field(default_factory=dict)
     secrets: tuple[str, ...] = field(default=(), repr=False)  # keys that nobody is told
-    valve_problems: tuple[str, ...] = ()  # what of the stored valves does not count as it stands, for who may set it
+    # what of the stored valves does not count as it stands, for who may set it
+    valve_problems: tuple[str, ...] = ()
 
     @property
     def fleet(self) -> Fleet:
@@ -74,8 +78,8 @@ class Settings:
         return Fleet(self.endpoints, self.limits, self.owner, self.timing, self.others)
 
     def request(self, prompt: Any, **arguments: Any) -> Request:
-        """The request of a call for new pictures: its arguments first, then the user's valves, then the
-        administrator's.
+        """The request of a call for new pictures: its arguments first, then the user's valves, then
+        the administrator's.
 
         Raises `BadArgument` when there is no prompt.
         """
@@ -88,10 +92,15 @@ class Settings:
         return Request(read_tags(text).text, notes=notes, **wanted)
 
     def edit(
-        self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any
+        self,
+        prompt: Any,
+        files: Sequence[InputFile | None],
+        mask: Image.Image | None,
+        **arguments: Any,
     ) -> Request:
-        """The request of a call that changes pictures. The valves "Size" and "Workflow" are for new pictures and do not
-        apply; "Workflow for edits" does. With a mask only workflows that paint into one are chosen.
+        """The request of a call that changes pictures. The valves "Size" and "Workflow" are for new
+        pictures and do not apply; "Workflow for edits" does. With a mask only workflows that paint
+        into one are chosen.
 
         Raises `BadArgument` when there is no prompt.
         """
@@ -109,17 +118,25 @@ class Settings:
         tasks = ("inpaint",) if mask else CHANGING
         if tasks == CHANGING and "strength" in wanted:
             tasks = VARYING
-        return Request(read_tags(text).text, tasks, files=tuple(files), mask=mask, notes=notes, **wanted)
+        return Request(
+            read_tags(text).text, tasks, files=tuple(files), mask=mask, notes=notes, **wanted
+        )
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
-        """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as "4k" or 3840, is a
-        size, and a size such as "2x" or "double" is a scale."""
+        """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as
+        "4k" or 3840, is a size, and a size such as "2x" or "double" is a scale.
+        """
         said = read_arguments(arguments)
         wanted: dict[str, Any] = dict(said.values)
         scale, size = wanted.get("scale"), wanted.get("size")
         if scale and size is None and says_pixels(scale.value):
             wanted["size"] = wanted.pop("scale")
-        elif size and scale is None and not says_pixels(size.value) and read_number(size.value) is not None:
+        elif (
+            size
+            and scale is None
+            and not says_pixels(size.value)
+            and read_number(size.value) is not None
+        ):
             wanted["scale"] = wanted.pop("size")
         return Request(tasks=("upscale",), files=(picture,), notes=said.notes, **wanted)
 
@@ -131,9 +148,10 @@ class Settings:
         offers: Mapping[str, Offer] | None = None,
         prompt: Any = None,
     ) -> Request:
-        """The request of a call that names a workflow and its inputs, such as {"prompt": "a fox", "seed": 7}, also
-        written as JSON in a text. All other inputs stay as the workflow's author saved them. Without a name a workflow
-        is chosen that makes pictures, or that changes those which are given.
+        """The request of a call that names a workflow and its inputs, such as {"prompt": "a fox",
+        "seed": 7}, also written as JSON in a text. All other inputs stay as the workflow's author
+        saved them. Without a name a workflow is chosen that makes pictures, or that changes those
+        which are given.
 
         Raises `BadArgument`.
         """
@@ -147,7 +165,9 @@ class Settings:
         notes = (*several_prompts_note(prompt), *said.notes)
         request = Request(model=model, inputs=values, files=tuple(files), notes=notes)
         if request.pictures:
-            has_strength = any(parameter_name(key) in ("strength", "denoise") for key in said.values)
+            has_strength = any(
+                parameter_name(key) in ("strength", "denoise") for key in said.values
+            )
             request = replace(request, tasks=VARYING if has_strength else CHANGING)
         if name:
             named = Argument(name, "The argument workflow")
@@ -155,9 +175,10 @@ class Settings:
         return request
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
-        """The catalogue, with the workflow attached to the chat when that is the one which is named: "attached", or the
-        name or id of its file. Raises `UnknownWorkflow` where the caller may not bring one, and as
-        `Chat.attached_workflow` does."""
+        """The catalogue, with the workflow attached to the chat when that is the one which is
+        named: "attached", or the name or id of its file. Raises `UnknownWorkflow` where the caller
+        may not bring one, and as `Chat.attached_workflow` does.
+        """
         if not isinstance(workflow, str) or not workflow.strip():
             return self.catalogue
         if self.own_workflows:
@@ -189,22 +210,31 @@ def _workflow_name(workflow: Any) -> str:
 
 
 async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
-    """The settings of a call. Workflows in a valve may be megabytes, so they are then read beside the event loop."""
+    """The settings of a call. Workflows in a valve may be megabytes, so they are then read beside
+    the event loop.
+    """
     own_address = await chat.comfyui_address()
     rights = await rights_of(valves.rights, user or {})
     stored = (user or {}).get("valves")
     texts = [vars(each) if isinstance(each, BaseModel) else each for each in (valves, stored)]
-    settings = await FILES.run_unless_short(texts, resolve, valves, user, own_address, chat.owner, rights)
+    settings = await FILES.run_unless_short(
+        texts, resolve, valves, user, own_address, chat.owner, rights
+    )
     mine = _user_valves((user or {}).get("valves"))
     if not mine.endpoint.strip():
         return settings
     everybodys: list[Endpoint] = []
-    with contextlib.suppress(BadArgument):  # of which the administrator is told without an address of one's own
-        everybodys = await FILES.run_unless_short(texts, administrators_endpoints, valves, own_address)
+    # of which the administrator is told without an address of one's own
+    with contextlib.suppress(BadArgument):
+        everybodys = await FILES.run_unless_short(
+            texts, administrators_endpoints, valves, own_address
+        )
     copied = await same_server(settings.endpoints[0], everybodys)
     if copied is None:
         return settings
-    return await FILES.run_unless_short(texts, resolve, valves, user, own_address, chat.owner, rights, copied)
+    return await FILES.run_unless_short(
+        texts, resolve, valves, user, own_address, chat.owner, rights, copied
+    )
 
 
 def resolve(
@@ -217,12 +247,13 @@ def resolve(
 ) -> Settings:
     """Both kinds of valves and the caller's rights as one value: this is where valves are resolved.
 
-    `user` is Open WebUI's `__user__`, with the user's valves in it, and None on the command line; `own_address` is the
-    one in Open WebUI's image settings, or ""; `owner` says whose the jobs are; `rights` what the user may use; `copied`
-    is the administrator's server to which the user's own address leads, whose rules hold then.
+    `user` is Open WebUI's `__user__`, with the user's valves in it, and None on the command line;
+    `own_address` is the one in Open WebUI's image settings, or ""; `owner` says whose the jobs are;
+    `rights` what the user may use; `copied` is the administrator's server to which the user's own
+    address leads, whose rules hold then.
 
-    Raises `EndpointRefused` for an address of their own that the user may not have, `NotPermitted` where they may use
-    no server, and `BadArgument`.
+    Raises `EndpointRefused` for an address of their own that the user may not have, `NotPermitted`
+    where they may use no server, and `BadArgument`.
     """
     user = user or {}
     mine = _user_valves(user.get("valves"))
@@ -235,8 +266,12 @@ def resolve(
     else:
         everybodys = permitted(administrators_endpoints(valves, own_address), rights)
         endpoints = pinned(everybodys, mine.server)
-    others = [endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed]
-    own_workflows = is_admin or (valves.allow_user_workflows if rights.own_workflows is None else rights.own_workflows)
+    others = [
+        endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed
+    ]
+    own_workflows = is_admin or (
+        valves.allow_user_workflows if rights.own_workflows is None else rights.own_workflows
+    )
     return Settings(
         endpoints=tuple(endpoints),
         limits=_limits(valves, is_admin),
@@ -245,7 +280,9 @@ def resolve(
             **_preferences(valves, 2, "The administrator's valve", rights.allowed),
             **_preferences(mine, 1, "Your valve"),
         },
-        catalogue=_catalogue(valves, mine, own_workflows, valves.server_workflows or has_own_server),
+        catalogue=_catalogue(
+            valves, mine, own_workflows, valves.server_workflows or has_own_server
+        ),
         own_workflows=own_workflows,
         format=_format(valves, mine),
         leaves_no_prompts=valves.remove_prompts or mine.remove_prompts,
@@ -266,15 +303,18 @@ def _account_key(valves: Valves | UserValves) -> str:
     key = valves.account_key.strip()
     if re.search(r"[^\x21-\x7e]", key):
         title = type(valves).model_fields["account_key"].title
-        raise BadArgument(f'The valve "{title}" contains a space, a line break or the like.', "Enter it again.")
+        raise BadArgument(
+            f'The valve "{title}" contains a space, a line break or the like.', "Enter it again."
+        )
     return key
 
 
 def _own_endpoint(
     valves: Valves, mine: UserValves, is_admin: bool, rights: Rights, copied: Endpoint | None
 ) -> Endpoint:
-    """The server at the user's own address; one of the administrator's cloud stays that, whatever the user writes
-    before its address. Raises as `own_endpoint` does."""
+    """The server at the user's own address; one of the administrator's cloud stays that, whatever
+    the user writes before its address. Raises as `own_endpoint` does.
+    """
     endpoint = own_endpoint(valves, mine, is_admin, rights, copied)
     if copied and copied.cloud:
         return replace(endpoint, cloud=True)
@@ -282,15 +322,19 @@ def _own_endpoint(
 
 
 def _purses(
-    endpoints: Sequence[Endpoint], valves: Valves, mine: UserValves, is_admin: bool, copied: Endpoint | None
+    endpoints: Sequence[Endpoint],
+    valves: Valves,
+    mine: UserValves,
+    is_admin: bool,
+    copied: Endpoint | None,
 ) -> dict[Endpoint, Purse]:
-    """Whose credits are spent on each server, if anybody's. `copied` is the administrator's server to which the user's
-    own address leads.
+    """Whose credits are spent on each server, if anybody's. `copied` is the administrator's server
+    to which the user's own address leads.
 
-    At Comfy Cloud it is whoever's key the server has, and at a proxy of the administrator's before it, which may hold
-    their key, always the administrator's. On any other server the user's own key of a Comfy account goes
-    before the administrator's, which is sent to the servers that an administrator has set, and neither to guesses nor
-    to a user's own.
+    At Comfy Cloud it is whoever's key the server has, and at a proxy of the administrator's before
+    it, which may hold their key, always the administrator's. On any other server the user's own key
+    of a Comfy account goes before the administrator's, which is sent to the servers that an
+    administrator has set, and neither to guesses nor to a user's own.
     """
     has_own_address = bool(mine.endpoint.strip())
     own = Purse(SpendingRule(mine.paid_runs, mine.number("paid_run_dollars")), is_own=True)
@@ -314,7 +358,9 @@ def _purses(
 
 
 def _user_valves(stored: Any) -> UserValves:
-    """The user's valves as Open WebUI hands them over: as an object of any class, as a dictionary, or not at all."""
+    """The user's valves as Open WebUI hands them over: as an object of any class, as a dictionary,
+    or not at all.
+    """
     if isinstance(stored, UserValves):
         return stored
     if isinstance(stored, BaseModel):
@@ -360,7 +406,10 @@ def _limits(valves: Valves, is_admin: bool) -> Limits:
         jobs=int(valves.number("max_jobs")),
         queue=int(valves.number("max_queue")),
         guards_own=not is_admin,
-        own_nodes=tuple(name for name in re.split(r"\s*[,;\n]\s*", valves.own_nodes.strip()) if name) or ("*",),
+        own_nodes=tuple(
+            name for name in re.split(r"\s*[,;\n]\s*", valves.own_nodes.strip()) if name
+        )
+        or ("*",),
     )
 
 
@@ -388,9 +437,12 @@ def _free_seconds(valves: Valves) -> float | None:
 
 
 def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool, saved: bool) -> Catalogue:
-    """The workflows of both valves, the user's if they may bring their own, and what is wrong with them; with those
-    that are `saved` on the server, or without."""
-    pasted = read_pasted(valves.workflows, "administrator", 'The administrator\'s valve "Workflows"')
+    """The workflows of both valves, the user's if they may bring their own, and what is wrong with
+    them; with those that are `saved` on the server, or without.
+    """
+    pasted = read_pasted(
+        valves.workflows, "administrator", 'The administrator\'s valve "Workflows"'
+    )
     entries, problems = pasted.entries, pasted.problems
     if own_workflows:
         own = read_pasted(mine.workflows, "user", 'Your valve "Workflows"')

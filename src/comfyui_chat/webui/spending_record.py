@@ -1,17 +1,21 @@
-"""What each user has spent today of the administrator's credits: a record in Open WebUI's own database.
+"""What each user has spent today of the administrator's credits: a record in Open WebUI's own
+database.
 
-It has to be one for all workers and machines, to outlive restarts, and to be out of reach of the users. So each user's
-is a row of the table `file`, which Open WebUI 0.9.6 to 0.12.4 have alike, and which needs no change of its code:
+It has to be one for all workers and machines, to outlive restarts, and to be out of reach of the
+users. So each user's is a row of the table `file`, which Open WebUI 0.9.6 to 0.12.4 have alike, and
+which needs no change of its code:
 
-- The row belongs to nobody (`user_id` is ""), so no route lists it, shows it or deletes it for anybody but
-  administrators. Its id is a digest with Open WebUI's own secret, which nobody can guess to put it into a knowledge
-  base or a chat of theirs.
-- Two workers cannot both add to it what only one may: each writes on the condition that the row is still the one that
-  it has read (its `hash` is another after every change), and else reads again. The database settles who is first.
+- The row belongs to nobody (`user_id` is ""), so no route lists it, shows it or deletes it for
+  anybody but administrators. Its id is a digest with Open WebUI's own secret, which nobody can
+  guess to put it into a knowledge base or a chat of theirs.
+- Two workers cannot both add to it what only one may: each writes on the condition that the row is
+  still the one that it has read (its `hash` is another after every change), and else reads again.
+  The database settles who is first.
 
-Other places would not do. The valves of a tool and `Config` are read and written as a whole, without such a condition,
-and 0.9.6 has its settings in another form; files in the data folder are shared by the workers of one machine only; what
-users own, such as their settings, memories and feedback, they can change.
+Other places would not do. The valves of a tool and `Config` are read and written as a whole,
+without such a condition, and 0.9.6 has its settings in another form; files in the data folder are
+shared by the workers of one machine only; what users own, such as their settings, memories and
+feedback, they can change.
 
     id "0f6c...", user_id "", filename "comfyui-credits.json", hash "b81e...",
     data {"day": "2026-11-26", "dollars": 1.25}
@@ -43,11 +47,15 @@ class StoredSpending:
 
     def __init__(self, user_id: str, secret: bytes) -> None:
         """`secret` is Open WebUI's own."""
-        self._id = hmac.digest(secret, f"comfyui_tool: credits of {user_id}".encode(), "sha256").hex()
+        self._id = hmac.digest(
+            secret, f"comfyui_tool: credits of {user_id}".encode(), "sha256"
+        ).hex()
 
     async def reserve(self, dollars: float, most: float) -> float | None:
-        """Add an amount to what was spent today, unless it would be more than `most`. Returns what is left after that,
-        and None where it was not added. Raises `CreditsRefused` where the record cannot be kept."""
+        """Add an amount to what was spent today, unless it would be more than `most`. Returns what
+        is left after that, and None where it was not added. Raises `CreditsRefused` where the
+        record cannot be kept.
+        """
 
         def add(spent: float) -> float | None:
             total = spent + dollars
@@ -69,7 +77,9 @@ class StoredSpending:
         await finish(self._change(lambda spent: max(spent - dollars, 0.0)), ANSWER_SECONDS)
 
     async def _change(self, change: Callable[[float], float | None]) -> float | None:
-        """Write what `change` makes of the amount of today. Returns it, and None where `change` gives none."""
+        """Write what `change` makes of the amount of today. Returns it, and None where `change`
+        gives none.
+        """
         for _ in range(MOST_TRIES):
             stamp, spent = await self._read()
             total = change(spent)
@@ -95,7 +105,9 @@ class StoredSpending:
         return str(row.hash), spent
 
     async def _write(self, stamp: str | None, dollars: float) -> bool:
-        """Write the row, if it still has this stamp, or if there still is none. Returns whether it was written."""
+        """Write the row, if it still has this stamp, or if there still is none. Returns whether it
+        was written.
+        """
         from open_webui.internal.db import get_async_db_context
         from open_webui.models.files import File
 
@@ -105,15 +117,25 @@ class StoredSpending:
         values: dict[str, Any] = {"hash": uuid.uuid4().hex, "data": data, "updated_at": now}
         if stamp is None:
             about = {"name": FILE_NAME, "content_type": "application/json", "size": 0}
-            values |= {"id": self._id, "user_id": "", "filename": FILE_NAME, "path": "", "meta": about}
+            values |= {
+                "id": self._id,
+                "user_id": "",
+                "filename": FILE_NAME,
+                "path": "",
+                "meta": about,
+            }
             statement = table.insert().values(**values, created_at=now)
         else:
-            statement = table.update().where(table.c.id == self._id, table.c.hash == stamp).values(**values)
+            statement = (
+                table.update().where(table.c.id == self._id, table.c.hash == stamp).values(**values)
+            )
         try:
             async with get_async_db_context() as session:
                 written = await session.execute(statement)
                 await session.commit()
-        except Exception as error:  # somebody else made the row first, or the database is locked for the moment
+        except (
+            Exception
+        ) as error:  # somebody else made the row first, or the database is locked for the moment
             log.debug("the record of what was spent: %s", type(error).__name__)
             return False
         return bool(written.rowcount == 1)

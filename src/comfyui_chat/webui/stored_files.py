@@ -1,17 +1,17 @@
 """What Open WebUI holds of a file that was made: how a message names it, and what its dialog shows.
 
-A picture that a browser draws is an "image" in the message, and any other a "file" that is offered for download and
-opens a dialog. Both look like this (`message_file`); the metadata of the stored file tells under `JOB_KEY` which job
-made it, so that `Chat.kept` finds it again:
+A picture that a browser draws is an "image" in the message, and any other a "file" that is offered
+for download and opens a dialog. Both look like this (`message_file`); the metadata of the stored
+file tells under `JOB_KEY` which job made it, so that `Chat.kept` finds it again:
 
     {"type": "image", "id": "5f0c...", "url": "/api/v1/files/5f0c.../content", "name": "a-red-fox-7.png",
      "content_type": "image/png"}
 
-Open WebUI serves a file by the type that it was stored with, and on one of its routes by the ending of its name, in
-its own origin: a page, a drawing (SVG) or a script of a hostile server would run there with the session of whoever
-opens it (seen with 0.12.4). So `as_served` lets only pictures, videos and sounds keep their type, and tells them
-by their own bytes. Everything else becomes plain text or plain bytes, and keeps its ending only where no browser runs
-files that end so.
+Open WebUI serves a file by the type that it was stored with, and on one of its routes by the ending
+of its name, in its own origin: a page, a drawing (SVG) or a script of a hostile server would run
+there with the session of whoever opens it (seen with 0.12.4). So `as_served` lets only pictures,
+videos and sounds keep their type, and tells them by their own bytes. Everything else becomes plain
+text or plain bytes, and keeps its ending only where no browser runs files that end so.
 
 `read_stored_file` reads a file of this Open WebUI for a call, if the user may read it.
 """
@@ -33,14 +33,14 @@ JOB_KEY = "comfyui_job"  # under which a stored file tells of the run that made 
 DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp")
 TEXT_SHOWN = 100_000  # characters of a text that its dialog shows
 TEXT_JUDGED = 4096  # bytes of a file by which it is told whether it is a text
-# How files end that no browser runs: texts and tables, subtitles, 3D models, and what ComfyUI itself writes.
-INERT_ENDINGS = frozenset(
-    {
-        *("txt", "md", "log", "csv", "tsv", "json", "jsonl", "yaml", "yml", "srt", "vtt", "ass", "lrc"),
-        *("obj", "stl", "ply", "glb", "gltf", "fbx", "usd", "usdz", "splat", "ksplat", "spz", "exr", "hdr"),
-        *("latent", "safetensors", "npy", "npz", "mid", "zip", "bin"),
-    }
-)
+# How files end that no browser runs: texts and tables, subtitles, 3D models, and what ComfyUI
+# itself writes.
+_INERT_ENDINGS = """
+    txt md log csv tsv json jsonl yaml yml srt vtt ass lrc
+    obj stl ply glb gltf fbx usd usdz splat ksplat spz exr hdr
+    latent safetensors npy npz mid zip bin
+"""
+INERT_ENDINGS = frozenset(_INERT_ENDINGS.split())
 
 
 @dataclass
@@ -49,7 +49,8 @@ class StoredOutputs:
 
     of: int
     files: list[dict[str, Any]] = field(default_factory=list)  # as a message holds them
-    sources: list[str] = field(default_factory=list)  # what each is called on its server, in the order of storing
+    # what each is called on its server, in the order of storing
+    sources: list[str] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
@@ -57,8 +58,9 @@ class StoredOutputs:
         return len(self.files) >= self.of
 
     def add(self, item: Any, source: str) -> None:
-        """Take in a stored file (`item` as Open WebUI's `Files` gives it). One that a browser does not draw has a page
-        (`file_page`) as its content."""
+        """Take in a stored file (`item` as Open WebUI's `Files` gives it). One that a browser does
+        not draw has a page (`file_page`) as its content.
+        """
         drawn = "content" not in (item.data or {})
         self.sources.append(source)
         self.files.append(message_file(item, drawn))
@@ -92,8 +94,9 @@ def run_of(item: Any) -> Mapping[str, Any]:
 
 
 def message_file(item: Any, drawn: bool) -> dict[str, Any]:
-    """What a message holds of a stored file (`item` as Open WebUI's `Files` gives it): a picture that is `drawn`, or a
-    file that is offered for download."""
+    """What a message holds of a stored file (`item` as Open WebUI's `Files` gives it): a picture
+    that is `drawn`, or a file that is offered for download.
+    """
     meta = item.meta or {}
     entry = {
         "id": item.id,
@@ -107,12 +110,16 @@ def message_file(item: Any, drawn: bool) -> dict[str, Any]:
 
 
 def as_served(product: OutputFile) -> tuple[OutputFile, str]:
-    """A file with the content type that it is stored with, which no browser runs, and the ending of its name: a page
-    that a server calls "a.html", or "a.png", becomes text/plain and "txt". Blocks: call it in a thread."""
+    """A file with the content type that it is stored with, which no browser runs, and the ending of
+    its name: a page that a server calls "a.html", or "a.png", becomes text/plain and "txt". Blocks:
+    call it in a thread.
+    """
     content_type, _, _ = content_type_of(product.data.buffer, "")
     kind, _, detail = content_type.partition("/")
     if kind in ("image", "video", "audio") and detail != "svg+xml":
-        return replace(product, content_type=content_type), _media_ending(content_type, product.ending)
+        return replace(product, content_type=content_type), _media_ending(
+            content_type, product.ending
+        )
     content_type, ending = "application/octet-stream", "bin"
     if _is_text(product.data.start(TEXT_JUDGED)):
         content_type, ending = "text/plain", "txt"
@@ -122,7 +129,9 @@ def as_served(product: OutputFile) -> tuple[OutputFile, str]:
 
 
 def _media_ending(content_type: str, ending: str) -> str:
-    """How the name of a picture, video or sound ends: as it does where that fits its type, else as is usual."""
+    """How the name of a picture, video or sound ends: as it does where that fits its type, else as
+    is usual.
+    """
     if OTHER_TYPES.get(ending) == content_type:
         return ending
     for usual, its_type in OTHER_TYPES.items():
@@ -143,11 +152,13 @@ def _is_text(start: bytes) -> bool:
 
 
 def file_page(product: OutputFile, url: str) -> str:
-    """What Open WebUI's dialog shows of a file that is not a picture, in Markdown: a player, the text, or a link to
-    download it. It is stored with the file."""
+    """What Open WebUI's dialog shows of a file that is not a picture, in Markdown: a player, the
+    text, or a link to download it. It is stored with the file.
+    """
     kind, _, _ = product.content_type.partition("/")
     if kind in ("video", "audio"):
-        return player(kind, url, ' style="max-width:100%;max-height:20rem"')  # the dialog is not high
+        # the dialog is not high
+        return player(kind, url, ' style="max-width:100%;max-height:20rem"')
     if kind != "text":
         return f"[Download]({url})"
     start = product.data.start(4 * TEXT_SHOWN)  # a character has up to 4 bytes
@@ -155,23 +166,30 @@ def file_page(product: OutputFile, url: str) -> str:
 
 
 def fenced(text: str) -> str:
-    """A text in a code block of Markdown, which shows it as it is. Its fence is longer than any inside, so that the
-    text cannot end it: what stands behind would be read as Markdown, with addresses that the browser loads."""
+    """A text in a code block of Markdown, which shows it as it is. Its fence is longer than any
+    inside, so that the text cannot end it: what stands behind would be read as Markdown, with
+    addresses that the browser loads.
+    """
     inside = [len(run) for run in re.findall("`+", text)]
     fence = "`" * max([2, *inside]) + "`"
     return f"{fence}text\n{text}\n{fence}"
 
 
 def player(kind: str, url: str, style: str = "") -> str:
-    """A player in the one form that the page draws in an answer's text, where the inner text counts, as well as in a
-    file's dialog, where the attribute does: a block of HTML of its own."""
+    """A player in the one form that the page draws in an answer's text, where the inner text
+    counts, as well as in a file's dialog, where the attribute does: a block of HTML of its own.
+    """
     return f'<p><{kind} src="{url}" controls{style}>{url}</{kind}></p>'
 
 
-def storage_refused(error: Exception, left: Sequence[str], stored: int, *, shown: bool) -> StorageRefused:
-    """The error for files that are not stored: what those that are `left` are called on the ComfyUI server, "" for one
-    that is not there, and how many others are stored, and `shown`."""
-    reason = getattr(error, "detail", None) or type(error).__name__  # an HTTPException, or the storage's own
+def storage_refused(
+    error: Exception, left: Sequence[str], stored: int, *, shown: bool
+) -> StorageRefused:
+    """The error for files that are not stored: what those that are `left` are called on the ComfyUI
+    server, "" for one that is not there, and how many others are stored, and `shown`.
+    """
+    # an HTTPException, or the storage's own
+    reason = getattr(error, "detail", None) or type(error).__name__
     mend = ""
     if getattr(error, "status_code", None) == 413:
         reason, mend = _over_own_limit(str(reason))
@@ -189,7 +207,9 @@ def storage_refused(error: Exception, left: Sequence[str], stored: int, *, shown
 
 
 def _over_own_limit(reason: str) -> tuple[str, str]:
-    """Why a file is too large for Open WebUI, which speaks to somebody who uploads one, and what would help."""
+    """Why a file is too large for Open WebUI, which speaks to somebody who uploads one, and what
+    would help.
+    """
     limit = re.search(r"less than ([\d.]+ ?[A-Za-z]+)", reason)
     most = f" of {limit[1]}" if limit else ""
     return (
@@ -203,10 +223,11 @@ def _over_own_limit(reason: str) -> tuple[str, str]:
 
 
 async def read_stored_file(reference: str, user_id: str) -> tuple[str, bytes]:
-    """Name and content of a file that a user may read, by its id or its address in this Open WebUI, or of a data URI.
+    """Name and content of a file that a user may read, by its id or its address in this Open WebUI,
+    or of a data URI.
 
-    Raises `BadArgument` for any other: one that the user may not read cannot be told from one that is not there.
-    Raises `LimitExceeded` for one that is too large.
+    Raises `BadArgument` for any other: one that the user may not read cannot be told from one that
+    is not there. Raises `LimitExceeded` for one that is too large.
     """
     if DATA_URI.match(reference):
         return await FILES.run(read_data_uri, reference)
@@ -222,7 +243,9 @@ async def read_stored_file(reference: str, user_id: str) -> tuple[str, bytes]:
     def content() -> bytes:
         path = Path(Storage.get_file(item.path))
         if path.stat().st_size > MAX_INPUT_BYTES:
-            raise LimitExceeded(f'The file "{item.filename}" is larger than {MAX_INPUT_BYTES // 2**20} MB.')
+            raise LimitExceeded(
+                f'The file "{item.filename}" is larger than {MAX_INPUT_BYTES // 2**20} MB.'
+            )
         return path.read_bytes()
 
     try:
@@ -230,11 +253,15 @@ async def read_stored_file(reference: str, user_id: str) -> tuple[str, bytes]:
     except ComfyUIError:
         raise
     except Exception:  # whatever the storage provider raises
-        raise BadArgument(f'The file "{item.filename}" is no longer in the storage of Open WebUI.') from None
+        raise BadArgument(
+            f'The file "{item.filename}" is no longer in the storage of Open WebUI.'
+        ) from None
 
 
 async def _readable_file(reference: str, user_id: str) -> Any:
-    """Open WebUI's record of a file, by its id or address; None where there is none that the user may read."""
+    """Open WebUI's record of a file, by its id or address; None where there is none that the user
+    may read.
+    """
     from open_webui.models.files import Files
     from open_webui.models.users import Users
     from open_webui.utils.access_control.files import has_access_to_file

@@ -1,8 +1,9 @@
-"""What leaves a call for the chat: how its failure is told, how much, and what ordinary users and their models are not
-told.
+"""What leaves a call for the chat: how its failure is told, how much, and what ordinary users and
+their models are not told.
 
-Where the servers are is for administrators only. Messages of this tool never say it (`ComfyUIError.at`), but a node, a
-server or a workflow may: so every text that leaves a call goes through `Hiding`, which puts the server's name there.
+Where the servers are is for administrators only. Messages of this tool never say it
+(`ComfyUIError.at`), but a node, a server or a workflow may: so every text that leaves a call goes
+through `Hiding`, which puts the server's name there.
 """
 
 import asyncio
@@ -23,7 +24,9 @@ from ..server.endpoint import CLOUD_HOST, Endpoint
 
 
 def told_failure(error: Exception, is_admin: bool) -> tuple[dict[str, Any], str]:
-    """What the model is told of a call that failed, and the last status: to an administrator also where."""
+    """What the model is told of a call that failed, and the last status: to an administrator also
+    where.
+    """
     if not isinstance(error, ComfyUIError):
         log.error("a mistake in the ComfyUI tool", exc_info=error)
         mistake = InternalError(f"The tool failed ({type(error).__name__}).")
@@ -36,7 +39,9 @@ def told_failure(error: Exception, is_admin: bool) -> tuple[dict[str, Any], str]
 
 
 def stop_text(stop: asyncio.CancelledError) -> str:
-    """The last status of a call that was stopped. A note of the cancellation tells what became of the job."""
+    """The last status of a call that was stopped. A note of the cancellation tells what became of
+    the job.
+    """
     notes = getattr(stop, "__notes__", ())
     if not notes:
         return "Stopped"
@@ -46,12 +51,15 @@ def stop_text(stop: asyncio.CancelledError) -> str:
     return f"Stopped. {note}"
 
 
-COPIES = "copies"  # of pictures, for the model to look at: they have a bound of their own, and are not read as text
+# of pictures, for the model to look at: they have a bound of their own, and are not read as text
+COPIES = "copies"
 
 
 def brief(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer for a model that is no longer than `MOST_TOLD_CHARACTERS`: what is more than that is cut, and said to
-    be. Lists are cut between their items, and texts between words, so that no half of an address is left."""
+    """An answer for a model that is no longer than `MOST_TOLD_CHARACTERS`: what is more than that
+    is cut, and said to be. Lists are cut between their items, and texts between words, so that no
+    half of an address is left.
+    """
     copies = {COPIES: answer[COPIES]} if COPIES in answer else {}
     texts = {name: value for name, value in answer.items() if name != COPIES}
     told: dict[str, Any] = _Room(MOST_TOLD_CHARACTERS).take(texts)
@@ -103,8 +111,9 @@ class Hiding:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def of(self, value: Any) -> Any:
-        """A text, or all texts in a value of JSON, without these servers' addresses and the secrets, and in whole
-        characters."""
+        """A text, or all texts in a value of JSON, without these servers' addresses and the
+        secrets, and in whole characters.
+        """
         if isinstance(value, str):
             value = whole_characters(value)
             if self.secrets:
@@ -119,8 +128,10 @@ class Hiding:
 
 
 def hide_address(text: str, endpoint: Endpoint) -> str:
-    """A text in which a server's name stands wherever its address does: with or without its scheme, port and path, and
-    in the words of libraries, such as "host='gpu', port=8188" and "('10.0.0.5', 8188)"."""
+    """A text in which a server's name stands wherever its address does: with or without its scheme,
+    port and path, and in the words of libraries, such as "host='gpu', port=8188" and "('10.0.0.5',
+    8188)".
+    """
     pattern = _address_pattern(endpoint.url)
     return pattern.sub(_naming(endpoint.name), text) if pattern else text
 
@@ -143,8 +154,9 @@ LEAST_PATH = 5  # characters; a shorter path may be part of anything
 def _address_pattern(url: str) -> re.Pattern[str] | None:
     """Finds a server's address in a text; None for Comfy Cloud's, which everybody knows.
 
-    A host of a single word, such as "flux", may mean anything: it counts only behind a scheme or before the port. So
-    does an address by numbers, which the host's name may stand for, before the port.
+    A host of a single word, such as "flux", may mean anything: it counts only behind a scheme or
+    before the port. So does an address by numbers, which the host's name may stand for, before the
+    port.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -163,7 +175,8 @@ def _address_pattern(url: str) -> re.Pattern[str] | None:
     if parts.port:
         places.append(rf"{ADDRESS_IN_NUMBERS}(?::|%3a){port}{end}")
         places.append(rf"""["']{NUMBERS_IN_QUOTES}["'],\s?(?:port=)?{port}{end}""")
-    if len(parts.path) >= LEAST_PATH and not parts.path.startswith("/api/"):  # as files of Open WebUI do
+    # as files of Open WebUI do
+    if len(parts.path) >= LEAST_PATH and not parts.path.startswith("/api/"):
         places.append(re.escape(parts.path) + end)
     path = r"""(?:[/?#][^\s"'<>()]*)?"""
     return re.compile(rf"(?:(?<![\w.-])|(?<=%2f))(?:{'|'.join(places)}){path}", re.IGNORECASE)

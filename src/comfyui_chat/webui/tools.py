@@ -105,14 +105,27 @@ class Tools:
             "loras": loras,
             "workflow": workflow,
         }
-        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
+        chat = Chat(
+            __request__,
+            __user__,
+            __metadata__,
+            __event_emitter__,
+            __chat_id__,
+            __message_id__,
+            __messages__,
+        )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             request = settings.request(prompt, **await with_earlier_seed(chat, arguments))
             if request.workflow is None or request.workflow.level:
                 request = replace(request, notes=(*request.notes, *await unused_note(chat)))
             return await _run(
-                chat, display, settings, request, await settings.including(chat, workflow), __event_call__
+                chat,
+                display,
+                settings,
+                request,
+                await settings.including(chat, workflow),
+                __event_call__,
             )
 
         return await _make(chat, self.valves, work)
@@ -160,13 +173,28 @@ class Tools:
             "model": model,
             "workflow": workflow,
         }
-        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
+        chat = Chat(
+            __request__,
+            __user__,
+            __metadata__,
+            __event_emitter__,
+            __chat_id__,
+            __message_id__,
+            __messages__,
+        )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             given = await given_pictures(chat, images, mask)
-            request = settings.edit(prompt, given.files, given.mask, **await with_earlier_seed(chat, arguments))
+            request = settings.edit(
+                prompt, given.files, given.mask, **await with_earlier_seed(chat, arguments)
+            )
             return await _run(
-                chat, display, settings, request, await settings.including(chat, workflow), __event_call__
+                chat,
+                display,
+                settings,
+                request,
+                await settings.including(chat, workflow),
+                __event_call__,
             )
 
         return await _make(chat, self.valves, work)
@@ -193,15 +221,26 @@ class Tools:
         :param size: Instead of scale: "4k" or "3840x2160"
         :param model: Upscale model, if asked for
         """
-        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
+        chat = Chat(
+            __request__,
+            __user__,
+            __metadata__,
+            __event_emitter__,
+            __chat_id__,
+            __message_id__,
+            __messages__,
+        )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             files = await chat.input_files(images)
             if not files:
-                files = await chat.read_inputs([file.reference for file in await chat.newest_pictures()])
+                files = await chat.read_inputs(
+                    [file.reference for file in await chat.newest_pictures()]
+                )
             if len(files) > 1:
                 raise BadArgument(
-                    f"{len(files)} pictures are meant, and one is enlarged at a time.", "Call once for each."
+                    f"{len(files)} pictures are meant, and one is enlarged at a time.",
+                    "Call once for each.",
                 )
             request = settings.enlarge(files[0], scale=scale, size=size, model=model)
             return await _run(chat, display, settings, request, settings.catalogue, __event_call__)
@@ -232,7 +271,15 @@ class Tools:
         :param inputs: Others by name: {"seconds": 5, "size": "16:9", "lyrics": "..."}; those left out stay as saved
         :param images: As in edit_image; a mask comes last
         """
-        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
+        chat = Chat(
+            __request__,
+            __user__,
+            __metadata__,
+            __event_emitter__,
+            __chat_id__,
+            __message_id__,
+            __messages__,
+        )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             pictures, named = pictures_among(images, named_values(inputs))
@@ -242,7 +289,12 @@ class Tools:
             if request.offers:
                 request = replace(request, sent_pictures=await chat.sent_offers())
             return await _run(
-                chat, display, settings, request, await settings.including(chat, workflow), __event_call__
+                chat,
+                display,
+                settings,
+                request,
+                await settings.including(chat, workflow),
+                __event_call__,
             )
 
         return await _make(chat, self.valves, work)
@@ -263,7 +315,9 @@ class Tools:
         :param search: Words such as "video"
         :param all: Also what cannot run
         """
-        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        chat = Chat(
+            __request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__
+        )
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             words = words_of(search, "search")
@@ -293,12 +347,16 @@ class Tools:
         :param workflow: As in run_workflow
         :param diagram: With a drawing
         """
-        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        chat = Chat(
+            __request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__
+        )
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             name = words_of(workflow, "workflow").strip()
             if not name:
-                raise BadArgument("The argument workflow is empty.", "list_workflows tells the names.")
+                raise BadArgument(
+                    "The argument workflow is empty.", "list_workflows tells the names."
+                )
             catalogue = await settings.including(chat, workflow)
             about = Argument(name, "The argument workflow")
 
@@ -307,7 +365,9 @@ class Tools:
                 return await describe_workflow(server, entry, as_yes(diagram, "diagram"))
 
             answers, silent = await everywhere(settings.endpoints, describe)
-            answer = min(answers, key=lambda answer: "cannot run" in answer or "missing nodes" in answer)
+            answer = min(
+                answers, key=lambda answer: "cannot run" in answer or "missing nodes" in answer
+            )
             answer |= _left_out(silent)
             return {"status": "done", **answer}, f'Looked at "{answer["name"]}"'
 
@@ -329,12 +389,16 @@ class Tools:
         :param kind: "checkpoints", "diffusion_models", "loras", "samplers" or another folder
         :param search: Part of a name
         """
-        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        chat = Chat(
+            __request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__
+        )
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             kind_name = words_of(kind, "kind")
             words = words_of(search, "search")
-            answers, silent = await everywhere(settings.endpoints, lambda server: list_models(server, kind_name, words))
+            answers, silent = await everywhere(
+                settings.endpoints, lambda server: list_models(server, kind_name, words)
+            )
             answer = told_models(one_list(answers), words) | _left_out(silent)
             return {"status": "done", **answer}, "Looked up what is installed"
 
@@ -357,10 +421,20 @@ class Tools:
         :param job_id: From a "still running" result; else all
         :param cancel: true cancels
         """
-        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
+        chat = Chat(
+            __request__,
+            __user__,
+            __metadata__,
+            __event_emitter__,
+            __chat_id__,
+            __message_id__,
+            __messages__,
+        )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
-            return await check_jobs(chat, display, settings, words_of(job_id, "job_id"), as_yes(cancel, "cancel"))
+            return await check_jobs(
+                chat, display, settings, words_of(job_id, "job_id"), as_yes(cancel, "cancel")
+            )
 
         return await _answer(chat, self.valves, work)
 
@@ -375,11 +449,15 @@ class Tools:
         __message_id__: str | None = None,
     ) -> ToolAnswer:
         """Tell whether ComfyUI is up, its queue, memory, speed and the user's jobs."""
-        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        chat = Chat(
+            __request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__
+        )
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             statuses = await settings.fleet.statuses()
-            answer, text = status_report(statuses, chat.is_admin, await jobs_told(settings.fleet, statuses))
+            answer, text = status_report(
+                statuses, chat.is_admin, await jobs_told(settings.fleet, statuses)
+            )
             sharing = await sharing_told(__id__) if chat.is_admin else ""
             return {**answer, "valves": settings.valve_problems, "sharing": sharing}, text
 
@@ -387,10 +465,13 @@ class Tools:
 
 
 async def _answer(
-    chat: Chat, valves: Valves, work: Callable[[Settings, Display], Awaitable[tuple[dict[str, Any], str]]]
+    chat: Chat,
+    valves: Valves,
+    work: Callable[[Settings, Display], Awaitable[tuple[dict[str, Any], str]]],
 ) -> ToolAnswer:
-    """What a call answers: `work` done with the call's settings, inside `Chat.answer`. `valves` are those of the call's
-    beginning; another request may replace them meanwhile."""
+    """What a call answers: `work` done with the call's settings, inside `Chat.answer`. `valves` are
+    those of the call's beginning; another request may replace them meanwhile.
+    """
 
     async def with_settings(display: Display) -> tuple[dict[str, Any], str]:
         settings = await settle(valves, chat.user, chat)
@@ -410,8 +491,14 @@ async def _answer(
                 error.hint = f"{error.hint.removeprefix(error.default_hint)} {instead}".strip()
             raise
         except CreditsRefused as error:
-            free = replace(settings, endpoints=tuple(one for one in settings.endpoints if not one.cloud))
-            instead = await _instead_of(chat, free, error.task, costs=False) if free.endpoints and error.task else ""
+            free = replace(
+                settings, endpoints=tuple(one for one in settings.endpoints if not one.cloud)
+            )
+            instead = (
+                await _instead_of(chat, free, error.task, costs=False)
+                if free.endpoints and error.task
+                else ""
+            )
             if instead:
                 error.hint = f"{error.hint} What costs nothing: {instead}"
             raise
@@ -428,10 +515,14 @@ def _limited(settings: Settings) -> str:
 
 
 async def _make(
-    chat: Chat, valves: Valves, work: Callable[[Settings, Display], Awaitable[tuple[dict[str, Any], str]]]
+    chat: Chat,
+    valves: Valves,
+    work: Callable[[Settings, Display], Awaitable[tuple[dict[str, Any], str]]],
 ) -> ToolAnswer:
-    """`_answer` for a call that makes something: it is let in before `work` reads anything, if the user may make images
-    at all, and until it ends its jobs are attended to, so that check_job leaves them."""
+    """`_answer` for a call that makes something: it is let in before `work` reads anything, if the
+    user may make images at all, and until it ends its jobs are attended to, so that check_job
+    leaves them.
+    """
 
     async def when_admitted(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
         if valves.require_image_permission:
@@ -443,14 +534,21 @@ async def _make(
 
 
 async def _instead_of(chat: Chat, settings: Settings, name: str, costs: bool = True) -> str:
-    """What would do instead of a workflow that does not exist, or instead of one that costs something: what the user
-    attached, and what there is for the task. "" where no server tells. Without `costs` only what is free is named.
+    """What would do instead of a workflow that does not exist, or instead of one that costs
+    something: what the user attached, and what there is for the task. "" where no server tells.
+    Without `costs` only what is free is named.
     """
-    attached = [shortened(file.name, 40) for file in await chat.attachments()] if settings.own_workflows else []
+    attached = (
+        [shortened(file.name, 40) for file in await chat.attachments()]
+        if settings.own_workflows
+        else []
+    )
     note = f'"attached" is the workflow in {attached[0]}, if it has one. ' if attached else ""
     catalogue = settings.catalogue
     try:
-        answers, _ = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, name))
+        answers, _ = await everywhere(
+            settings.endpoints, lambda server: list_workflows(server, catalogue, name)
+        )
     except ComfyUIError:
         return ""
     lines = one_list(answers)["workflows"]
@@ -463,7 +561,12 @@ def _left_out(silent: Sequence[str]) -> dict[str, Any]:
 
 
 async def _run(
-    chat: Chat, display: Display, settings: Settings, request: Request, catalogue: Catalogue, event_call: Any
+    chat: Chat,
+    display: Display,
+    settings: Settings,
+    request: Request,
+    catalogue: Catalogue,
+    event_call: Any,
 ) -> tuple[dict[str, Any], str]:
     """A request made, stored as files of the user, and reported."""
     memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)

@@ -1,12 +1,13 @@
 """The valves: what the administrator and each user can set, as Open WebUI shows it.
 
-`Valves` are the administrator's, `UserValves` each user's own. Titles and descriptions are what people read on the page
-of the tool, and the README lists both tables.
+`Valves` are the administrator's, `UserValves` each user's own. Titles and descriptions are what
+people read on the page of the tool, and the README lists both tables.
 
-No value is refused here. Open WebUI hands over whatever is stored, and a user may have stored anything at all, past
-every check; but an error here would break every chat that has the tool. So `Tolerant` converts each value to its type,
-or takes the default, and `number` moves one into its range. What was done so is in `problems`, which comfyui_status and
-the command `install` tell. Addresses and rights are checked where the valves are resolved for a call: `resolve` in
+No value is refused here. Open WebUI hands over whatever is stored, and a user may have stored
+anything at all, past every check; but an error here would break every chat that has the tool. So
+`Tolerant` converts each value to its type, or takes the default, and `number` moves one into its
+range. What was done so is in `problems`, which comfyui_status and the command `install` tell.
+Addresses and rights are checked where the valves are resolved for a call: `resolve` in
 webui/settings.py.
 
 What may hold a key or a password is left out of what is printed of valves.
@@ -32,7 +33,8 @@ from ..names import quoted, shown_value
 from ..values import clamp
 
 SWITCHED_ON, SWITCHED_OFF = ("true", "1", "on", "yes"), ("false", "0", "off", "no", "")
-# What the numbers may be, in the administrator's valves and in the user's; their descriptions say the same.
+# What the numbers may be, in the administrator's valves and in the user's; their descriptions say
+# the same.
 RANGES: Mapping[str, tuple[float, float]] = {
     "quality": (1, 100),
     "max_count": (1, 64),
@@ -51,10 +53,13 @@ RANGES: Mapping[str, tuple[float, float]] = {
 
 
 class Tolerant(BaseModel):
-    """A model that takes whatever is stored: an unreadable valve would otherwise break every chat of the tool."""
+    """A model that takes whatever is stored: an unreadable valve would otherwise break every chat
+    of the tool.
+    """
 
     model_config = ConfigDict(extra="ignore")
-    _misread: tuple[str, ...] = PrivateAttr(default=())  # what was stored and could not be read, as sentences
+    # what was stored and could not be read, as sentences
+    _misread: tuple[str, ...] = PrivateAttr(default=())
 
     @model_validator(mode="wrap")
     @classmethod
@@ -78,7 +83,10 @@ class Tolerant(BaseModel):
                 if str(value).strip().lower() not in [choice.lower() for choice in choices]:
                     yield f"{said}, which is none of {quoted(choices)}: {counts}."
             elif kind is bool:
-                if not isinstance(value, bool) and str(value).strip().lower() not in SWITCHED_ON + SWITCHED_OFF:
+                if (
+                    not isinstance(value, bool)
+                    and str(value).strip().lower() not in SWITCHED_ON + SWITCHED_OFF
+                ):
                     yield f"{said}, which is neither on nor off: {counts}."
             elif _stored_number(value, math.nan) != _stored_number(value, math.nan):
                 yield f"{said}, which is no number: {counts}."
@@ -107,8 +115,9 @@ class Tolerant(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _tidy(cls, value: Any, info: Any) -> Any:
-        """A stored value in the type of its field: words for a choice or a switch, numbers as text; the default for
-        what cannot be read."""
+        """A stored value in the type of its field: words for a choice or a switch, numbers as text;
+        the default for what cannot be read.
+        """
         field = cls.model_fields[info.field_name]
         kind = field.annotation
         if get_origin(kind) is Literal:
@@ -167,7 +176,8 @@ MODEL_VALVE = "File name of the model to use when none is asked for. Leave empty
 SIZE_VALVE = 'Used when no size is asked for: "auto", an aspect ratio such as "16:9", or pixels such as "1216x832".'
 NEGATIVE_VALVE = "What to keep out of pictures when the call does not say; used by models that take a negative prompt."
 WORKFLOW_VALVE = (
-    "Name of the workflow to use when none is asked for. Leave empty to have one chosen by installed models."
+    "Name of the workflow to use when none is asked for. "
+    "Leave empty to have one chosen by installed models."
 )
 EDIT_WORKFLOW_VALVE = "The same for edit_image. Leave empty to have one chosen by installed models."
 FORMAT_VALVE = "What pictures are kept as; animations, videos and all else stay as made."
@@ -176,7 +186,8 @@ TRACES_VALVE = (
     "stored. The files stay in ComfyUI's output folder: it has no route to delete them. Comfy Cloud keeps both."
 )
 WORKFLOWS_VALVE = (
-    "JSON of one workflow, as ComfyUI saves or exports it, or of several: an object of name and workflow, or a list."
+    "JSON of one workflow, as ComfyUI saves or exports it, or of several: "
+    "an object of name and workflow, or a list."
 )
 
 
@@ -205,17 +216,23 @@ class Valves(Tolerant):
     )
     model: str = Field(default="", title="Model", description=MODEL_VALVE)
     workflow: str = Field(default="", title="Workflow", description=WORKFLOW_VALVE)
-    edit_workflow: str = Field(default="", title="Workflow for edits", description=EDIT_WORKFLOW_VALVE)
+    edit_workflow: str = Field(
+        default="", title="Workflow for edits", description=EDIT_WORKFLOW_VALVE
+    )
     size: str = Field(default="auto", title="Size", description=SIZE_VALVE)
     negative_prompt: str = Field(default="", title="Negative prompt", description=NEGATIVE_VALVE)
     previews: bool = Field(
-        default=True, title="Live previews", description="Show the picture coming up. Nothing of it is stored."
+        default=True,
+        title="Live previews",
+        description="Show the picture coming up. Nothing of it is stored.",
     )
     picture_format: Literal["as made", "PNG", "WebP", "JPEG"] = Field(
         default="as made", title="Format of pictures", description=FORMAT_VALVE
     )
     quality: int = Field(default=90, title="Quality of WebP and JPEG", description="1 to 100.")
-    remove_prompts: bool = Field(default=False, title="Remove prompts from ComfyUI's history", description=TRACES_VALVE)
+    remove_prompts: bool = Field(
+        default=False, title="Remove prompts from ComfyUI's history", description=TRACES_VALVE
+    )
     strip_metadata: bool = Field(
         default=False,
         title="Remove metadata",
@@ -283,10 +300,14 @@ class Valves(Tolerant):
     max_count: int = Field(default=4, title="Most pictures in one call", description="1 to 64.")
     max_steps: int = Field(default=100, title="Most sampling steps", description="1 to 10000.")
     max_megapixels: float = Field(
-        default=4.2, title="Largest picture in megapixels", description="0.07 to 256; 4.2 allows 2048x2048."
+        default=4.2,
+        title="Largest picture in megapixels",
+        description="0.07 to 256; 4.2 allows 2048x2048.",
     )
     max_upscaled_megapixels: float = Field(
-        default=34.0, title="Largest upscaled picture in megapixels", description="0.07 to 256; 34 allows 7680x4320."
+        default=34.0,
+        title="Largest upscaled picture in megapixels",
+        description="0.07 to 256; 34 allows 7680x4320.",
     )
     max_video_seconds: float = Field(
         default=30.0,
@@ -342,7 +363,9 @@ class Valves(Tolerant):
     @field_validator("paid_run_dollars", "paid_day_dollars", mode="before")
     @classmethod
     def _read_dollars(cls, value: Any) -> Any:
-        """An amount as people write it: "$5", "5 USD". What is none allows nothing worth mentioning, and not any."""
+        """An amount as people write it: "$5", "5 USD". What is none allows nothing worth
+        mentioning, and not any.
+        """
         text = str(value or 0).replace(",", ".")
         found = re.search(r"-?\d+(?:\.\d+)?", text)
         return found[0] if found else 0.01
@@ -389,19 +412,31 @@ class UserValves(Tolerant):
     )
     model: str = Field(default="", title="Model", description=MODEL_VALVE)
     workflow: str = Field(default="", title="Workflow", description=WORKFLOW_VALVE)
-    edit_workflow: str = Field(default="", title="Workflow for edits", description=EDIT_WORKFLOW_VALVE)
+    edit_workflow: str = Field(
+        default="", title="Workflow for edits", description=EDIT_WORKFLOW_VALVE
+    )
     size: str = Field(default="auto", title="Size", description=SIZE_VALVE)
     negative_prompt: str = Field(default="", title="Negative prompt", description=NEGATIVE_VALVE)
-    previews: bool = Field(default=True, title="Live previews", description="Show the picture coming up.")
+    previews: bool = Field(
+        default=True, title="Live previews", description="Show the picture coming up."
+    )
     picture_format: Literal["default", "as made", "PNG", "WebP", "JPEG"] = Field(
-        default="default", title="Format of pictures", description=f"{FORMAT_VALVE} The default is the administrator's."
+        default="default",
+        title="Format of pictures",
+        description=f"{FORMAT_VALVE} The default is the administrator's.",
     )
     quality: int = Field(
-        default=0, title="Quality of WebP and JPEG", description="1 to 100; 0 for the administrator's."
+        default=0,
+        title="Quality of WebP and JPEG",
+        description="1 to 100; 0 for the administrator's.",
     )
-    remove_prompts: bool = Field(default=False, title="Remove prompts from ComfyUI's history", description=TRACES_VALVE)
+    remove_prompts: bool = Field(
+        default=False, title="Remove prompts from ComfyUI's history", description=TRACES_VALVE
+    )
     strip_metadata: bool = Field(
-        default=False, title="Remove metadata", description="Take workflow, prompt and seed out of every file."
+        default=False,
+        title="Remove metadata",
+        description="Take workflow, prompt and seed out of every file.",
     )
     account_key: str = Field(
         default="",
@@ -427,5 +462,8 @@ class UserValves(Tolerant):
         "function calling, since Open WebUI 0.11.4. They cost tokens in every later turn.",
     )
     workflows: str = Field(
-        default="", title="Workflows", description=f"{WORKFLOWS_VALVE} Used if the administrator allows it.", repr=False
+        default="",
+        title="Workflows",
+        description=f"{WORKFLOWS_VALVE} Used if the administrator allows it.",
+        repr=False,
     )
