@@ -36,35 +36,42 @@ WIDTH = 120
 FLOORS = (
     (
         "",
-        "bounds errors logs tasks extents threads bounded names spelling values sizes counts lengths prompt_tags "
-        "json_pieces",
+        "bounds errors logs tasks extents threads bounded names spelling values sizes counts "
+        "lengths prompt_tags json_pieces",
     ),
     (
         "graph",
-        "price_expressions definitions link_types nodes prices remarks replacements prompts fitting group_nodes "
-        "ui_file old_files ui_values ui_links editor reading links input_names facts roles search following tracing "
-        "discovery workflow paths loras pruning mermaid",
+        "price_expressions definitions link_types nodes prices remarks replacements prompts "
+        "fitting group_nodes ui_file old_files ui_values ui_links editor reading links "
+        "input_names facts roles search following makers tracing discovery workflow paths "
+        "loras pruning mermaid",
     ),
-    ("media", "file_bytes parts kinds pictures overwriting metadata running_times delivery"),
+    (
+        "media",
+        "file_bytes parts kinds pictures overwriting sound_metadata metadata running_times "
+        "delivery",
+    ),
     (
         "server",
-        "auth transport allowed endpoint protocol posting long_answers stats faults record incoming connection login "
-        "http files templates model_files replaced_nodes known_definitions client cloud pool",
+        "auth transport allowed endpoint protocol refusals posting long_answers stats faults "
+        "record incoming background connection login http files templates model_files "
+        "replaced_nodes known_definitions client cloud pool",
     ),
     (
         "catalogue",
-        "task_words secret_inputs entries missing request small_files naming fitted lora_facts model_list gallery "
-        "choosing workflow_list listings",
+        "task_words secret_inputs entries missing request small_files naming fitted "
+        "lora_facts model_list gallery choosing workflow_list listings",
     ),
     (
         "run",
-        "owner failures job fleet follow ranges amounts limits sizing used duration asked_inputs inputs planning "
-        "collecting credits make traces earlier",
+        "owner failures job fleet follow ranges amounts limits sizing used duration "
+        "asked_inputs inputs planning collecting credits options make traces earlier",
     ),
     (
         "webui",
-        "ollama permission spending_record telling references display messages picking stored_files chat "
-        "given_pictures valves arguments rights servers settings asking transparency reports jobs tools",
+        "ollama permission spending_record telling references display messages picking "
+        "stored_files chat_files chat given_pictures valves arguments rights servers settings "
+        "asking transparency reports jobs tools",
     ),
     ("", "command_line __main__"),
 )

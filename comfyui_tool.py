@@ -51,7 +51,8 @@ required_open_webui_version: 0.9.6
 #   graph/roles               What each node of a graph is for: a sampler, a service, an encoder, a node with a size.
 #   graph/search              Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
 #   graph/following           Widgets on the way that have to change together with a parameter.
-#   graph/tracing             Trace a graph back from its outputs to what made them, and read what can be set there.
+#   graph/makers              The makers of what a graph's outputs are for, and the lines that they form.
+#   graph/tracing             Read from a graph what can be set in it, and where, by following its links.
 #   graph/discovery           Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
 #   graph/workflow            A workflow as a value that never changes: a graph, and what can be set in it by name.
 #   graph/paths               What a caller may set at an input that is a path on the server.
@@ -63,6 +64,7 @@ required_open_webui_version: 0.9.6
 #   media/kinds               Tell what a file is by its bytes: its type, a picture's size, whether it moves.
 #   media/pictures            Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
 #   media/overwriting         Overwrite places of a file in their length: in a copy, or on disk, where a film has no …
+#   media/sound_metadata      Strip sounds of the texts that tell how they were made: MP3, FLAC and Opus.
 #   media/metadata            Strip files of the texts that tell how they were made, without decoding them.
 #   media/running_times       How long a video, an animation or a sound plays, and how many frames it has, read from …
 #   media/delivery            Hand a finished file over as it is wanted: in which format, with or without metadata.
@@ -71,12 +73,14 @@ required_open_webui_version: 0.9.6
 #   server/allowed            Which workflows and models of a server its callers may use, by patterns of names such as …
 #   server/endpoint           The address of a ComfyUI as people write it, with the credential that belongs to it.
 #   server/protocol           What ComfyUI's answers and frames say, as values, and how they are read.
+#   server/refusals           What ComfyUI says when it refuses a workflow, as an error that a person can act on.
 #   server/posting            What an answer to `POST /prompt` says: that ComfyUI took the prompt, that it refused it, …
 #   server/long_answers       Answers that may be long, read row by row or class by class, so that never all of one is …
 #   server/stats              What a server tells of itself, in `/system_stats`: its version, what it computes on, and …
 #   server/faults             Why a server cannot be used, in words that lead to whoever can mend it and to what would …
 #   server/record             What this process has seen of a server: its pace, its faults, its rests.
 #   server/incoming           A file on its way from a server, piece by piece: into memory, and to disk as soon as it …
+#   server/background         What goes on beside the calls of a server: its chores, and questions that several calls …
 #   server/connection         The one websocket to a server, shared by all prompts in flight.
 #   server/login              The form of ComfyUI-Login, filled in for its cookie.
 #   server/http               HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its …
@@ -118,6 +122,7 @@ required_open_webui_version: 0.9.6
 #   run/planning              Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
 #   run/collecting            Fetches what a run made, within bounds, and says what did not come.
 #   run/credits               Whose credits a run may spend, and whether it may spend them: nobody's are spent unasked.
+#   run/options               What the runs of a call choose from, show, and leave behind: `RunOptions`.
 #   run/make                  From a request to finished files: a server chosen, prompts run, what they made fetched.
 #   run/traces                Prompts taken out of ComfyUI's history, where their users want no trace of them there.
 #   run/earlier               Finds jobs of earlier calls on the servers, and brings what they made.
@@ -130,7 +135,8 @@ required_open_webui_version: 0.9.6
 #   webui/messages            Which messages a chat has up to now, and which pictures, videos and sounds they hold.
 #   webui/picking             Which pictures of a chat a model means by its words: "2", "the last two", "1 and 3", …
 #   webui/stored_files        What Open WebUI holds of a file that was made: how a message names it, and what its …
-#   webui/chat                The message that a call belongs to: how the call ends there, and the chat's files.
+#   webui/chat_files          What stands in the chat of a call, and what the call takes from there.
+#   webui/chat                The message that a call belongs to: how the call ends there, and what is stored in it.
 #   webui/given_pictures      Which pictures an edit works on, and which one is its mask, where the call says so and …
 #   webui/valves              The valves: what the administrator and each user can set, as Open WebUI shows it.
 #   webui/arguments           What a call says: its arguments as values with their names, without those that stand for …
@@ -3011,10 +3017,11 @@ def read_json_members(text: JsonText) -> dict[str, Any]:
 #
 # `editor` turns a workflow as ComfyUI saves it into a graph, with `ui_file`, `ui_values` and
 # `ui_links`; `reading` gets either of them out of JSON. `links` is the one index of a graph's links.
-# Along it `search` and `tracing` follow inputs back, `discovery` finds what can be set (prompt, seed,
-# size, ...), and `workflow` holds the graph with these parameters and sets them. `paths` keeps what a
-# caller sets inside ComfyUI's folders. `loras`, `facts`, `pruning` and `mermaid` use the same index:
-# to insert LoRAs, to tell what a graph needs and makes, to cut out what got no file, and to draw it.
+# Along it `search`, `makers` and `tracing` follow inputs back, `discovery` finds what can be set
+# (prompt, seed, size, ...), and `workflow` holds the graph with these parameters and sets them.
+# `paths` keeps what a caller sets inside ComfyUI's folders. `loras`, `facts`, `pruning` and `mermaid`
+# use the same index: to insert LoRAs, to tell what a graph needs and makes, to cut out what got no
+# file, and to draw it.
 # ======================================================================================================================
 
 
@@ -8795,24 +8802,22 @@ def _makes_film(flow: Flow, node_id: str) -> bool:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/graph/tracing.py
+# src/comfyui_chat/graph/makers.py
 #
-# Trace a graph back from its outputs to what made them, and read what can be set there.
+# The makers of what a graph's outputs are for, and the lines that they form.
 #
-# `Tracing` begins at the nodes that save or show something and goes back to what made it. A "maker"
+# `Makers` begins at the nodes that save or show something and goes back to what made it. A "maker"
 # is a sampler, or a "service": a node that makes something all by itself, such as one that calls
 # somebody's API. Samplers of which each takes up the result of the one before form a "line": base and
-# refiner, or a second pass at a larger size. From the makers of a line, `Flow` in graph/search
-# follows each input to the widget that holds it. In
+# refiner, or a second pass at a larger size. In
 #
 #     {"3": {"class_type": "KSampler", "inputs": {"seed": 7, "positive": ["6", 0], ...}},
 #      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", ...}},
 #      "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], ...}},
 #      "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], ...}}}
 #
-# it goes from "9" over "8" to the only line, ["3"], and `parameters` answers
-#
-#     {"prompt": {Target("6", "text"): None}, "seed": {Target("3", "seed"): None}, ...}
+# it goes from "9" over "8" to the only line, ["3"]. Which sampler a line begins with depends on the
+# words that it is given, and so the words of a maker are found here as well.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -8823,10 +8828,6 @@ CONDITIONING_INPUTS = {
     "positive": ("positive", "cond1", "conditioning"),
     "negative": ("negative", "neg_conditioning"),
 }
-# how a sampler calls the guidance of a distilled model
-DISTILLED = ("guidance", "embedded_guidance_scale")
-# in the name of a class: it samples once more by itself
-DETAILER = re.compile(r"detailer", re.IGNORECASE)
 
 
 def id_numbers(node_id: str) -> list[int]:
@@ -8834,8 +8835,8 @@ def id_numbers(node_id: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d{1,18}", node_id)]
 
 
-class Tracing:
-    """The parameters of a graph as its links tell them.
+class Makers:
+    """The makers of a graph in their lines.
 
     `live` numbers the nodes that feed the outputs which count, each after all that feeds it.
     `lines` are the rows of makers among them, each from its first to its last: [["3", "10"]] for a
@@ -8850,57 +8851,6 @@ class Tracing:
         self.inverters: dict[str, list[str]] = {}
         self.live, self.lines = self._lines()
 
-    def parameters(self) -> ParameterWidgets:
-        """All parameters with their widgets: those of the first line, and of others where they hold
-        the same.
-        """
-        if not self.lines:
-            return self._scaled()
-        parameters, *others = [self._read(line) for line in self.lines]
-        self._add_other_lines(parameters, others)
-        add_followers(self.flow, self.live, self._makers(), parameters)
-        self._frames_of_a_batch(parameters)
-        for name in ("negative_prompt", "lyrics"):
-            widgets = parameters.get(name, {})
-            for prompt in parameters.get("prompt", {}):
-                widgets.pop(prompt, None)
-        return {name: widgets for name, widgets in parameters.items() if widgets}
-
-    def _makers(self) -> list[str]:
-        """The makers of all lines."""
-        return [
-            node_id for line in self.lines for node_id in (*line, *self.stages.get(line[0], ()))
-        ]
-
-    def _frames_of_a_batch(self, parameters: ParameterWidgets) -> None:
-        """Where films alone are made, a batch of latents that have no length of their own is their
-        frames.
-        """
-        made = {kind for _, kind in outputs(self.flow)}
-        batch = parameters.get("batch_size", {})
-        lengths = [
-            key
-            for target in batch
-            for key in self.flow.inputs(target.node_id)
-            if key in PARAMETERS["length"]
-        ]
-        if batch and made and made <= FILMS and not lengths and not parameters.get("length"):
-            parameters["length"] = parameters.pop("batch_size")
-
-    def _add_other_lines(
-        self, parameters: ParameterWidgets, others: list[ParameterWidgets]
-    ) -> None:
-        """Add the widgets that other lines have for a parameter, if all of them hold the same."""
-        for name, widgets in parameters.items():
-            added = [other[name] for other in others if other.get(name)]
-            if widgets and all(self._first_alike(widgets, more) for more in added):
-                for more in added:
-                    widgets.update(more)
-
-    def _first_alike(self, widgets: Iterable[Target], others: Iterable[Target]) -> bool:
-        """Whether the first widgets of both hold the same."""
-        return same_value(first_value(self.flow, others), first_value(self.flow, widgets))
-
     # From the outputs to the makers, and to the lines that they form.
 
     def _lines(self) -> tuple[dict[str, int], list[Line]]:
@@ -8910,7 +8860,7 @@ class Tracing:
         part of that one.
         """
         order: dict[str, int] = {}
-        for rank in self._outputs():
+        for rank in self.output_ranks():
             for output in rank:
                 self._number(output, order)
             ends = self._nearest_makers(rank)
@@ -8937,7 +8887,7 @@ class Tracing:
                 inner.update(line[:-1])
         return [line for line in lines if line[-1] not in inner]
 
-    def _outputs(self) -> list[list[str]]:
+    def output_ranks(self) -> list[list[str]]:
         """The nodes that a run is for, in ranks: those that save media, save texts, show media,
         show texts. What the server calls an output node and whose name says neither counts as
         saving media.
@@ -9028,7 +8978,7 @@ class Tracing:
         maker = self._asked(end)
         row = self._makers_up_to(maker)
         last = len(row) - 1
-        asked = [index for index, node_id in enumerate(row) if self._prompt_text(node_id)]
+        asked = [index for index, node_id in enumerate(row) if self.prompt_text(node_id)]
         if asked:
             last = asked[-1]
         if self.flow.is_service(row[last]):
@@ -9037,7 +8987,7 @@ class Tracing:
         while first > 0 and self.flow.is_sampler(row[first - 1]):
             first -= 1
         beginning = first
-        while first < last and not self._words(row[first], "positive"):
+        while first < last and not self.words(row[first], "positive"):
             first += 1  # it only prepares the picture, as a depth map, say
         before = self.flow.before([row[first]], ("LATENT",))
         self.inverters[row[first]] = [
@@ -9062,11 +9012,11 @@ class Tracing:
         where a video is made of a picture that was made of words. Where all texts are empty, the
         last sampler of the row that comes first; the maker itself when none takes words.
         """
-        if self.flow.is_service(end) and self._words(end, "positive"):
+        if self.flow.is_service(end) and self.words(end, "positive"):
             return end
-        takes_words = [maker for maker in self._chain(end) if self._words(maker, "positive")]
+        takes_words = [maker for maker in self._chain(end) if self.words(maker, "positive")]
         for maker in takes_words:
-            if self._prompt_text(maker):
+            if self.prompt_text(maker):
                 return maker
         takes_words = [maker for maker in takes_words if self.flow.is_sampler(maker)]
         if not takes_words:
@@ -9110,16 +9060,145 @@ class Tracing:
         media.sort(
             key=lambda link: (not link.surely_carries("LATENT"), not link.surely_carries(*MEDIA))
         )
-        maker = self._first_found(media, sought)
+        maker = self.first_found(media, sought)
         return maker.node_id if maker else None
 
-    def _first_found(self, links: Iterable[TypedLink], sought: str) -> Target | None:
+    def first_found(self, links: Iterable[TypedLink], sought: str) -> Target | None:
         """The best find upstream of the first of these links that leads to one."""
         for link in links:
             target = self.flow.best(link, sought)
             if target:
                 return target
         return None
+
+    # The words of a maker, and which samplers of a line share them.
+
+    def words(self, node_id: str, side: str) -> list[Target]:
+        """The widgets of a maker's prompt ("positive") or negative prompt ("negative")."""
+        if not self.flow.is_sampler(node_id):
+            return self.flow.words(node_id, side)
+        encoder = self.encoder(node_id, side)
+        if encoder is None:
+            return []
+        return self.flow.words(encoder.node_id, encoder.input)
+
+    def encoder(self, node_id: str, side: str) -> Target | None:
+        """The encoder of a sampler's main text of a side, as `Target(encoder, side of its texts)`,
+        whether the sampler, its guider or a pipe brings the conditioning.
+        """
+        for part in self.flow.parts(node_id):
+            encoder = self.first_found(self._side_links(part, side), side)
+            if encoder:
+                return encoder
+        return None
+
+    def _side_links(self, part: str, side: str) -> list[TypedLink]:
+        """The links that bring a part of a sampler the conditioning of a side; those that may,
+        where it has no inputs of the usual names.
+        """
+        flow = self.flow
+        names = CONDITIONING_INPUTS[side]
+        links = [flow.link(part, name) for name in names]
+        named = [link for link in links if link]
+        usual = {"positive", "negative", "guider", *names}
+        linked = {name for name, value in flow.inputs(part).items() if is_link(value)}
+        if named or not usual.isdisjoint(linked):
+            return named
+        return [link for link in flow.links(part) if link.is_strange or "embeds" in link.input]
+
+    @once
+    def prompt_text(self, node_id: str) -> str:
+        """What a maker is asked for, or "" when its prompt is empty or it has none."""
+        words = self.words(node_id, "positive")
+        if not words:
+            return ""
+        return str(first_value(self.flow, words)).strip()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/tracing.py
+#
+# Read from a graph what can be set in it, and where, by following its links.
+#
+# `Tracing` takes each line of makers that `Makers` (graph/makers) finds behind the outputs. From
+# there `Flow` in graph/search follows each input to the widget that holds it. In
+#
+#     {"3": {"class_type": "KSampler", "inputs": {"seed": 7, "positive": ["6", 0], ...}},
+#      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", ...}},
+#      "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], ...}},
+#      "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], ...}}}
+#
+# the only line is ["3"], and `parameters` answers
+#
+#     {"prompt": {Target("6", "text"): None}, "seed": {Target("3", "seed"): None}, ...}
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# how a sampler calls the guidance of a distilled model
+DISTILLED = ("guidance", "embedded_guidance_scale")
+# in the name of a class: it samples once more by itself
+DETAILER = re.compile(r"detailer", re.IGNORECASE)
+
+
+class Tracing:
+    """The parameters of a graph as its links tell them."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.makers = Makers(flow)
+
+    def parameters(self) -> ParameterWidgets:
+        """All parameters with their widgets: those of the first line, and of others where they hold
+        the same.
+        """
+        if not self.makers.lines:
+            return self._scaled()
+        parameters, *others = [self._read(line) for line in self.makers.lines]
+        self._add_other_lines(parameters, others)
+        add_followers(self.flow, self.makers.live, self._all_makers(), parameters)
+        self._frames_of_a_batch(parameters)
+        for name in ("negative_prompt", "lyrics"):
+            widgets = parameters.get(name, {})
+            for prompt in parameters.get("prompt", {}):
+                widgets.pop(prompt, None)
+        return {name: widgets for name, widgets in parameters.items() if widgets}
+
+    def _all_makers(self) -> list[str]:
+        """The makers of all lines."""
+        return [
+            node_id
+            for line in self.makers.lines
+            for node_id in (*line, *self.makers.stages.get(line[0], ()))
+        ]
+
+    def _frames_of_a_batch(self, parameters: ParameterWidgets) -> None:
+        """Where films alone are made, a batch of latents that have no length of their own is their
+        frames.
+        """
+        made = {kind for _, kind in outputs(self.flow)}
+        batch = parameters.get("batch_size", {})
+        lengths = [
+            key
+            for target in batch
+            for key in self.flow.inputs(target.node_id)
+            if key in PARAMETERS["length"]
+        ]
+        if batch and made and made <= FILMS and not lengths and not parameters.get("length"):
+            parameters["length"] = parameters.pop("batch_size")
+
+    def _add_other_lines(
+        self, parameters: ParameterWidgets, others: list[ParameterWidgets]
+    ) -> None:
+        """Add the widgets that other lines have for a parameter, if all of them hold the same."""
+        for name, widgets in parameters.items():
+            added = [other[name] for other in others if other.get(name)]
+            if widgets and all(self._first_alike(widgets, more) for more in added):
+                for more in added:
+                    widgets.update(more)
+
+    def _first_alike(self, widgets: Iterable[Target], others: Iterable[Target]) -> bool:
+        """Whether the first widgets of both hold the same."""
+        return same_value(first_value(self.flow, others), first_value(self.flow, widgets))
 
     # What can be set of one line.
 
@@ -9130,9 +9209,9 @@ class Tracing:
             if self.flow.is_sampler(line[0])
             else self._read_service(line[-1])
         )
-        for stage in self.stages.get(line[0], ()):
+        for stage in self.makers.stages.get(line[0], ()):
             self._read_stage(stage, parameters)
-        for inverter in self.inverters.get(line[0], ()):
+        for inverter in self.makers.inverters.get(line[0], ()):
             add_targets(parameters, "seed", self._own("seed", inverter))
             self._add_alike(parameters, "steps", self._own("steps", inverter))
         return parameters
@@ -9145,7 +9224,7 @@ class Tracing:
         if not self.flow.is_sampler(node_id):
             return
         for name, side in (("prompt", "positive"), ("negative_prompt", "negative")):
-            words = self._words(node_id, side)
+            words = self.makers.words(node_id, side)
             if parameters.get(name) and self._shares_text(node_id, words, parameters[name]):
                 add_targets(parameters, name, *words)
         add_targets(parameters, "seed", self._own("seed", node_id))
@@ -9203,7 +9282,7 @@ class Tracing:
         add_targets(parameters, "denoise", self._own("denoise", head))
         add_targets(parameters, "steps", *self._hand_overs(line, steps))
         add_targets(parameters, "model", self.flow.best(model_link, "model"))
-        encoder = self._encoder(head, "positive")
+        encoder = self.makers.encoder(head, "positive")
         if encoder:
             for name in ("lyrics", "seed"):
                 add_targets(parameters, name, self.flow.target(name, encoder.node_id))
@@ -9222,7 +9301,7 @@ class Tracing:
         """
         is_same_schedule = node_id == head or self._goes_on(node_id, head)
         for name, side in (("prompt", "positive"), ("negative_prompt", "negative")):
-            words = self._words(node_id, side)
+            words = self.makers.words(node_id, side)
             if is_same_schedule or self._shares_text(node_id, words, parameters[name]):
                 add_targets(parameters, name, *words)
         add_targets(parameters, "seed", self._own("seed", node_id))
@@ -9249,49 +9328,6 @@ class Tracing:
                 add_targets(parameters, name, self._preset(name, latent))
         for name in ("batch_size", "length", "seconds"):
             add_targets(parameters, name, self.flow.target(name, latent))
-
-    # The words of a maker, and which samplers of a line share them.
-
-    def _words(self, node_id: str, side: str) -> list[Target]:
-        """The widgets of a maker's prompt ("positive") or negative prompt ("negative")."""
-        if not self.flow.is_sampler(node_id):
-            return self.flow.words(node_id, side)
-        encoder = self._encoder(node_id, side)
-        if encoder is None:
-            return []
-        return self.flow.words(encoder.node_id, encoder.input)
-
-    def _encoder(self, node_id: str, side: str) -> Target | None:
-        """The encoder of a sampler's main text of a side, as `Target(encoder, side of its texts)`,
-        whether the sampler, its guider or a pipe brings the conditioning.
-        """
-        for part in self.flow.parts(node_id):
-            encoder = self._first_found(self._side_links(part, side), side)
-            if encoder:
-                return encoder
-        return None
-
-    def _side_links(self, part: str, side: str) -> list[TypedLink]:
-        """The links that bring a part of a sampler the conditioning of a side; those that may,
-        where it has no inputs of the usual names.
-        """
-        flow = self.flow
-        names = CONDITIONING_INPUTS[side]
-        links = [flow.link(part, name) for name in names]
-        named = [link for link in links if link]
-        usual = {"positive", "negative", "guider", *names}
-        linked = {name for name, value in flow.inputs(part).items() if is_link(value)}
-        if named or not usual.isdisjoint(linked):
-            return named
-        return [link for link in flow.links(part) if link.is_strange or "embeds" in link.input]
-
-    @once
-    def _prompt_text(self, node_id: str) -> str:
-        """What a maker is asked for, or "" when its prompt is empty or it has none."""
-        words = self._words(node_id, "positive")
-        if not words:
-            return ""
-        return str(first_value(self.flow, words)).strip()
 
     def _shares_text(self, node_id: str, words: list[Target], first: Iterable[Target]) -> bool:
         """Whether a sampler's text is set together with that of the first one, as it holds the
@@ -9409,7 +9445,7 @@ class Tracing:
         links.sort(
             key=lambda link: (link.input != "latent_image", not link.surely_carries("LATENT"))
         )
-        latent = self._first_found(links, "latent")
+        latent = self.makers.first_found(links, "latent")
         return latent.node_id if latent else None
 
     def _size(self, name: str, latent: str) -> Target | None:
@@ -9443,7 +9479,7 @@ class Tracing:
         """What can be set where nothing is made: of pictures that are only changed, the size of
         what is saved.
         """
-        for rank in self._outputs():
+        for rank in self.makers.output_ranks():
             for output in rank:
                 for link in self.flow.links(output):
                     if not link.surely_carries("IMAGE"):
@@ -9487,7 +9523,7 @@ def discover(flow: Flow) -> dict[str, tuple[Target, ...]]:
     """
     tracing = Tracing(flow)
     traced = {name: tuple(targets) for name, targets in tracing.parameters().items()}
-    named = titled(flow, traced, tracing.live)
+    named = titled(flow, traced, tracing.makers.live)
     # numbers and choices inside texts, set besides their own widgets
     mentioned: dict[str, list[Target]] = {}
     for name, target in placeholders(flow, traced):
@@ -11307,7 +11343,7 @@ def _is_harmless(line: str, place: int) -> bool:
 #     kinds       what a file is, by its first bytes: its content type, the size of a picture, whether it moves
 #     pictures    files of the chat made ready for a workflow: pictures, masks, videos and sounds
 #     overwriting places of a file overwritten in their length, in a copy or on disk
-#     metadata    what tells how a file was made, taken out of it
+#     metadata    what tells how a file was made, taken out of it (of a sound: sound_metadata)
 #     delivery    finished files handed over in the format that somebody wants, with or without metadata
 # ======================================================================================================================
 
@@ -11578,6 +11614,14 @@ ENDS_TOO_EARLY = (IndexError, OverflowError, struct.error)
 
 class TooManyParts(ValueError):
     """A file is made of more parts than any program writes."""
+
+
+def number_at(data: Buffer, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
+    """The number in `length` bytes at a place. Raises `ValueError` where the file ends before."""
+    end = at + length
+    if at < 0 or end > len(data):
+        raise ValueError("the file ends too early")
+    return int.from_bytes(data[at:end], order)
 
 
 class Count:
@@ -12734,389 +12778,20 @@ def overwrite(file: mmap.mmap, changes: Changes) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/media/metadata.py
+# src/comfyui_chat/media/sound_metadata.py
 #
-# Strip files of the texts that tell how they were made, without decoding them.
+# Strip sounds of the texts that tell how they were made: MP3, FLAC and Opus.
 #
-# ComfyUI writes the prompt and the workflow into nearly every file that it saves. `without_metadata`
-# takes them out: by the file's type it calls one of the `_strip_...` functions, each of which knows
-# the layout of one format (see `STRIPPERS` at the end). Those are the formats that the savers of
-# ComfyUI and of widespread custom nodes write. Pixels, sound and film stay as they are, bit by bit,
-# and so do colour profiles and how a picture is turned.
-#
-# Some formats are rows of pieces, and are rewritten without some of them (PNG, JPEG, WebP, GIF, SVG,
-# GLB). In others something refers to places in the file, and so what is removed is overwritten in its
-# length (MP4, Matroska, FLAC, Opus, safetensors). A file that is not as its format demands raises
-# `ValueError` or `LookupError`, or `RecursionError` where it is nested without end: rather an error
-# than a file that may still tell. So does one of more parts than any program writes. Everything takes
-# a time that grows with the length of the file only, and no more memory than the file again.
+# ComfyUI's savers write the prompt and the workflow into the comments of these files.
+# `without_metadata` (media/metadata) calls the function of a file's type, and says what is raised for
+# a damaged one. The sound itself stays as it is, bit by bit.
 # ----------------------------------------------------------------------------------------------------------------------
-
-
-def without_metadata(data: bytes, content_type: str) -> bytes:
-    """A file without the texts that tell how it was made; all else stays, bit by bit.
-
-    Its own bytes tell its type; `content_type` counts where they do not. Raises `ValueError`,
-    `LookupError` or `RecursionError` for a damaged file, and for a picture, video or sound of a
-    format that cannot be stripped. Other files of such formats come back as they are.
-    """
-    file_type, _, _ = content_type_of(data, "")
-    if file_type not in STRIPPERS and file_type not in FILM_CHANGES:
-        file_type = content_type
-    if file_type in FILM_CHANGES:
-        return overwritten(data, FILM_CHANGES[file_type](data))
-    if file_type in STRIPPERS:
-        return STRIPPERS[file_type](data)
-    if SAFETENSORS.match(data):
-        return _strip_safetensors(data)
-    has_place_for_texts = (
-        file_type.startswith(("image/", "video/", "audio/")) and file_type != "image/bmp"
-    )
-    if has_place_for_texts:
-        raise ValueError(file_type)
-    return data
-
-
-def strip_film(film: mmap.mmap, content_type: str) -> None:
-    """Take the texts out of a film on disk, of one of the types in `FILM_CHANGES`, where it is.
-    Raises as `without_metadata` does.
-    """
-    overwrite(film, FILM_CHANGES[content_type](film))
-
-
-# Helpers for several formats.
-
-
-def _number(data: Buffer, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
-    """The number in `length` bytes at a place. Raises `ValueError` where the file ends before."""
-    end = at + length
-    if at < 0 or end > len(data):
-        raise ValueError("the file ends too early")
-    return int.from_bytes(data[at:end], order)
-
-
-def _only_orientation(exif: bytes) -> bytes:
-    """EXIF data (as in TIFF) that tells nothing but how a picture is turned; empty when that is
-    upright or unknown.
-    """
-    full = Image.Exif()
-    try:
-        check_directory(exif)
-        full.load(exif)
-        orientation = full.get(ORIENTATION)
-    except Exception:
-        return b""
-    if orientation not in TURNED:
-        return b""
-    stripped = Image.Exif()
-    stripped[ORIENTATION] = orientation
-    return stripped.tobytes().removeprefix(b"Exif\0\0")
-
-
-# Pictures.
-
-
-# kinds of chunks; the last is ComfyUI's own, in animations
-PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"comf")
-
-
-def _strip_png(data: bytes) -> bytes:
-    """A PNG: a signature of 8 bytes, then chunks of length (4), kind (4), content and check sum
-    (4).
-
-    89504e470d0a1a0a  0000000d IHDR ...  0000002f tEXt prompt\\0{"3": ...} <check sum>  ...  00000000 IEND ae426082
-    """
-    parts = [data[:8]]
-    count = Count(MOST_FILE_PARTS)
-    at = 8
-    kind = b""
-    while at < len(data) and kind != b"IEND":
-        count.add()
-        length = _number(data, at, 4)
-        kind = data[at + 4 : at + 8]
-        content = at + 8
-        content_end = content + length
-        end = content_end + 4
-        if end > len(data):
-            raise ValueError("the file ends too early")
-        if kind == b"eXIf":
-            exif = data[content:content_end]
-            parts.append(_png_exif(exif))
-        elif kind not in PNG_TEXTS:
-            parts.append(data[at:end])
-        at = end
-    parts.append(data[at:])
-    return b"".join(parts)
-
-
-def _png_exif(exif: bytes) -> bytes:
-    """The chunk of EXIF data that only tells how the picture is turned; empty when that is
-    upright.
-    """
-    stripped = _only_orientation(exif)
-    if not stripped:
-        return b""
-    length = len(stripped).to_bytes(4)
-    content = b"eXIf" + stripped
-    check_sum = zlib.crc32(content).to_bytes(4)
-    return length + content + check_sum
-
-
-JPEG_PROGRAMS = range(0xE0, 0xF0)  # codes of the segments in which programs write what they like
-JPEG_KEPT = (0xE0, 0xE2, 0xEE)  # of these: JFIF, colour profile, Adobe's colour transform
-
-
-def _strip_jpeg(data: bytes) -> bytes:
-    """A JPEG: segments of marker (2), length (2, itself included) and content; behind each start of
-    a scan (0xDA) compressed data up to the next marker; 0xD9 is the end.
-    """
-    parts = [data[:2]]
-    count = Count(MOST_FILE_PARTS)
-    at = 2
-    while data[at] == 0xFF:
-        count.add()
-        code = data[at + 1]
-        if code == 0xFF:  # a byte that fills up
-            at += 1
-            continue
-        if code == JPEG_END:
-            parts.append(data[at:])
-            return b"".join(parts)
-        length = _number(data, at + 2, 2)
-        end = at + 2 + length
-        if length < 2 or end > len(data):
-            break
-        if code == JPEG_SCAN:
-            end = next_jpeg_marker(data, end)
-            parts.append(data[at:end])
-            if end == len(data):  # the file is cut short
-                return b"".join(parts)
-        else:
-            segment = data[at:end]
-            parts.append(_jpeg_segment(code, segment))
-        at = end
-    raise ValueError("no JPEG marker")
-
-
-def _jpeg_segment(code: int, segment: bytes) -> bytes:
-    """What stays of a segment, which is empty when it only holds texts."""
-    if code == 0xE1 and segment[4:10] == b"Exif\0\0":
-        exif = _only_orientation(segment[10:])
-        if not exif:
-            return b""
-        content = b"Exif\0\0" + exif
-        length = (2 + len(content)).to_bytes(2)
-        return b"\xff\xe1" + length + content
-    is_comment = code == 0xFE
-    is_of_program = code in JPEG_PROGRAMS and code not in JPEG_KEPT
-    if is_comment or is_of_program:
-        return b""
-    return segment
-
-
-WEBP_HAS_EXIF = 0x08  # in the flags of a WebP
-WEBP_HAS_XMP = 0x04
-
-
-def _strip_webp(data: bytes) -> bytes:
-    """A WebP: "RIFF", length of the rest (4, little-endian), "WEBP", then chunks: kind (4), length
-    (4), content, and a byte that fills up to an even length; the last one may be cut short. Texts
-    are in the chunks "EXIF" and "XMP ", and the flags in "VP8X" say whether there are any.
-    """
-    riff_length = _number(data, 4, 4, "little")
-    if data[:4] != b"RIFF" or riff_length < 4:
-        raise ValueError("not a WebP")
-    stop = min(8 + riff_length, len(data))
-    removed = WEBP_HAS_XMP  # flags
-    chunks = []
-    count = Count(MOST_FILE_PARTS)
-    at = 12
-    while at < stop:
-        count.add()
-        content_length = 0
-        if at + 8 <= stop:
-            content_length = _number(data, at + 4, 4, "little")
-        filling = content_length % 2
-        end = at + 8 + content_length + filling
-        chunk = data[at : min(end, stop)]
-        kind = chunk[:4]
-        if kind == b"EXIF":
-            exif = _only_orientation(chunk[8:])
-            if exif:
-                chunks.append(_webp_exif(exif))
-            else:
-                removed |= WEBP_HAS_EXIF
-        elif kind != b"XMP ":
-            chunks.append(chunk)
-        at = end
-    if chunks and chunks[0].startswith(b"VP8X"):
-        head = bytearray(chunks[0])
-        head[8] &= ~removed
-        chunks[0] = bytes(head)
-    new_length = (4 + sum(map(len, chunks))).to_bytes(4, "little")
-    return b"".join([b"RIFF", new_length, data[8:12], *chunks, data[stop:]])
-
-
-def _webp_exif(exif: bytes) -> bytes:
-    """A chunk of EXIF data."""
-    length = len(exif).to_bytes(4, "little")
-    filling = bytes(len(exif) % 2)
-    return b"EXIF" + length + exif + filling
-
-
-def _strip_gif(data: bytes) -> bytes:
-    """A GIF: a head (13 bytes) with a table of colours, then pictures (0x2C, 10 bytes, a table of
-    colours, 1 byte) and extensions (0x21, 2 bytes), each followed by blocks of length (1) and
-    content, up to an empty one; 0x3B is the end.
-    """
-    at = 13 + gif_table_length(data[10])
-    parts = [data[:at]]
-    count, blocks = Count(MOST_FILE_PARTS), Count(MOST_GIF_BLOCKS)
-    while data[at] != 0x3B:
-        count.add()
-        if data[at] == 0x2C:
-            start = at + 11 + gif_table_length(data[at + 9])
-        elif data[at] == 0x21:
-            start = at + 2
-        else:
-            raise ValueError("not a part of a GIF")
-        end = behind_gif_blocks(data, start, blocks)
-        part = data[at:end]
-        is_comment = part.startswith(b"\x21\xfe")
-        is_xmp = part.startswith(b"\x21\xff") and part[3:14] == b"XMP DataXMP"
-        if not is_comment and not is_xmp:
-            parts.append(part)
-        at = end
-    parts.append(data[at:])
-    return b"".join(parts)
-
-
-def _strip_svg(data: bytes) -> bytes:
-    """An SVG: text, in which the elements <metadata> are cut out.
-
-    <svg><metadata><![CDATA[{"prompt": {"3": ...}}]]></metadata><path .../></svg>  ->  <svg><path .../></svg>
-    """
-    parts = []
-    count = Count(MOST_FILE_PARTS)
-    at = 0
-    start = data.find(b"<metadata")
-    while start >= 0:
-        count.add()
-        end = data.index(b"</metadata", start)
-        quoted = data.find(b"<![CDATA[", start, end)
-        if quoted >= 0:  # where "</metadata" may stand as a text
-            quote_end = data.index(b"]]>", quoted)
-            end = data.index(b"</metadata", quote_end)
-        parts.append(data[at:start])
-        at = data.index(b">", end) + 1
-        start = data.find(b"<metadata", at)
-    parts.append(data[at:])
-    return b"".join(parts)
-
-
-# Film and sound.
-
-
-def _mp4_changes(data: Buffer) -> Changes:
-    """An MP4, M4A or MOV: boxes in boxes."""
-    changes: Changes = []
-    _free_boxes(data, 0, len(data), changes, Count(MOST_FILE_PARTS))
-    return changes
-
-
-MP4_TEXTS = (b"udta", b"meta", b"uuid")  # kinds of boxes for texts
-MP4_ENTERED = (b"moov", b"trak")  # the boxes of the film and of its tracks, which may hold such
-
-
-def _free_boxes(file: Buffer, at: int, end: int, changes: Changes, count: Count) -> None:
-    """Make "free" boxes, full of zeros, of the boxes for texts between two places: these are the
-    `changes`.
-
-    A box is length (4, all of it; 1 when 8 more bytes hold it, 0 when it goes on to the end), kind
-    (4) and content.
-    """
-    while at < end:
-        count.add()
-        length = _number(file, at, 4)
-        kind = file[at + 4 : at + 8]
-        content = at + 8
-        if length == 1:
-            length = _number(file, at + 8, 8)
-            content = at + 16
-        stop = end
-        if length:
-            stop = at + length
-        if stop > end or stop < content:
-            raise ValueError("a box ends where it cannot")
-        if kind in MP4_TEXTS:
-            changes += [(at + 4, b"free"), *zeros(content, stop)]
-        elif kind in MP4_ENTERED:
-            _free_boxes(file, content, stop, changes, count)
-        at = stop
-
-
-# Ids of Matroska's elements.
-MATROSKA_ENTERED = (b"\x18\x53\x80\x67", b"\x15\x49\xa9\x66")  # Segment, Info
-MATROSKA_CLUSTER = b"\x1f\x43\xb6\x75"
-# Tags, Title, and the check sum over that
-MATROSKA_TEXTS = (b"\x12\x54\xc3\x67", b"\x7b\xa9", b"\xbf")
-
-
-def _matroska_changes(data: Buffer) -> Changes:
-    """A Matroska or WebM file: elements of id, length and content, in elements. The texts become
-    void elements.
-    """
-    changes: Changes = []
-    count = Count(MOST_FILE_PARTS)
-    at = 0
-    while at < len(data):
-        count.add()
-        kind, length, content = matroska_element(data, at)
-        if kind in MATROSKA_ENTERED or (length is None and kind == MATROSKA_CLUSTER):
-            at = content
-            continue
-        if length is None or content + length > len(data):
-            raise ValueError("an element ends where it cannot")
-        end = content + length
-        if kind in MATROSKA_TEXTS:
-            head = _matroska_void(end - at)
-            changes += [(at, head), *zeros(at + len(head), end)]
-        at = end
-    return changes
-
-
-def matroska_element(file: Buffer, at: int) -> tuple[bytes, int | None, int]:
-    """An element's id, the length of its content, and where that begins. The length is None in a
-    file that was written to a pipe: the element ends where the next one begins.
-
-    Ids and lengths have 1 to 8 bytes, told by the number of zeros at the start of the first: the
-    length 0x4005 is 5, 0xFF is unknown.
-    """
-    length_at = at + 9 - file[at].bit_length()
-    content = length_at + 9 - file[length_at].bit_length()
-    if not file[at] or not file[length_at]:
-        raise ValueError("not an element")
-    kind = file[at:length_at]
-    width = content - length_at
-    unknown = (1 << 7 * width) - 1
-    length = _number(file, length_at, width) & unknown
-    if length == unknown:
-        return kind, None, content
-    return kind, length, content
-
-
-def _matroska_void(total: int) -> bytes:
-    """The id and the length of a void element of `total` bytes, these included."""
-    width = 8 if total > 8 else 1  # of its length
-    length = total - 1 - width
-    marked_length = length | 1 << 7 * width
-    return b"\xec" + marked_length.to_bytes(width)
 
 
 APE_HAS_HEAD = 1 << 31  # in the flags of an APE tag: 32 more bytes in front of it
 
 
-def _strip_mp3(data: bytes) -> bytes:
+def strip_mp3(data: bytes) -> bytes:
     """An MP3: ID3 tags in front, and behind the sound tags of ID3v1 (128 bytes) and of APE (told by
     their last 32).
     """
@@ -13130,8 +12805,8 @@ def _strip_mp3(data: bytes) -> bytes:
         if data[max(start, end - 128) : end].startswith(b"TAG"):
             end -= 128
         elif data[max(start, end - 32) : end].startswith(b"APETAGEX"):
-            length = _number(data, end - 20, 4, "little")
-            flags = _number(data, end - 12, 4, "little")
+            length = number_at(data, end - 20, 4, "little")
+            flags = number_at(data, end - 12, 4, "little")
             end -= max(length, 32)
             if flags & APE_HAS_HEAD:
                 end -= 32
@@ -13145,7 +12820,7 @@ FLAC_PADDING = 1  # kinds of blocks
 FLAC_COMMENTS = 4
 
 
-def _strip_flac(data: bytes) -> bytes:
+def strip_flac(data: bytes) -> bytes:
     """A FLAC: "fLaC", then blocks of kind (1, its highest bit marks the last), length (3) and
     content, then the sound. The block of comments becomes padding.
     """
@@ -13159,7 +12834,7 @@ def _strip_flac(data: bytes) -> bytes:
     while not is_last:
         count.add()
         is_last = data[at] > 0x7F
-        end = at + 4 + _number(data, at + 1, 3)
+        end = at + 4 + number_at(data, at + 1, 3)
         if end > len(data):
             raise ValueError("the file ends too early")
         kind = data[at] & 0x7F
@@ -13176,7 +12851,7 @@ OPUS_NO_COMMENTS = b"OpusTags" + bytes(8)  # a name of no length, and no comment
 MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def _strip_opus(data: bytes) -> bytes:
+def strip_opus(data: bytes) -> bytes:
     """An Opus file: a stream of packets in the pages of Ogg. The second packet holds the comments,
     over as many pages as they need. They are overwritten in place, filled up with zeros.
     """
@@ -13257,6 +12932,375 @@ def _set_ogg_check_sum(page: bytearray) -> None:
     page[place] = check_sum.to_bytes(4).translate(MIRRORED)
 
 
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/media/metadata.py
+#
+# Strip files of the texts that tell how they were made, without decoding them.
+#
+# ComfyUI writes the prompt and the workflow into nearly every file that it saves. `without_metadata`
+# takes them out: by the file's type it calls one of the `_strip_...` functions, each of which knows
+# the layout of one format (see `STRIPPERS` at the end). Those are the formats that the savers of
+# ComfyUI and of widespread custom nodes write. Pixels, sound and film stay as they are, bit by bit,
+# and so do colour profiles and how a picture is turned.
+#
+# Some formats are rows of pieces, and are rewritten without some of them (PNG, JPEG, WebP, GIF, SVG,
+# GLB). In others something refers to places in the file, and so what is removed is overwritten in its
+# length (MP4, Matroska, FLAC, Opus, safetensors). A file that is not as its format demands raises
+# `ValueError` or `LookupError`, or `RecursionError` where it is nested without end: rather an error
+# than a file that may still tell. So does one of more parts than any program writes. Everything takes
+# a time that grows with the length of the file only, and no more memory than the file again.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def without_metadata(data: bytes, content_type: str) -> bytes:
+    """A file without the texts that tell how it was made; all else stays, bit by bit.
+
+    Its own bytes tell its type; `content_type` counts where they do not. Raises `ValueError`,
+    `LookupError` or `RecursionError` for a damaged file, and for a picture, video or sound of a
+    format that cannot be stripped. Other files of such formats come back as they are.
+    """
+    file_type, _, _ = content_type_of(data, "")
+    if file_type not in STRIPPERS and file_type not in FILM_CHANGES:
+        file_type = content_type
+    if file_type in FILM_CHANGES:
+        return overwritten(data, FILM_CHANGES[file_type](data))
+    if file_type in STRIPPERS:
+        return STRIPPERS[file_type](data)
+    if SAFETENSORS.match(data):
+        return _strip_safetensors(data)
+    has_place_for_texts = (
+        file_type.startswith(("image/", "video/", "audio/")) and file_type != "image/bmp"
+    )
+    if has_place_for_texts:
+        raise ValueError(file_type)
+    return data
+
+
+def strip_film(film: mmap.mmap, content_type: str) -> None:
+    """Take the texts out of a film on disk, of one of the types in `FILM_CHANGES`, where it is.
+    Raises as `without_metadata` does.
+    """
+    overwrite(film, FILM_CHANGES[content_type](film))
+
+
+def _only_orientation(exif: bytes) -> bytes:
+    """EXIF data (as in TIFF) that tells nothing but how a picture is turned; empty when that is
+    upright or unknown.
+    """
+    full = Image.Exif()
+    try:
+        check_directory(exif)
+        full.load(exif)
+        orientation = full.get(ORIENTATION)
+    except Exception:
+        return b""
+    if orientation not in TURNED:
+        return b""
+    stripped = Image.Exif()
+    stripped[ORIENTATION] = orientation
+    return stripped.tobytes().removeprefix(b"Exif\0\0")
+
+
+# Pictures.
+
+
+# kinds of chunks; the last is ComfyUI's own, in animations
+PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"comf")
+
+
+def _strip_png(data: bytes) -> bytes:
+    """A PNG: a signature of 8 bytes, then chunks of length (4), kind (4), content and check sum
+    (4).
+
+    89504e470d0a1a0a  0000000d IHDR ...  0000002f tEXt prompt\\0{"3": ...} <check sum>  ...  00000000 IEND ae426082
+    """
+    parts = [data[:8]]
+    count = Count(MOST_FILE_PARTS)
+    at = 8
+    kind = b""
+    while at < len(data) and kind != b"IEND":
+        count.add()
+        length = number_at(data, at, 4)
+        kind = data[at + 4 : at + 8]
+        content = at + 8
+        content_end = content + length
+        end = content_end + 4
+        if end > len(data):
+            raise ValueError("the file ends too early")
+        if kind == b"eXIf":
+            exif = data[content:content_end]
+            parts.append(_png_exif(exif))
+        elif kind not in PNG_TEXTS:
+            parts.append(data[at:end])
+        at = end
+    parts.append(data[at:])
+    return b"".join(parts)
+
+
+def _png_exif(exif: bytes) -> bytes:
+    """The chunk of EXIF data that only tells how the picture is turned; empty when that is
+    upright.
+    """
+    stripped = _only_orientation(exif)
+    if not stripped:
+        return b""
+    length = len(stripped).to_bytes(4)
+    content = b"eXIf" + stripped
+    check_sum = zlib.crc32(content).to_bytes(4)
+    return length + content + check_sum
+
+
+JPEG_PROGRAMS = range(0xE0, 0xF0)  # codes of the segments in which programs write what they like
+JPEG_KEPT = (0xE0, 0xE2, 0xEE)  # of these: JFIF, colour profile, Adobe's colour transform
+
+
+def _strip_jpeg(data: bytes) -> bytes:
+    """A JPEG: segments of marker (2), length (2, itself included) and content; behind each start of
+    a scan (0xDA) compressed data up to the next marker; 0xD9 is the end.
+    """
+    parts = [data[:2]]
+    count = Count(MOST_FILE_PARTS)
+    at = 2
+    while data[at] == 0xFF:
+        count.add()
+        code = data[at + 1]
+        if code == 0xFF:  # a byte that fills up
+            at += 1
+            continue
+        if code == JPEG_END:
+            parts.append(data[at:])
+            return b"".join(parts)
+        length = number_at(data, at + 2, 2)
+        end = at + 2 + length
+        if length < 2 or end > len(data):
+            break
+        if code == JPEG_SCAN:
+            end = next_jpeg_marker(data, end)
+            parts.append(data[at:end])
+            if end == len(data):  # the file is cut short
+                return b"".join(parts)
+        else:
+            segment = data[at:end]
+            parts.append(_jpeg_segment(code, segment))
+        at = end
+    raise ValueError("no JPEG marker")
+
+
+def _jpeg_segment(code: int, segment: bytes) -> bytes:
+    """What stays of a segment, which is empty when it only holds texts."""
+    if code == 0xE1 and segment[4:10] == b"Exif\0\0":
+        exif = _only_orientation(segment[10:])
+        if not exif:
+            return b""
+        content = b"Exif\0\0" + exif
+        length = (2 + len(content)).to_bytes(2)
+        return b"\xff\xe1" + length + content
+    is_comment = code == 0xFE
+    is_of_program = code in JPEG_PROGRAMS and code not in JPEG_KEPT
+    if is_comment or is_of_program:
+        return b""
+    return segment
+
+
+WEBP_HAS_EXIF = 0x08  # in the flags of a WebP
+WEBP_HAS_XMP = 0x04
+
+
+def _strip_webp(data: bytes) -> bytes:
+    """A WebP: "RIFF", length of the rest (4, little-endian), "WEBP", then chunks: kind (4), length
+    (4), content, and a byte that fills up to an even length; the last one may be cut short. Texts
+    are in the chunks "EXIF" and "XMP ", and the flags in "VP8X" say whether there are any.
+    """
+    riff_length = number_at(data, 4, 4, "little")
+    if data[:4] != b"RIFF" or riff_length < 4:
+        raise ValueError("not a WebP")
+    stop = min(8 + riff_length, len(data))
+    removed = WEBP_HAS_XMP  # flags
+    chunks = []
+    count = Count(MOST_FILE_PARTS)
+    at = 12
+    while at < stop:
+        count.add()
+        content_length = 0
+        if at + 8 <= stop:
+            content_length = number_at(data, at + 4, 4, "little")
+        filling = content_length % 2
+        end = at + 8 + content_length + filling
+        chunk = data[at : min(end, stop)]
+        kind = chunk[:4]
+        if kind == b"EXIF":
+            exif = _only_orientation(chunk[8:])
+            if exif:
+                chunks.append(_webp_exif(exif))
+            else:
+                removed |= WEBP_HAS_EXIF
+        elif kind != b"XMP ":
+            chunks.append(chunk)
+        at = end
+    if chunks and chunks[0].startswith(b"VP8X"):
+        head = bytearray(chunks[0])
+        head[8] &= ~removed
+        chunks[0] = bytes(head)
+    new_length = (4 + sum(map(len, chunks))).to_bytes(4, "little")
+    return b"".join([b"RIFF", new_length, data[8:12], *chunks, data[stop:]])
+
+
+def _webp_exif(exif: bytes) -> bytes:
+    """A chunk of EXIF data."""
+    length = len(exif).to_bytes(4, "little")
+    filling = bytes(len(exif) % 2)
+    return b"EXIF" + length + exif + filling
+
+
+def _strip_gif(data: bytes) -> bytes:
+    """A GIF: a head (13 bytes) with a table of colours, then pictures (0x2C, 10 bytes, a table of
+    colours, 1 byte) and extensions (0x21, 2 bytes), each followed by blocks of length (1) and
+    content, up to an empty one; 0x3B is the end.
+    """
+    at = 13 + gif_table_length(data[10])
+    parts = [data[:at]]
+    count, blocks = Count(MOST_FILE_PARTS), Count(MOST_GIF_BLOCKS)
+    while data[at] != 0x3B:
+        count.add()
+        if data[at] == 0x2C:
+            start = at + 11 + gif_table_length(data[at + 9])
+        elif data[at] == 0x21:
+            start = at + 2
+        else:
+            raise ValueError("not a part of a GIF")
+        end = behind_gif_blocks(data, start, blocks)
+        part = data[at:end]
+        is_comment = part.startswith(b"\x21\xfe")
+        is_xmp = part.startswith(b"\x21\xff") and part[3:14] == b"XMP DataXMP"
+        if not is_comment and not is_xmp:
+            parts.append(part)
+        at = end
+    parts.append(data[at:])
+    return b"".join(parts)
+
+
+def _strip_svg(data: bytes) -> bytes:
+    """An SVG: text, in which the elements <metadata> are cut out.
+
+    <svg><metadata><![CDATA[{"prompt": {"3": ...}}]]></metadata><path .../></svg>  ->  <svg><path .../></svg>
+    """
+    parts = []
+    count = Count(MOST_FILE_PARTS)
+    at = 0
+    start = data.find(b"<metadata")
+    while start >= 0:
+        count.add()
+        end = data.index(b"</metadata", start)
+        quoted = data.find(b"<![CDATA[", start, end)
+        if quoted >= 0:  # where "</metadata" may stand as a text
+            quote_end = data.index(b"]]>", quoted)
+            end = data.index(b"</metadata", quote_end)
+        parts.append(data[at:start])
+        at = data.index(b">", end) + 1
+        start = data.find(b"<metadata", at)
+    parts.append(data[at:])
+    return b"".join(parts)
+
+
+# Films.
+
+
+def _mp4_changes(data: Buffer) -> Changes:
+    """An MP4, M4A or MOV: boxes in boxes."""
+    changes: Changes = []
+    _free_boxes(data, 0, len(data), changes, Count(MOST_FILE_PARTS))
+    return changes
+
+
+MP4_TEXTS = (b"udta", b"meta", b"uuid")  # kinds of boxes for texts
+MP4_ENTERED = (b"moov", b"trak")  # the boxes of the film and of its tracks, which may hold such
+
+
+def _free_boxes(file: Buffer, at: int, end: int, changes: Changes, count: Count) -> None:
+    """Make "free" boxes, full of zeros, of the boxes for texts between two places: these are the
+    `changes`.
+
+    A box is length (4, all of it; 1 when 8 more bytes hold it, 0 when it goes on to the end), kind
+    (4) and content.
+    """
+    while at < end:
+        count.add()
+        length = number_at(file, at, 4)
+        kind = file[at + 4 : at + 8]
+        content = at + 8
+        if length == 1:
+            length = number_at(file, at + 8, 8)
+            content = at + 16
+        stop = end
+        if length:
+            stop = at + length
+        if stop > end or stop < content:
+            raise ValueError("a box ends where it cannot")
+        if kind in MP4_TEXTS:
+            changes += [(at + 4, b"free"), *zeros(content, stop)]
+        elif kind in MP4_ENTERED:
+            _free_boxes(file, content, stop, changes, count)
+        at = stop
+
+
+# Ids of Matroska's elements.
+MATROSKA_ENTERED = (b"\x18\x53\x80\x67", b"\x15\x49\xa9\x66")  # Segment, Info
+MATROSKA_CLUSTER = b"\x1f\x43\xb6\x75"
+# Tags, Title, and the check sum over that
+MATROSKA_TEXTS = (b"\x12\x54\xc3\x67", b"\x7b\xa9", b"\xbf")
+
+
+def _matroska_changes(data: Buffer) -> Changes:
+    """A Matroska or WebM file: elements of id, length and content, in elements. The texts become
+    void elements.
+    """
+    changes: Changes = []
+    count = Count(MOST_FILE_PARTS)
+    at = 0
+    while at < len(data):
+        count.add()
+        kind, length, content = matroska_element(data, at)
+        if kind in MATROSKA_ENTERED or (length is None and kind == MATROSKA_CLUSTER):
+            at = content
+            continue
+        if length is None or content + length > len(data):
+            raise ValueError("an element ends where it cannot")
+        end = content + length
+        if kind in MATROSKA_TEXTS:
+            head = _matroska_void(end - at)
+            changes += [(at, head), *zeros(at + len(head), end)]
+        at = end
+    return changes
+
+
+def matroska_element(file: Buffer, at: int) -> tuple[bytes, int | None, int]:
+    """An element's id, the length of its content, and where that begins. The length is None in a
+    file that was written to a pipe: the element ends where the next one begins.
+
+    Ids and lengths have 1 to 8 bytes, told by the number of zeros at the start of the first: the
+    length 0x4005 is 5, 0xFF is unknown.
+    """
+    length_at = at + 9 - file[at].bit_length()
+    content = length_at + 9 - file[length_at].bit_length()
+    if not file[at] or not file[length_at]:
+        raise ValueError("not an element")
+    kind = file[at:length_at]
+    width = content - length_at
+    unknown = (1 << 7 * width) - 1
+    length = number_at(file, length_at, width) & unknown
+    if length == unknown:
+        return kind, None, content
+    return kind, length, content
+
+
+def _matroska_void(total: int) -> bytes:
+    """The id and the length of a void element of `total` bytes, these included."""
+    width = 8 if total > 8 else 1  # of its length
+    length = total - 1 - width
+    marked_length = length | 1 << 7 * width
+    return b"\xec" + marked_length.to_bytes(width)
+
+
 # Models in 3D, saved latents and models.
 
 
@@ -13266,7 +13310,7 @@ def _strip_glb(data: bytes) -> bytes:
 
     {"asset": {"version": "2.0", "extras": {"prompt": {...}}}, "extras": {"workflow": {...}}, "nodes": [...]}
     """
-    length = _number(data, 12, 4, "little")
+    length = number_at(data, 12, 4, "little")
     text_end = 20 + length
     if data[16:20] != b"JSON" or text_end > len(data):
         raise ValueError("no JSON")
@@ -13306,7 +13350,7 @@ def _strip_safetensors(data: bytes) -> bytes:
 
     {"__metadata__": {"prompt": "..."}, "latent_tensor": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}
     """
-    length = _number(data, 0, 8, "little")
+    length = number_at(data, 0, 8, "little")
     Count(MOST_HEAD_BYTES).add(length)
     end = 8 + length
     head = json.loads(data[8:end])
@@ -13326,9 +13370,9 @@ STRIPPERS: dict[str, Callable[[bytes], bytes]] = {
     "image/webp": _strip_webp,
     "image/gif": _strip_gif,
     "image/svg+xml": _strip_svg,
-    "audio/flac": _strip_flac,
-    "audio/mpeg": _strip_mp3,
-    "audio/ogg": _strip_opus,
+    "audio/flac": strip_flac,
+    "audio/mpeg": strip_mp3,
+    "audio/ogg": strip_opus,
     "model/gltf-binary": _strip_glb,
 }
 # What is overwritten in films and their like, which may be too large for a copy.
@@ -13898,7 +13942,8 @@ def text_product(text: str) -> OutputFile:
 # One ComfyUI endpoint, HTTP and the shared websocket, in typed values.
 #
 # `endpoint` is an address with the credential that belongs to it. `protocol` has the values that a
-# server's answers and frames become, and the functions that read them; `record` is what this process
+# server's answers and frames become, and the functions that read them, `refusals` the errors of a
+# workflow that is refused; `record` is what this process
 # has seen of a server so far. `connection` is the websocket, shared by all prompts in flight.
 # `incoming` takes a file that comes, `http` is one exchange over HTTP with its bounds and faults,
 # `files` the routes for files, and `client` all others: `ComfyUIServer` is the whole server. `cloud`
@@ -14603,7 +14648,7 @@ def _read_url(parts: SplitResult) -> str:
 #
 # In reading order: what happens to one prompt (`Event` and its kinds); the frames of the websocket
 # that tell it; look-ups in the queue, the history and Comfy Cloud's jobs, which tell the same with
-# authority; the answer to a post, and a refusal as an error. A look-up's answer and a frame are both
+# authority; an answer over HTTP. A look-up's answer and a frame are both
 # an `Event`, so that one reducer (`run/job.py`) can follow a job by either.
 #
 # Nothing here does any I/O. What a server means for people is cut to `MOST_MESSAGE_CHARACTERS`. The
@@ -15062,9 +15107,6 @@ def parse_job(job: Mapping[str, Any]) -> Event:
     raise ValueError(status)
 
 
-# Answers over HTTP, above all those to a post.
-
-
 @dataclass(frozen=True)
 class Answer:
     """An HTTP answer, read to its end; `length` is its header's Content-Length, None where that
@@ -15077,6 +15119,18 @@ class Answer:
     length: int | None = None
     location: str = ""  # of a redirect
     is_whole: bool = True  # whether nothing was left out because it is too long
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/refusals.py
+#
+# What ComfyUI says when it refuses a workflow, as an error that a person can act on.
+#
+# A post is answered 400 where a node is unknown, a value is out of range or a file is not installed.
+# `parse_refusal` takes the first such reason, and names the node, the input and what would do. Like
+# `protocol` it does no I/O, and cuts what a server means for people to `MOST_MESSAGE_CHARACTERS`. The
+# shapes are those recorded from ComfyUI 0.3.64 and 0.33.0.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def parse_refusal(
@@ -16017,6 +16071,78 @@ class IncomingFile:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/background.py
+#
+# What goes on beside the calls of a server: its chores, and questions that several calls share.
+#
+# `later` does something in the background, such as freeing ComfyUI's memory after a run. `together`
+# asks a question once for all who have it at the same time. `close` ends both.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+class Background:
+    """The chores and shared questions of one server, which is called `name` in the log."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        # under way, each asked once for all who wait for it
+        self._questions: dict[str, asyncio.Task[Any]] = {}
+        self._chores: set[asyncio.Task[None]] = set()
+        self.idle_since = 0.0  # when the last chore, or call of the server, ended
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a chore goes on."""
+        return bool(self._chores)
+
+    def later(self, chore: Coroutine[Any, Any, None]) -> None:
+        """Do something in the background, for as long as the server is open. Its failure is
+        logged.
+        """
+        task = asyncio.create_task(chore)
+        self._chores.add(task)
+        task.add_done_callback(self._chore_done)
+
+    def _chore_done(self, task: "asyncio.Task[None]") -> None:
+        self._chores.discard(task)
+        self.idle_since = time.monotonic()
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            return
+        reason = type(error).__name__
+        if isinstance(error, ComfyUIError):
+            reason = error.message
+        log.info("%s: a chore failed: %s", self._name, reason)
+
+    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """One answer for all who ask the same `question` at the same time. When one of them is
+        cancelled, the request goes on for the others.
+        """
+        task = self._questions.get(question)
+        if task is None:
+            task = asyncio.create_task(ask())
+            task.add_done_callback(functools.partial(self._answered, question))
+            self._questions[question] = task
+        answer: T = await asyncio.shield(task)
+        return answer
+
+    def _answered(self, question: str, task: "asyncio.Task[Any]") -> None:
+        self._questions.pop(question, None)
+        if not task.cancelled():
+            # those who asked may be gone, and asyncio would complain that nobody looked
+            task.exception()
+
+    async def close(self) -> None:
+        """Cancel the chores and the questions, and wait until they have ended."""
+        tasks: list[asyncio.Task[Any]] = [*self._chores, *self._questions.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/connection.py
 #
 # The one websocket to a server, shared by all prompts in flight.
@@ -16137,8 +16263,9 @@ class Host(Protocol):
     def record(self) -> Record:
         """What has been seen of it."""
 
-    def later(self, chore: Coroutine[Any, Any, None]) -> None:
-        """Do something in the background, for as long as the server is open."""
+    @property
+    def background(self) -> Background:
+        """What is done beside the calls, for as long as the server is open."""
 
     def hide_key(self, data: bytes) -> bytes:
         """What it sent, without what lets a caller in."""
@@ -16228,7 +16355,7 @@ class Connection:
         if self._socket is None or time.monotonic() - self._heard < DEAF_SECONDS:
             return False
         self._heard = time.monotonic()
-        self._server.later(self._hang_up(self._socket))
+        self._server.background.later(self._hang_up(self._socket))
         return True
 
     async def _hang_up(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -17069,8 +17196,9 @@ class AskedServer(Protocol):
     async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
         """What `take` makes of the JSON in an answer."""
 
-    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One answer for all who ask the same at the same time."""
+    @property
+    def background(self) -> Background:
+        """What asks once for all who want to know."""
 
 
 @dataclass
@@ -17091,7 +17219,7 @@ class Templates:
         """
         believe = FAULT_SECONDS if self._fault else INDEX_SECONDS
         if self.exist and (self._asked is None or time.monotonic() - self._asked >= believe):
-            await self.host.together("templates", self._ask)
+            await self.host.background.together("templates", self._ask)
         if self._fault:
             raise self._fault.with_traceback(None)
         return self._known
@@ -17293,8 +17421,9 @@ class ModelHost(Protocol):
     async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
         """What `take` makes of the JSON in an answer."""
 
-    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One answer for all who ask the same at the same time."""
+    @property
+    def background(self) -> Background:
+        """What asks once for all who want to know."""
 
 
 class ModelFiles:
@@ -17320,7 +17449,7 @@ class ModelFiles:
         asked, facts = self._known.get((folder, name), (-math.inf, None))
         if time.monotonic() - asked <= METADATA_SECONDS:
             return facts
-        return await self._host.together(
+        return await self._host.background.together(
             f"model {folder}/{name}", functools.partial(self._ask, folder, name)
         )
 
@@ -17434,7 +17563,7 @@ class ReplacedNodes:
         if self.exist and (
             self._asked is None or time.monotonic() - self._asked >= REPLACEMENT_SECONDS
         ):
-            await self.host.together("node replacements", self._ask)
+            await self.host.background.together("node replacements", self._ask)
         return self._known
 
     def forget(self) -> None:
@@ -17570,9 +17699,7 @@ class ComfyUIServer(FileServer):
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None
         # prompt id -> since when it is known to be here
         self._first_seen = BoundedDict[str, float](REMEMBERED_PROMPTS)
-        # under way, each asked once for all who wait for it
-        self._questions: dict[str, asyncio.Task[Any]] = {}
-        self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
+        self.background = Background(endpoint.name)
         self.templates = Templates(self)
         self.model_files = ModelFiles(self)
         self.replaced_nodes = ReplacedNodes(self)
@@ -17580,54 +17707,14 @@ class ComfyUIServer(FileServer):
         self.free_at: float | None = None  # when ComfyUI's memory is due to be freed
         self._free_again = 0.0  # how many seconds later that is tried again
         self.users = 0  # calls that have it open
-        self.idle_since = 0.0  # when the last call or chore ended
         self.door = asyncio.Lock()  # held while it closes, so that nobody comes in
 
-    # Open and closed: the background, and what the pool asks before it closes a server.
-
-    def later(self, chore: Coroutine[Any, Any, None]) -> None:
-        """Do something in the background, for as long as the server is open. Its failure is
-        logged.
-        """
-        task = asyncio.create_task(chore)
-        self._chores.add(task)
-        task.add_done_callback(self._chore_done)
-
-    def _chore_done(self, task: "asyncio.Task[None]") -> None:
-        self._chores.discard(task)
-        self.idle_since = time.monotonic()
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is None:
-            return
-        reason = type(error).__name__
-        if isinstance(error, ComfyUIError):
-            reason = error.message
-        log.info("%s: a chore failed: %s", self.endpoint.name, reason)
-
-    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One answer for all who ask the same `question` at the same time. When one of them is
-        cancelled, the request goes on for the others.
-        """
-        task = self._questions.get(question)
-        if task is None:
-            task = asyncio.create_task(ask())
-            task.add_done_callback(functools.partial(self._answered, question))
-            self._questions[question] = task
-        answer: T = await asyncio.shield(task)
-        return answer
-
-    def _answered(self, question: str, task: "asyncio.Task[Any]") -> None:
-        self._questions.pop(question, None)
-        if not task.cancelled():
-            # those who asked may be gone, and asyncio would complain that nobody looked
-            task.exception()
+    # Open and closed: what the pool asks before it closes a server.
 
     @property
     def in_use(self) -> bool:
         """Whether a call or a chore still needs it."""
-        return bool(self.users or self._chores)
+        return bool(self.users or self.background.is_busy)
 
     @property
     def is_open(self) -> bool:
@@ -17643,14 +17730,12 @@ class ComfyUIServer(FileServer):
         """Close the websocket and all connections, and cancel what is under way. They are opened
         again when needed.
         """
-        tasks: list[asyncio.Task[Any]] = [*self._chores, *self._questions.values()]
         if self._queue:
             _, look = self._queue
-            tasks.append(look)
+            look.cancel()
+            await asyncio.gather(look, return_exceptions=True)
         self._queue = None
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.background.close()
         await self.connection.close()
         await self.close_sessions()
 
@@ -17684,7 +17769,9 @@ class ComfyUIServer(FileServer):
         if class_type in (".", ".."):  # in an address these would lead elsewhere
             return None
         if not self._known.is_believed(class_type, believe, doubt):
-            await self.together(f"define {class_type}", functools.partial(self._define, class_type))
+            await self.background.together(
+                f"define {class_type}", functools.partial(self._define, class_type)
+            )
         return self.definitions.get(class_type)
 
     async def _define(self, class_type: str) -> None:
@@ -17700,7 +17787,7 @@ class ComfyUIServer(FileServer):
         """All node definitions as the server tells them, some megabytes of JSON: class -> its
         definition.
         """
-        return await self.together(
+        return await self.background.together(
             "define all", functools.partial(self.read, "/object_info", read_everything)
         )
 
@@ -17777,7 +17864,7 @@ class ComfyUIServer(FileServer):
         if age < believe:
             return names
         ask = functools.partial(self._ask_names, path, read)
-        return await self.together(f"names {path}", ask)
+        return await self.background.together(f"names {path}", ask)
 
     async def _ask_names(self, path: str, read: Callable[[Any], str]) -> list[str] | None:
         answer = await self.call("GET", path, max_bytes=MOST_LIST_BYTES)
@@ -17950,7 +18037,7 @@ class ComfyUIServer(FileServer):
         restart empties its queue and its history, and it still knows a prompt that it had by then.
         Raises as `get` does.
         """
-        recent = await self.together("recent prompts", self.recent)
+        recent = await self.background.together("recent prompts", self.recent)
         return any(
             self._first_seen.get(prompt.prompt_id, math.inf) <= moment for prompt in recent.prompts
         )
@@ -18043,7 +18130,7 @@ class ComfyUIServer(FileServer):
         self.free_at = time.monotonic() + seconds
         self._free_again = seconds or FREE_AGAIN_SECONDS
         if seconds == 0:
-            self.later(self.free_when_due())
+            self.background.later(self.free_when_due())
 
     async def free_when_due(self) -> None:
         """Free ComfyUI's memory or, when anybody has a job in the queue, try again some time
@@ -18184,7 +18271,7 @@ class ComfyCloud(ComfyUIServer):
         and `doubt` say, all definitions are asked for again once they are an hour old.
         """
         if self._known.age(WHOLE) >= CLOUD_DEFINITION_SECONDS:
-            await self.together("all definitions", self._learn)
+            await self.background.together("all definitions", self._learn)
         text = self._texts.get(class_type)
         if text and class_type not in self.definitions:
             take = functools.partial(
@@ -18494,7 +18581,7 @@ class Pool:
             yield server
         finally:
             server.users -= 1
-            server.idle_since = time.monotonic()
+            server.background.idle_since = time.monotonic()
 
     @property
     def ending(self) -> bool:
@@ -18531,8 +18618,8 @@ class Pool:
             return
         now = time.monotonic()
         if server.free_at is not None and now >= server.free_at:
-            server.later(server.free_when_due())
-        elif server.is_open and now - server.idle_since >= IDLE_SECONDS:
+            server.background.later(server.free_when_due())
+        elif server.is_open and now - server.background.idle_since >= IDLE_SECONDS:
             async with server.door:
                 if not server.in_use:
                     await server.close()
@@ -22591,6 +22678,7 @@ def _merged_lines(lines: list[WorkflowLine], others: list[WorkflowLine]) -> list
 #     inputs    the files of a call put into the workflow's inputs
 #     planning  a request bound to a workflow, as prompts within the nodes' ranges and the administrator's limits
 #     limits    those limits, read off a finished graph
+#     options   what the runs of a call choose from, show, and leave behind
 #     make      all of this in turn for one call; a job that its server lost is run once more
 #     earlier   jobs of earlier calls found on the servers, and what they made brought
 #
@@ -23548,7 +23636,7 @@ class Fleet:
         """
         answers = await ask_each(
             [snapshot.endpoint for snapshot in snapshots if snapshot.error is None],
-            lambda server: server.together("recent prompts", server.recent),
+            lambda server: server.background.together("recent prompts", server.recent),
             PROBE_SECONDS,
         )
         ended = {
@@ -24058,7 +24146,7 @@ async def _clean_up(
     time.
     """
     if not await finish(_withdraw(server, prompt_id, posting), CLEAN_UP_SECONDS):
-        server.later(_withdraw_late(server, prompt_id, posting))
+        server.background.later(_withdraw_late(server, prompt_id, posting))
         error.add_note(STILL_AT_WORK)
 
 
@@ -24070,7 +24158,7 @@ async def _withdraw(
     """
     await asyncio.wait({posting}, timeout=CLEAN_UP_SECONDS / 2)
     if not posting.done():
-        server.later(_withdraw_late(server, prompt_id, posting))
+        server.background.later(_withdraw_late(server, prompt_id, posting))
     await server.cancel(_posted_as(prompt_id, posting))
 
 
@@ -27568,53 +27656,12 @@ def _plainly(text: str) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/run/make.py
+# src/comfyui_chat/run/options.py
 #
-# From a request to finished files: a server chosen, prompts run, what they made fetched.
+# What the runs of a call choose from, show, and leave behind: `RunOptions`.
 #
-# `make` goes around until the files are there or nothing helps. A round of its `RunProgress`:
-#
-# - `assign` chooses server and workflow together, since what is installed differs from server to
-#   server, puts the files of the call in place and binds the prompts.
-# - `run_prompts` has each prompt followed to its end (run/follow.py), and `collect`
-#   (run/collecting.py) fetches what it made.
-#
-# A failure that another server may mend begins the next round, which binds anew out of the request as
-# it was given. What was made before stays, and is handed over in the end, with a note on what is
-# missing. The result is `RunResult`.
-#
-# `Memory` is what is done where ComfyUI shares its graphics card with a language model.
+# One of them is `Memory`: what is done where ComfyUI shares its graphics card with a language model.
 # ----------------------------------------------------------------------------------------------------------------------
-
-
-MOST_UNUSABLE_FILES = 4  # model files that a call tries to no avail
-CACHED_NOTE = (
-    "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
-)
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What became of a request: files, and what there is to tell of them."""
-
-    products: tuple[OutputFile, ...]
-    seed: int | None  # of the first prompt; None where the workflow has none
-    model: str
-    workflow: str
-    seconds: float  # from the first post to the last file; 0 for an earlier job
-    notes: tuple[str, ...]
-    texts: tuple[str, ...] = ()  # that nodes showed
-    running: str = ""  # the id of a job that outlived its wait after others had brought their files
-    left_out: int = 0  # files that the runs made and that did not come; `notes` says why
-    # what it was made with, as `used_values` tells it
-    used: Mapping[str, Any] = field(default_factory=dict)
-    cost: str = ""  # in words, of credits
-    whole: tuple[tuple[Endpoint, str], ...] = ()  # the prompts of which nothing is left to fetch
-
-    def close(self) -> None:
-        """Let go of the files, when they are stored, or nobody wants them."""
-        for product in self.products:
-            product.data.close()
 
 
 @dataclass(frozen=True)
@@ -27650,6 +27697,54 @@ class RunOptions:
     format: Format = Format()  # in which the files are handed over
     memory: Memory = Memory()
     credits: Credits = NO_CREDITS
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/make.py
+#
+# From a request to finished files: a server chosen, prompts run, what they made fetched.
+#
+# `make` goes around until the files are there or nothing helps. A round of its `RunProgress`:
+#
+# - `assign` chooses server and workflow together, since what is installed differs from server to
+#   server, puts the files of the call in place and binds the prompts.
+# - `run_prompts` has each prompt followed to its end (run/follow.py), and `collect`
+#   (run/collecting.py) fetches what it made.
+#
+# A failure that another server may mend begins the next round, which binds anew out of the request as
+# it was given. What was made before stays, and is handed over in the end, with a note on what is
+# missing. The result is `RunResult`.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_UNUSABLE_FILES = 4  # model files that a call tries to no avail
+CACHED_NOTE = (
+    "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
+)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What became of a request: files, and what there is to tell of them."""
+
+    products: tuple[OutputFile, ...]
+    seed: int | None  # of the first prompt; None where the workflow has none
+    model: str
+    workflow: str
+    seconds: float  # from the first post to the last file; 0 for an earlier job
+    notes: tuple[str, ...]
+    texts: tuple[str, ...] = ()  # that nodes showed
+    running: str = ""  # the id of a job that outlived its wait after others had brought their files
+    left_out: int = 0  # files that the runs made and that did not come; `notes` says why
+    # what it was made with, as `used_values` tells it
+    used: Mapping[str, Any] = field(default_factory=dict)
+    cost: str = ""  # in words, of credits
+    whole: tuple[tuple[Endpoint, str], ...] = ()  # the prompts of which nothing is left to fetch
+
+    def close(self) -> None:
+        """Let go of the files, when they are stored, or nobody wants them."""
+        for product in self.products:
+            product.data.close()
 
 
 async def make(
@@ -28470,7 +28565,8 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 #     display       status texts and previews in the message, shown live and never stored
 #     messages      which messages a chat has up to now, and which files they hold
 #     stored_files  a file that was made, as a message names it and its dialog shows it
-#     chat          the message of a call: its files, where results are stored, and how a call ends in it
+#     chat_files    what stands in the chat of a call, and what the call takes from there
+#     chat          the message of a call: where results are stored, and how a call ends in it
 #     valves        what the administrator and each user can set
 #     settings      valves, rights and arguments resolved to what holds for one call
 #     reports       what the model is told of results and of servers
@@ -30112,66 +30208,46 @@ async def _readable_file(reference: str, user_id: str) -> Any:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/webui/chat.py
+# src/comfyui_chat/webui/chat_files.py
 #
-# The message that a call belongs to: how the call ends there, and the chat's files.
+# What stands in the chat of a call, and what the call takes from there.
 #
-# A `Chat` is made for each call of what Open WebUI hands to a tool. Every call runs inside `answer`,
-# which leaves the message in order whatever happens. `keep` stores what was made as the user's own
-# files and shows it; `kept` finds it again. `media` lists what stands in the chat (webui/messages.py
-# says how it is read); `input_files`, `mask`, `offers` and `attached_workflow` take from it what a
-# call works on. The rest reads Open WebUI's own settings.
+# `media` lists the pictures, videos and sounds of the chat (webui/messages.py says how it is read).
+# `input_files`, `newest_pictures`, `offers` and `attached_workflow` take from it what a call works
+# on.
 #
 # There are three kinds of chats. A saved one is in the database, with all its messages and their
 # files. A temporary one ("local:...", since Open WebUI 0.11 "temporary:...") is not, and the messages
 # of a channel ("channel:...") are not read: what was made in these two is remembered by this process,
-# in `ELSEWHERE`. A preview could not be taken away again in channels, and since 0.12 in temporary
-# chats, so there is none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
+# in `ELSEWHERE`. Facts are those of Open WebUI 0.9.6 to 0.12.4.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 ATTACHMENTS = 20  # files of a user that are looked into for a workflow
-STORED_AT_ONCE = 4  # files
-LONGEST_STATUS = 1000  # characters
-# of a user's newest files, that are looked through for those of a job
-KEPT_PAGE, KEPT_PAGES = 100, 20
 
 
-class Chat:
-    """The message that a call belongs to, in Open WebUI's terms. One object for each call."""
+class ChatFiles:
+    """The files of a chat up to one of its messages, as its user may read them."""
 
     def __init__(
         self,
-        request: Any = None,
-        user: Mapping[str, Any] | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        emit: Emit | None = None,
-        chat_id: str | None = None,
-        message_id: str | None = None,
-        messages: Sequence[Mapping[str, Any]] | None = None,
+        user: Mapping[str, Any] | None,
+        metadata: Mapping[str, Any],
+        chat_id: str | None,
+        message_id: str | None,
+        messages: Sequence[Mapping[str, Any]],
     ) -> None:
-        """What Open WebUI hands to a tool; all of it may be missing."""
-        metadata = metadata or {}
-        self.request = request
+        """The chat, as Open WebUI tells a tool of it; all of it may be missing."""
         self.user = user or {}
         self._user_id = str(self.user.get("id"))
         self.chat_id = chat_id or metadata.get("chat_id") or ""
         self.message_id = message_id or metadata.get("message_id") or ""
         self._metadata = metadata
-        self._messages = messages or ()
-        self._emit = emit
-        self._files: list[dict[str, Any]] = []  # what the message really holds
+        self._messages = messages
         self._media: list[ChatFile] | None = None  # what the chat holds, once that is known
         # reference -> name of each file that was read for the workflow
         self.worked_on: dict[str, str] = {}
-        self._display: Display | None = None
-        self._hiding = Hiding()
         self.shown = bool(self.message_id)  # whether the user sees what is stored
-
-    @property
-    def is_admin(self) -> bool:
-        """Whether an administrator asks."""
-        return self.user.get("role") == "admin"
 
     @property
     def saved(self) -> bool:
@@ -30186,87 +30262,9 @@ class Chat:
         """
         return self.chat_id.startswith("channel:")
 
-    # A call from its beginning to its end.
+    # What stands in the chat, and what is said of it by number.
 
-    async def answer(
-        self, work: Callable[[Display], Awaitable[tuple[dict[str, Any], str]]]
-    ) -> dict[str, Any]:
-        """Do a call's work and see that the message is left in order whatever happens: the last
-        status is written, no preview stays, and the model gets a dictionary, of an error too.
-        `work` returns that dictionary and the last status.
-
-        A cancellation is raised again after the clean-up.
-        """
-        try:
-            result, text = await work(await self._begin())
-        except asyncio.CancelledError as stop:
-            await finish(self._close(stop_text(stop)), CLEAN_UP_SECONDS)
-            raise
-        except Exception as error:
-            result, text = told_failure(error, self.is_admin)
-        await finish(self._close(shortened(text, LONGEST_STATUS)), ANSWER_SECONDS)
-        answer: dict[str, Any] = self._hiding.of(brief(result))
-        return answer
-
-    def hide(self, endpoints: Sequence[Endpoint], secrets: Sequence[str] = ()) -> None:
-        """Tell nobody but administrators where these servers are, and nobody these secrets, from
-        now on.
-        """
-        self._hiding = Hiding(() if self.is_admin else tuple(endpoints), tuple(secrets))
-
-    async def _begin(self) -> Display:
-        """Begin to show the run. Previews only go where they can be taken away again."""
-        self._files = await self._real_files()
-        emit = None
-        previews = False
-        if self.message_id and not self.channel:
-            emit = await self._live()
-            previews = not self._adds()
-        self._display = Display(
-            emit, self._files, previews, lambda text: str(self._hiding.of(text))
-        )
-        self._display.start()
-        return self._display
-
-    async def _close(self, text: str) -> None:
-        """Take the preview away and write the last status, the one whether or not the other
-        succeeds.
-        """
-        try:
-            await self._remove_preview()
-        except Exception as error:
-            log.warning("the preview could not be taken away: %s", type(error).__name__)
-        await self._say("status", {"description": self._hiding.of(text), "done": True})
-
-    async def _remove_preview(self) -> None:
-        """Show the message's own files alone again, if a preview is among them."""
-        if self._display is None:
-            return
-        await self._display.stop()
-        if not self._display.preview_shown:
-            return
-        emit = await self._live()
-        if emit:
-            files = [dict(item) for item in self._files]
-            async with asyncio.timeout(CLEAN_UP_SECONDS / 2):
-                await emit({"type": "chat:message:files", "data": {"files": files}})
-
-    async def _live(self) -> Emit | None:
-        """An emitter that reaches the user's browser and writes nothing to the database."""
-        if self._emit is None:
-            return None
-        from open_webui.socket.main import get_event_emitter
-
-        about = {
-            "chat_id": self.chat_id,
-            "message_id": self.message_id,
-            "user_id": self.user.get("id"),
-            "internal": self._metadata.get("internal"),
-        }
-        emit: Emit = await get_event_emitter(about, update_db=False)
-        return emit
-
-    async def _real_files(self) -> list[dict[str, Any]]:
+    async def real_files(self) -> list[dict[str, Any]]:
         """The files that the message holds already, of an earlier call in the same answer."""
         if not self.saved:
             remembered = ELSEWHERE.get(self.chat_id, {})
@@ -30279,163 +30277,6 @@ class Chat:
         if not message:
             return []
         return list(message.get("files") or ())
-
-    def _adds(self) -> bool:
-        """Whether files that are sent are added to what the message shows, instead of replacing it:
-        in channels, and in temporary chats since 0.12.0.
-        """
-        if self.channel:
-            return True
-        if self.saved or not self.message_id:
-            return False
-        from open_webui import env
-
-        numbers = re.findall(r"\d+", str(env.VERSION))
-        return tuple(int(number) for number in numbers[:2]) >= (0, 12)
-
-    async def _say(self, kind: str, data: dict[str, Any]) -> None:
-        """Send an event by the emitter of the call, which also writes some kinds to the
-        database.
-        """
-        if self._emit:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self._emit({"type": kind, "data": data})
-
-    # What was made: stored as the user's files, and shown in the message.
-
-    async def keep(self, products: Sequence[OutputFile], stem: str) -> list[dict[str, Any]]:
-        """Store files as the user's own, in names that begin with `stem`, and show them in the
-        message in their order.
-
-        Returns what a message holds of each. What was stored before a failure is shown all the
-        same; raises `StorageRefused` for it, naming what is still on the ComfyUI server.
-        """
-        gate = asyncio.Semaphore(STORED_AT_ONCE)
-
-        async def store(product: OutputFile, name: str) -> dict[str, Any]:
-            async with gate:
-                served, ending = await PICTURES.run(as_served, product)
-                return await self._upload(f"{name}.{ending}", served)
-
-        names = [stem]
-        if len(products) > 1:
-            names = [f"{stem}-{number}" for number in range(1, len(products) + 1)]
-        tasks = [asyncio.create_task(store(*pair)) for pair in zip(products, names, strict=True)]
-        try:
-            await asyncio.wait(tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-            stored = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
-            if stored:
-                await self.show_again(stored)
-        failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
-        if failures:
-            pairs = zip(products, outcomes, strict=True)
-            left = [
-                product.source for product, outcome in pairs if isinstance(outcome, BaseException)
-            ]
-            raise storage_refused(failures[0], left, len(stored), shown=self.shown)
-        return stored
-
-    async def _upload(self, name: str, product: OutputFile) -> dict[str, Any]:
-        """Store one file; returns what a message holds of it. Its metadata tells which job made it,
-        for `kept`.
-        """
-        from fastapi import UploadFile
-        from open_webui.models.files import Files
-        from open_webui.models.users import Users
-        from open_webui.routers.files import upload_file_handler
-        from starlette.datastructures import Headers
-
-        about: dict[str, Any] = {}
-        if self.saved:
-            about = {"chat_id": self.chat_id, "message_id": self.message_id}
-        elif self.channel:
-            about = {
-                "channel_id": self.chat_id.removeprefix("channel:"),
-                "message_id": self.message_id,
-            }
-        if product.prompt_id:
-            about[JOB_KEY] = run_record(product)
-        headers = Headers({"content-type": product.content_type})
-        upload = UploadFile(file=product.data.reader(), filename=name, headers=headers)
-        user = await Users.get_user_by_id(self._user_id)
-        # without process=False Open WebUI would try to read text out of the picture
-        item = await upload_file_handler(
-            self.request, file=upload, metadata=about, process=False, user=user
-        )
-        drawn = product.size is not None and product.content_type in DRAWN
-        stored = message_file(item, drawn)
-        if not drawn:
-            page = self._hiding.of(file_page(product, stored["url"]))
-            await Files.update_file_data_by_id(item.id, {"content": page})
-        return stored
-
-    async def _attach(self, stored: list[dict[str, Any]]) -> None:
-        """Add files to the message, in the database or the memory of this process, and in the
-        browser.
-        """
-        if self._display:  # no preview may come after the pictures
-            await self._display.stop()
-        shown = [*self._files, *stored]
-        if self.saved:
-            from open_webui.models.chats import Chats
-
-            ids = [item["id"] for item in stored]
-            await Chats.insert_chat_files(self.chat_id, self.message_id, ids, self._user_id)
-            shown = (
-                await Chats.add_message_files_by_id_and_message_id(
-                    self.chat_id, self.message_id, stored
-                )
-                or shown
-            )
-        elif self.chat_id:
-            message = UnsavedMessage(len(sent_pictures(self._messages)), tuple(map(dict, shown)))
-            remember_unsaved(self.chat_id, self.message_id, message)
-            if self._adds():
-                shown = stored
-        self._files = shown
-        self._media = None
-        await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
-        if self._display:
-            self._display.preview_shown = False
-
-    async def kept(self, jobs: Mapping[str, float]) -> "dict[str, StoredOutputs]":
-        """What is stored already of the user's jobs, by prompt id. `jobs` tells for each when it
-        was posted, in seconds since 1970: no older files are looked at. A job of which the user has
-        deleted everything is not in it.
-        """
-        from open_webui.models.files import Files
-
-        outputs: dict[str, StoredOutputs] = {}
-        since = min(jobs.values(), default=math.inf)
-        for page in range(KEPT_PAGES):
-            files = await Files.search_files(self._user_id, skip=page * KEPT_PAGE, limit=KEPT_PAGE)
-            for item in files:
-                run = run_of(item)
-                prompt_id = str(run.get("prompt_id"))
-                if prompt_id not in jobs:
-                    continue
-                if prompt_id not in outputs:
-                    outputs[prompt_id] = StoredOutputs(int(run["of"]))
-                outputs[prompt_id].add(item, str(run["source"]))
-            if len(files) < KEPT_PAGE:
-                break
-            oldest = files[-1].created_at or 0
-            if oldest < since:
-                break
-        for job in outputs.values():
-            job.files.sort(key=lambda file: (len(file["name"]), file["name"]))  # "-2" before "-10"
-        return outputs
-
-    async def show_again(self, items: list[dict[str, Any]]) -> None:
-        """Show files in the message that are stored already."""
-        attached = await finish(self._attach(items), ANSWER_SECONDS)
-        self.shown = self.shown and attached
-
-    # What stands in the chat, and what is said of it by number.
 
     async def media(self) -> list[ChatFile]:
         """The pictures, videos and sounds of the chat up to this message, oldest first; their place
@@ -30492,7 +30333,7 @@ class Chat:
         if branch and newest == self.message_id:
             message = branch.pop()
             # before 0.12 the map lacks what was just stored with the message
-            files = await self._real_files()
+            files = await self.real_files()
             own.append({**message, "files": files})
         if branch and branch[-1].get("role") == "user":
             question = branch.pop()
@@ -30667,6 +30508,289 @@ class Chat:
                 attachments.setdefault(file.reference, file)
         attachments.pop("", None)
         return list(attachments.values())
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/chat.py
+#
+# The message that a call belongs to: how the call ends there, and what is stored in it.
+#
+# A `Chat` is made for each call of what Open WebUI hands to a tool. Every call runs inside `answer`,
+# which leaves the message in order whatever happens. `keep` stores what was made as the user's own
+# files and shows it; `kept` finds it again. What stands in the chat already, and what a call takes
+# from there, its `ChatFiles` (webui/chat_files.py) know. The rest reads Open WebUI's own settings.
+#
+# A preview could not be taken away again in channels, and since 0.12 in temporary chats, so there is
+# none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+STORED_AT_ONCE = 4  # files
+LONGEST_STATUS = 1000  # characters
+# of a user's newest files, that are looked through for those of a job
+KEPT_PAGE, KEPT_PAGES = 100, 20
+
+
+class Chat(ChatFiles):
+    """The message that a call belongs to, in Open WebUI's terms. One object for each call."""
+
+    def __init__(
+        self,
+        request: Any = None,
+        user: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        emit: Emit | None = None,
+        chat_id: str | None = None,
+        message_id: str | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """What Open WebUI hands to a tool; all of it may be missing."""
+        super().__init__(user, metadata or {}, chat_id, message_id, messages or ())
+        self.request = request
+        self._emit = emit
+        self._files: list[dict[str, Any]] = []  # what the message really holds
+        self._display: Display | None = None
+        self._hiding = Hiding()
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether an administrator asks."""
+        return self.user.get("role") == "admin"
+
+    # A call from its beginning to its end.
+
+    async def answer(
+        self, work: Callable[[Display], Awaitable[tuple[dict[str, Any], str]]]
+    ) -> dict[str, Any]:
+        """Do a call's work and see that the message is left in order whatever happens: the last
+        status is written, no preview stays, and the model gets a dictionary, of an error too.
+        `work` returns that dictionary and the last status.
+
+        A cancellation is raised again after the clean-up.
+        """
+        try:
+            result, text = await work(await self._begin())
+        except asyncio.CancelledError as stop:
+            await finish(self._close(stop_text(stop)), CLEAN_UP_SECONDS)
+            raise
+        except Exception as error:
+            result, text = told_failure(error, self.is_admin)
+        await finish(self._close(shortened(text, LONGEST_STATUS)), ANSWER_SECONDS)
+        answer: dict[str, Any] = self._hiding.of(brief(result))
+        return answer
+
+    def hide(self, endpoints: Sequence[Endpoint], secrets: Sequence[str] = ()) -> None:
+        """Tell nobody but administrators where these servers are, and nobody these secrets, from
+        now on.
+        """
+        self._hiding = Hiding(() if self.is_admin else tuple(endpoints), tuple(secrets))
+
+    async def _begin(self) -> Display:
+        """Begin to show the run. Previews only go where they can be taken away again."""
+        self._files = await self.real_files()
+        emit = None
+        previews = False
+        if self.message_id and not self.channel:
+            emit = await self._live()
+            previews = not self._adds()
+        self._display = Display(
+            emit, self._files, previews, lambda text: str(self._hiding.of(text))
+        )
+        self._display.start()
+        return self._display
+
+    async def _close(self, text: str) -> None:
+        """Take the preview away and write the last status, the one whether or not the other
+        succeeds.
+        """
+        try:
+            await self._remove_preview()
+        except Exception as error:
+            log.warning("the preview could not be taken away: %s", type(error).__name__)
+        await self._say("status", {"description": self._hiding.of(text), "done": True})
+
+    async def _remove_preview(self) -> None:
+        """Show the message's own files alone again, if a preview is among them."""
+        if self._display is None:
+            return
+        await self._display.stop()
+        if not self._display.preview_shown:
+            return
+        emit = await self._live()
+        if emit:
+            files = [dict(item) for item in self._files]
+            async with asyncio.timeout(CLEAN_UP_SECONDS / 2):
+                await emit({"type": "chat:message:files", "data": {"files": files}})
+
+    async def _live(self) -> Emit | None:
+        """An emitter that reaches the user's browser and writes nothing to the database."""
+        if self._emit is None:
+            return None
+        from open_webui.socket.main import get_event_emitter
+
+        about = {
+            "chat_id": self.chat_id,
+            "message_id": self.message_id,
+            "user_id": self.user.get("id"),
+            "internal": self._metadata.get("internal"),
+        }
+        emit: Emit = await get_event_emitter(about, update_db=False)
+        return emit
+
+    def _adds(self) -> bool:
+        """Whether files that are sent are added to what the message shows, instead of replacing it:
+        in channels, and in temporary chats since 0.12.0.
+        """
+        if self.channel:
+            return True
+        if self.saved or not self.message_id:
+            return False
+        from open_webui import env
+
+        numbers = re.findall(r"\d+", str(env.VERSION))
+        return tuple(int(number) for number in numbers[:2]) >= (0, 12)
+
+    async def _say(self, kind: str, data: dict[str, Any]) -> None:
+        """Send an event by the emitter of the call, which also writes some kinds to the
+        database.
+        """
+        if self._emit:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._emit({"type": kind, "data": data})
+
+    # What was made: stored as the user's files, and shown in the message.
+
+    async def keep(self, products: Sequence[OutputFile], stem: str) -> list[dict[str, Any]]:
+        """Store files as the user's own, in names that begin with `stem`, and show them in the
+        message in their order.
+
+        Returns what a message holds of each. What was stored before a failure is shown all the
+        same; raises `StorageRefused` for it, naming what is still on the ComfyUI server.
+        """
+        gate = asyncio.Semaphore(STORED_AT_ONCE)
+
+        async def store(product: OutputFile, name: str) -> dict[str, Any]:
+            async with gate:
+                served, ending = await PICTURES.run(as_served, product)
+                return await self._upload(f"{name}.{ending}", served)
+
+        names = [stem]
+        if len(products) > 1:
+            names = [f"{stem}-{number}" for number in range(1, len(products) + 1)]
+        tasks = [asyncio.create_task(store(*pair)) for pair in zip(products, names, strict=True)]
+        try:
+            await asyncio.wait(tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            stored = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+            if stored:
+                await self.show_again(stored)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        if failures:
+            pairs = zip(products, outcomes, strict=True)
+            left = [
+                product.source for product, outcome in pairs if isinstance(outcome, BaseException)
+            ]
+            raise storage_refused(failures[0], left, len(stored), shown=self.shown)
+        return stored
+
+    async def _upload(self, name: str, product: OutputFile) -> dict[str, Any]:
+        """Store one file; returns what a message holds of it. Its metadata tells which job made it,
+        for `kept`.
+        """
+        from fastapi import UploadFile
+        from open_webui.models.files import Files
+        from open_webui.models.users import Users
+        from open_webui.routers.files import upload_file_handler
+        from starlette.datastructures import Headers
+
+        about: dict[str, Any] = {}
+        if self.saved:
+            about = {"chat_id": self.chat_id, "message_id": self.message_id}
+        elif self.channel:
+            about = {
+                "channel_id": self.chat_id.removeprefix("channel:"),
+                "message_id": self.message_id,
+            }
+        if product.prompt_id:
+            about[JOB_KEY] = run_record(product)
+        headers = Headers({"content-type": product.content_type})
+        upload = UploadFile(file=product.data.reader(), filename=name, headers=headers)
+        user = await Users.get_user_by_id(self._user_id)
+        # without process=False Open WebUI would try to read text out of the picture
+        item = await upload_file_handler(
+            self.request, file=upload, metadata=about, process=False, user=user
+        )
+        drawn = product.size is not None and product.content_type in DRAWN
+        stored = message_file(item, drawn)
+        if not drawn:
+            page = self._hiding.of(file_page(product, stored["url"]))
+            await Files.update_file_data_by_id(item.id, {"content": page})
+        return stored
+
+    async def _attach(self, stored: list[dict[str, Any]]) -> None:
+        """Add files to the message, in the database or the memory of this process, and in the
+        browser.
+        """
+        if self._display:  # no preview may come after the pictures
+            await self._display.stop()
+        shown = [*self._files, *stored]
+        if self.saved:
+            from open_webui.models.chats import Chats
+
+            ids = [item["id"] for item in stored]
+            await Chats.insert_chat_files(self.chat_id, self.message_id, ids, self._user_id)
+            shown = (
+                await Chats.add_message_files_by_id_and_message_id(
+                    self.chat_id, self.message_id, stored
+                )
+                or shown
+            )
+        elif self.chat_id:
+            message = UnsavedMessage(len(sent_pictures(self._messages)), tuple(map(dict, shown)))
+            remember_unsaved(self.chat_id, self.message_id, message)
+            if self._adds():
+                shown = stored
+        self._files = shown
+        self._media = None
+        await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
+        if self._display:
+            self._display.preview_shown = False
+
+    async def kept(self, jobs: Mapping[str, float]) -> "dict[str, StoredOutputs]":
+        """What is stored already of the user's jobs, by prompt id. `jobs` tells for each when it
+        was posted, in seconds since 1970: no older files are looked at. A job of which the user has
+        deleted everything is not in it.
+        """
+        from open_webui.models.files import Files
+
+        outputs: dict[str, StoredOutputs] = {}
+        since = min(jobs.values(), default=math.inf)
+        for page in range(KEPT_PAGES):
+            files = await Files.search_files(self._user_id, skip=page * KEPT_PAGE, limit=KEPT_PAGE)
+            for item in files:
+                run = run_of(item)
+                prompt_id = str(run.get("prompt_id"))
+                if prompt_id not in jobs:
+                    continue
+                if prompt_id not in outputs:
+                    outputs[prompt_id] = StoredOutputs(int(run["of"]))
+                outputs[prompt_id].add(item, str(run["source"]))
+            if len(files) < KEPT_PAGE:
+                break
+            oldest = files[-1].created_at or 0
+            if oldest < since:
+                break
+        for job in outputs.values():
+            job.files.sort(key=lambda file: (len(file["name"]), file["name"]))  # "-2" before "-10"
+        return outputs
+
+    async def show_again(self, items: list[dict[str, Any]]) -> None:
+        """Show files in the message that are stored already."""
+        attached = await finish(self._attach(items), ANSWER_SECONDS)
+        self.shown = self.shown and attached
 
     # What Open WebUI's settings, and the model, say about the call.
 

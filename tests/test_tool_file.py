@@ -128,7 +128,7 @@ def test_the_readme_lists_every_error() -> None:
     listed = {row[0].strip("`"): row[1] for row in table("Errors")}
     raised = {error.code: (error.__doc__ or "").split(".\n")[0] for error in all_errors() if not error.__subclasses__()}
     raised |= {error.code: error.__doc__ or "" for error in (tool.WorkflowRefused, tool.RunFailed)}
-    assert listed == {code: text.strip().removesuffix(".") + "." for code, text in raised.items()}
+    assert listed == {code: " ".join(text.split()).removesuffix(".") + "." for code, text in raised.items()}
 
 
 def test_the_readme_lists_the_workflows() -> None:

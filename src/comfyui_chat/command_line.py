@@ -36,7 +36,8 @@ from .media.kinds import OutputFile
 from .names import duration, file_stem, quoted, shortened
 from .run.credits import Credits
 from .run.fleet import everywhere
-from .run.make import RunOptions, make
+from .run.make import make
+from .run.options import RunOptions
 from .server.endpoint import Endpoint
 from .server.faults import unanswered
 from .server.pool import close_servers

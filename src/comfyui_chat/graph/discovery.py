@@ -39,7 +39,7 @@ def discover(flow: Flow) -> dict[str, tuple[Target, ...]]:
     """
     tracing = Tracing(flow)
     traced = {name: tuple(targets) for name, targets in tracing.parameters().items()}
-    named = titled(flow, traced, tracing.live)
+    named = titled(flow, traced, tracing.makers.live)
     # numbers and choices inside texts, set besides their own widgets
     mentioned: dict[str, list[Target]] = {}
     for name, target in placeholders(flow, traced):

@@ -8,6 +8,6 @@ callers do it in a thread. The modules follow one another so:
     kinds       what a file is, by its first bytes: its content type, the size of a picture, whether it moves
     pictures    files of the chat made ready for a workflow: pictures, masks, videos and sounds
     overwriting places of a file overwritten in their length, in a copy or on disk
-    metadata    what tells how a file was made, taken out of it
+    metadata    what tells how a file was made, taken out of it (of a sound: sound_metadata)
     delivery    finished files handed over in the format that somebody wants, with or without metadata
 """

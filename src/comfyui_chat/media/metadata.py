@@ -14,19 +14,18 @@ than a file that may still tell. So does one of more parts than any program writ
 a time that grows with the length of the file only, and no more memory than the file again.
 """
 
-import io
 import json
 import mmap
 import re
 import zlib
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 from PIL import Image
 
-from ..bounds import MOST_COMMENT_BYTES, MOST_FILE_PARTS, MOST_GIF_BLOCKS, MOST_HEAD_BYTES
+from ..bounds import MOST_FILE_PARTS, MOST_GIF_BLOCKS, MOST_HEAD_BYTES
 from .file_bytes import Buffer
-from .kinds import ORIENTATION, TURNED, behind_id3, content_type_of
+from .kinds import ORIENTATION, TURNED, content_type_of
 from .overwriting import Changes, overwrite, overwritten, zeros
 from .parts import (
     JPEG_END,
@@ -36,7 +35,9 @@ from .parts import (
     check_directory,
     gif_table_length,
     next_jpeg_marker,
+    number_at,
 )
+from .sound_metadata import strip_flac, strip_mp3, strip_opus
 
 
 def without_metadata(data: bytes, content_type: str) -> bytes:
@@ -68,17 +69,6 @@ def strip_film(film: mmap.mmap, content_type: str) -> None:
     Raises as `without_metadata` does.
     """
     overwrite(film, FILM_CHANGES[content_type](film))
-
-
-# Helpers for several formats.
-
-
-def _number(data: Buffer, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
-    """The number in `length` bytes at a place. Raises `ValueError` where the file ends before."""
-    end = at + length
-    if at < 0 or end > len(data):
-        raise ValueError("the file ends too early")
-    return int.from_bytes(data[at:end], order)
 
 
 def _only_orientation(exif: bytes) -> bytes:
@@ -118,7 +108,7 @@ def _strip_png(data: bytes) -> bytes:
     kind = b""
     while at < len(data) and kind != b"IEND":
         count.add()
-        length = _number(data, at, 4)
+        length = number_at(data, at, 4)
         kind = data[at + 4 : at + 8]
         content = at + 8
         content_end = content + length
@@ -168,7 +158,7 @@ def _strip_jpeg(data: bytes) -> bytes:
         if code == JPEG_END:
             parts.append(data[at:])
             return b"".join(parts)
-        length = _number(data, at + 2, 2)
+        length = number_at(data, at + 2, 2)
         end = at + 2 + length
         if length < 2 or end > len(data):
             break
@@ -209,7 +199,7 @@ def _strip_webp(data: bytes) -> bytes:
     (4), content, and a byte that fills up to an even length; the last one may be cut short. Texts
     are in the chunks "EXIF" and "XMP ", and the flags in "VP8X" say whether there are any.
     """
-    riff_length = _number(data, 4, 4, "little")
+    riff_length = number_at(data, 4, 4, "little")
     if data[:4] != b"RIFF" or riff_length < 4:
         raise ValueError("not a WebP")
     stop = min(8 + riff_length, len(data))
@@ -221,7 +211,7 @@ def _strip_webp(data: bytes) -> bytes:
         count.add()
         content_length = 0
         if at + 8 <= stop:
-            content_length = _number(data, at + 4, 4, "little")
+            content_length = number_at(data, at + 4, 4, "little")
         filling = content_length % 2
         end = at + 8 + content_length + filling
         chunk = data[at : min(end, stop)]
@@ -300,7 +290,7 @@ def _strip_svg(data: bytes) -> bytes:
     return b"".join(parts)
 
 
-# Film and sound.
+# Films.
 
 
 def _mp4_changes(data: Buffer) -> Changes:
@@ -323,11 +313,11 @@ def _free_boxes(file: Buffer, at: int, end: int, changes: Changes, count: Count)
     """
     while at < end:
         count.add()
-        length = _number(file, at, 4)
+        length = number_at(file, at, 4)
         kind = file[at + 4 : at + 8]
         content = at + 8
         if length == 1:
-            length = _number(file, at + 8, 8)
+            length = number_at(file, at + 8, 8)
             content = at + 16
         stop = end
         if length:
@@ -385,7 +375,7 @@ def matroska_element(file: Buffer, at: int) -> tuple[bytes, int | None, int]:
     kind = file[at:length_at]
     width = content - length_at
     unknown = (1 << 7 * width) - 1
-    length = _number(file, length_at, width) & unknown
+    length = number_at(file, length_at, width) & unknown
     if length == unknown:
         return kind, None, content
     return kind, length, content
@@ -399,150 +389,6 @@ def _matroska_void(total: int) -> bytes:
     return b"\xec" + marked_length.to_bytes(width)
 
 
-APE_HAS_HEAD = 1 << 31  # in the flags of an APE tag: 32 more bytes in front of it
-
-
-def _strip_mp3(data: bytes) -> bytes:
-    """An MP3: ID3 tags in front, and behind the sound tags of ID3v1 (128 bytes) and of APE (told by
-    their last 32).
-    """
-    start = behind_id3(data)
-    end = len(data)
-    if start > end:
-        raise ValueError("a tag ends where it cannot")
-    count = Count(MOST_FILE_PARTS)
-    while True:
-        count.add()
-        if data[max(start, end - 128) : end].startswith(b"TAG"):
-            end -= 128
-        elif data[max(start, end - 32) : end].startswith(b"APETAGEX"):
-            length = _number(data, end - 20, 4, "little")
-            flags = _number(data, end - 12, 4, "little")
-            end -= max(length, 32)
-            if flags & APE_HAS_HEAD:
-                end -= 32
-        else:
-            return data[start:end]
-        if end < start:
-            raise ValueError("a tag begins where it cannot")
-
-
-FLAC_PADDING = 1  # kinds of blocks
-FLAC_COMMENTS = 4
-
-
-def _strip_flac(data: bytes) -> bytes:
-    """A FLAC: "fLaC", then blocks of kind (1, its highest bit marks the last), length (3) and
-    content, then the sound. The block of comments becomes padding.
-    """
-    data = data[behind_id3(data) :]
-    if data[:4] != b"fLaC":
-        raise ValueError("not a FLAC")
-    changes: Changes = []
-    count = Count(MOST_FILE_PARTS)
-    at = 4
-    is_last = False
-    while not is_last:
-        count.add()
-        is_last = data[at] > 0x7F
-        end = at + 4 + _number(data, at + 1, 3)
-        if end > len(data):
-            raise ValueError("the file ends too early")
-        kind = data[at] & 0x7F
-        if kind == FLAC_COMMENTS:
-            last_bit = data[at] & 0x80
-            changes += [(at, bytes([last_bit | FLAC_PADDING])), *zeros(at + 4, end)]
-        at = end
-    return overwritten(data, changes)
-
-
-OPUS_NO_COMMENTS = b"OpusTags" + bytes(8)  # a name of no length, and no comments
-
-# For each byte the one with its bits in the opposite order.
-MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-
-
-def _strip_opus(data: bytes) -> bytes:
-    """An Opus file: a stream of packets in the pages of Ogg. The second packet holds the comments,
-    over as many pages as they need. They are overwritten in place, filled up with zeros.
-    """
-    pieces = _ogg_pieces(data, packet=1)
-    comments = b"".join(data[start:end] for _, start, end in pieces)
-    if not comments.startswith(b"OpusTags") or len(comments) < len(OPUS_NO_COMMENTS):
-        raise ValueError("no comments of Opus")
-    stripped = OPUS_NO_COMMENTS.ljust(len(comments), b"\0")
-    stream = io.BytesIO(stripped)
-    pages = {page: bytearray(data[page : _ogg_page_end(data, page)]) for page, _, _ in pieces}
-    for page, start, end in pieces:
-        pages[page][start - page : end - page] = stream.read(end - start)
-    for content in pages.values():
-        _set_ogg_check_sum(content)
-    return overwritten(data, [(page, bytes(content)) for page, content in pages.items()])
-
-
-def _ogg_pieces(data: bytes, packet: int) -> list[tuple[int, int, int]]:
-    """The pieces of a packet of an Ogg file, counted from 0: where the page of each begins, and
-    where it itself begins and ends. Raises `ValueError` where the file ends within it.
-    """
-    pieces: list[tuple[int, int, int]] = []
-    size = Count(MOST_COMMENT_BYTES)
-    ended = 0  # packets
-    for page, lengths in _ogg_pages(data):
-        start = page + 27 + len(lengths)
-        for length in lengths:
-            end = start + length
-            if ended == packet:
-                pieces.append((page, start, end))
-                size.add(length)
-            if length < 255:
-                ended += 1
-            start = end
-    if ended <= packet:
-        raise ValueError("the file ends too early")
-    return pieces
-
-
-def _ogg_pages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Where each page of an Ogg file with a single stream begins, and the lengths of its pieces.
-
-    A page is a head (27 bytes, with the stream's number and a check sum), the lengths of its pieces
-    (1 byte each), and the pieces. A piece of 255 bytes goes on in the next one, also over pages;
-    together they are a packet.
-    """
-    count = Count(MOST_FILE_PARTS)
-    at = 0
-    while at < len(data):
-        count.add()
-        content = at + 27 + data[at + 26]
-        head = data[at:content]
-        lengths = head[27:]
-        end = _ogg_page_end(data, at)
-        if not head.startswith(b"OggS") or end > len(data):
-            raise ValueError("not a page")
-        is_other_stream = head[14:18] != data[14:18]
-        begins_stream = head[5] & 2
-        if is_other_stream or (begins_stream and at > 0):
-            raise ValueError("more than one stream")
-        yield at, lengths
-        at = end
-
-
-def _ogg_page_end(data: bytes, page: int) -> int:
-    """The place behind a page of Ogg."""
-    content = page + 27 + data[page + 26]
-    return content + sum(data[page + 27 : content])
-
-
-def _set_ogg_check_sum(page: bytearray) -> None:
-    """Put the check sum of a page right. It is zlib's with the bits of all bytes mirrored, and
-    without its inversions.
-    """
-    place = slice(22, 26)  # of the check sum, which is 0 while it is calculated
-    page[place] = bytes(4)
-    check_sum = zlib.crc32(page.translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    page[place] = check_sum.to_bytes(4).translate(MIRRORED)
-
-
 # Models in 3D, saved latents and models.
 
 
@@ -552,7 +398,7 @@ def _strip_glb(data: bytes) -> bytes:
 
     {"asset": {"version": "2.0", "extras": {"prompt": {...}}}, "extras": {"workflow": {...}}, "nodes": [...]}
     """
-    length = _number(data, 12, 4, "little")
+    length = number_at(data, 12, 4, "little")
     text_end = 20 + length
     if data[16:20] != b"JSON" or text_end > len(data):
         raise ValueError("no JSON")
@@ -592,7 +438,7 @@ def _strip_safetensors(data: bytes) -> bytes:
 
     {"__metadata__": {"prompt": "..."}, "latent_tensor": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}
     """
-    length = _number(data, 0, 8, "little")
+    length = number_at(data, 0, 8, "little")
     Count(MOST_HEAD_BYTES).add(length)
     end = 8 + length
     head = json.loads(data[8:end])
@@ -612,9 +458,9 @@ STRIPPERS: dict[str, Callable[[bytes], bytes]] = {
     "image/webp": _strip_webp,
     "image/gif": _strip_gif,
     "image/svg+xml": _strip_svg,
-    "audio/flac": _strip_flac,
-    "audio/mpeg": _strip_mp3,
-    "audio/ogg": _strip_opus,
+    "audio/flac": strip_flac,
+    "audio/mpeg": strip_mp3,
+    "audio/ogg": strip_opus,
     "model/gltf-binary": _strip_glb,
 }
 # What is overwritten in films and their like, which may be too large for a copy.

@@ -52,6 +52,14 @@ class TooManyParts(ValueError):
     """A file is made of more parts than any program writes."""
 
 
+def number_at(data: Buffer, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
+    """The number in `length` bytes at a place. Raises `ValueError` where the file ends before."""
+    end = at + length
+    if at < 0 or end > len(data):
+        raise ValueError("the file ends too early")
+    return int.from_bytes(data[at:end], order)
+
+
 class Count:
     """How many parts were met. Raises `TooManyParts` beyond the `most`."""
 

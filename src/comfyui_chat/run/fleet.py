@@ -255,7 +255,7 @@ class Fleet:
         """
         answers = await ask_each(
             [snapshot.endpoint for snapshot in snapshots if snapshot.error is None],
-            lambda server: server.together("recent prompts", server.recent),
+            lambda server: server.background.together("recent prompts", server.recent),
             PROBE_SECONDS,
         )
         ended = {

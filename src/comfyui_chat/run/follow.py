@@ -233,7 +233,7 @@ async def _clean_up(
     time.
     """
     if not await finish(_withdraw(server, prompt_id, posting), CLEAN_UP_SECONDS):
-        server.later(_withdraw_late(server, prompt_id, posting))
+        server.background.later(_withdraw_late(server, prompt_id, posting))
         error.add_note(STILL_AT_WORK)
 
 
@@ -245,7 +245,7 @@ async def _withdraw(
     """
     await asyncio.wait({posting}, timeout=CLEAN_UP_SECONDS / 2)
     if not posting.done():
-        server.later(_withdraw_late(server, prompt_id, posting))
+        server.background.later(_withdraw_late(server, prompt_id, posting))
     await server.cancel(_posted_as(prompt_id, posting))
 
 

@@ -10,8 +10,6 @@
 A failure that another server may mend begins the next round, which binds anew out of the request as
 it was given. What was made before stays, and is handed over in the end, with a note on what is
 missing. The result is `RunResult`.
-
-`Memory` is what is done where ComfyUI shares its graphics card with a language model.
 """
 
 import contextlib
@@ -19,13 +17,12 @@ import functools
 import itertools
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from ..catalogue.choosing import choose
-from ..catalogue.entries import Catalogue
 from ..catalogue.lora_facts import lora_notes
 from ..catalogue.request import ChosenFile, FittedWorkflow, Request
 from ..errors import (
@@ -46,22 +43,22 @@ from ..graph.facts import guess_task
 from ..graph.nodes import Graph
 from ..graph.prices import price_of_all
 from ..graph.pruning import saving_anew, with_files_named
-from ..media.delivery import Format
 from ..media.kinds import OutputFile
 from ..media.pictures import InputFile
 from ..names import file_stem, quoted, shortened
 from ..server.client import ComfyUIServer
 from ..server.endpoint import Endpoint
-from ..server.pool import Pool, open_server
+from ..server.pool import open_server
 from ..tasks import gather
 from ..threads import FILES
 from .collecting import PARALLEL_FILES, Allowance, Collected, collect, is_gone, later_note
-from .credits import CLOUD_PRICE, NO_CREDITS, Credits, Spending, spent_nothing
+from .credits import CLOUD_PRICE, Spending, spent_nothing
 from .fleet import Fleet
 from .follow import ProgressListener, follow
 from .inputs import freshen, place_files
 from .job import Job, missed_pictures
 from .limits import check_own_nodes
+from .options import RunOptions
 from .owner import JOBS
 from .planning import MAX_SEED, BoundPrompts, prepare
 
@@ -93,41 +90,6 @@ class RunResult:
         """Let go of the files, when they are stored, or nobody wants them."""
         for product in self.products:
             product.data.close()
-
-
-@dataclass(frozen=True)
-class Memory:
-    """How a graphics card is shared with a language model; by default nothing is done about it."""
-
-    # sends the language model away, and never raises
-    unload: Callable[[], Awaitable[None]] | None = None
-    # after a run, before ComfyUI's memory is freed; None for never
-    free_seconds: float | None = None
-
-    @contextlib.asynccontextmanager
-    async def shared(self, server: ComfyUIServer) -> AsyncIterator[None]:
-        """Around the runs of a call on a server: the language model is sent away before them, and
-        ComfyUI's memory is freed after them. Comfy Cloud shares no card with anybody.
-        """
-        if self.unload and server.endpoint.shares_card:
-            await self.unload()
-        try:
-            yield
-        finally:
-            is_wanted = server.endpoint.shares_card and not Pool.here().ending
-            if self.free_seconds is not None and is_wanted:
-                server.free_after(self.free_seconds)
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What the runs of a call choose from, show, and leave behind."""
-
-    catalogue: Catalogue = Catalogue()
-    previews: bool = True  # whether the listener gets them
-    format: Format = Format()  # in which the files are handed over
-    memory: Memory = Memory()
-    credits: Credits = NO_CREDITS
 
 
 async def make(

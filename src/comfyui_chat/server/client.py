@@ -19,7 +19,7 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -35,7 +35,6 @@ from ..bounds import (
     REMEMBERED_LISTS,
 )
 from ..errors import (
-    ComfyUIError,
     ServerError,
     ServerTooOld,
     ServerUnreachable,
@@ -46,10 +45,10 @@ from ..errors import (
 from ..graph.definitions import Definitions, NodeDefinition
 from ..graph.nodes import Graph
 from ..graph.reading import read_workflow_file
-from ..logs import log
 from ..names import shortened
-from ..tasks import CLEAN_UP_SECONDS, T, gather
+from ..tasks import CLEAN_UP_SECONDS, gather
 from ..threads import FILES
+from .background import Background
 from .connection import Connection
 from .endpoint import ACCOUNT_KEY, Endpoint
 from .faults import has_many_users, no_answer
@@ -114,9 +113,7 @@ class ComfyUIServer(FileServer):
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None
         # prompt id -> since when it is known to be here
         self._first_seen = BoundedDict[str, float](REMEMBERED_PROMPTS)
-        # under way, each asked once for all who wait for it
-        self._questions: dict[str, asyncio.Task[Any]] = {}
-        self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
+        self.background = Background(endpoint.name)
         self.templates = Templates(self)
         self.model_files = ModelFiles(self)
         self.replaced_nodes = ReplacedNodes(self)
@@ -124,54 +121,14 @@ class ComfyUIServer(FileServer):
         self.free_at: float | None = None  # when ComfyUI's memory is due to be freed
         self._free_again = 0.0  # how many seconds later that is tried again
         self.users = 0  # calls that have it open
-        self.idle_since = 0.0  # when the last call or chore ended
         self.door = asyncio.Lock()  # held while it closes, so that nobody comes in
 
-    # Open and closed: the background, and what the pool asks before it closes a server.
-
-    def later(self, chore: Coroutine[Any, Any, None]) -> None:
-        """Do something in the background, for as long as the server is open. Its failure is
-        logged.
-        """
-        task = asyncio.create_task(chore)
-        self._chores.add(task)
-        task.add_done_callback(self._chore_done)
-
-    def _chore_done(self, task: "asyncio.Task[None]") -> None:
-        self._chores.discard(task)
-        self.idle_since = time.monotonic()
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is None:
-            return
-        reason = type(error).__name__
-        if isinstance(error, ComfyUIError):
-            reason = error.message
-        log.info("%s: a chore failed: %s", self.endpoint.name, reason)
-
-    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One answer for all who ask the same `question` at the same time. When one of them is
-        cancelled, the request goes on for the others.
-        """
-        task = self._questions.get(question)
-        if task is None:
-            task = asyncio.create_task(ask())
-            task.add_done_callback(functools.partial(self._answered, question))
-            self._questions[question] = task
-        answer: T = await asyncio.shield(task)
-        return answer
-
-    def _answered(self, question: str, task: "asyncio.Task[Any]") -> None:
-        self._questions.pop(question, None)
-        if not task.cancelled():
-            # those who asked may be gone, and asyncio would complain that nobody looked
-            task.exception()
+    # Open and closed: what the pool asks before it closes a server.
 
     @property
     def in_use(self) -> bool:
         """Whether a call or a chore still needs it."""
-        return bool(self.users or self._chores)
+        return bool(self.users or self.background.is_busy)
 
     @property
     def is_open(self) -> bool:
@@ -187,14 +144,12 @@ class ComfyUIServer(FileServer):
         """Close the websocket and all connections, and cancel what is under way. They are opened
         again when needed.
         """
-        tasks: list[asyncio.Task[Any]] = [*self._chores, *self._questions.values()]
         if self._queue:
             _, look = self._queue
-            tasks.append(look)
+            look.cancel()
+            await asyncio.gather(look, return_exceptions=True)
         self._queue = None
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.background.close()
         await self.connection.close()
         await self.close_sessions()
 
@@ -228,7 +183,9 @@ class ComfyUIServer(FileServer):
         if class_type in (".", ".."):  # in an address these would lead elsewhere
             return None
         if not self._known.is_believed(class_type, believe, doubt):
-            await self.together(f"define {class_type}", functools.partial(self._define, class_type))
+            await self.background.together(
+                f"define {class_type}", functools.partial(self._define, class_type)
+            )
         return self.definitions.get(class_type)
 
     async def _define(self, class_type: str) -> None:
@@ -244,7 +201,7 @@ class ComfyUIServer(FileServer):
         """All node definitions as the server tells them, some megabytes of JSON: class -> its
         definition.
         """
-        return await self.together(
+        return await self.background.together(
             "define all", functools.partial(self.read, "/object_info", read_everything)
         )
 
@@ -321,7 +278,7 @@ class ComfyUIServer(FileServer):
         if age < believe:
             return names
         ask = functools.partial(self._ask_names, path, read)
-        return await self.together(f"names {path}", ask)
+        return await self.background.together(f"names {path}", ask)
 
     async def _ask_names(self, path: str, read: Callable[[Any], str]) -> list[str] | None:
         answer = await self.call("GET", path, max_bytes=MOST_LIST_BYTES)
@@ -494,7 +451,7 @@ class ComfyUIServer(FileServer):
         restart empties its queue and its history, and it still knows a prompt that it had by then.
         Raises as `get` does.
         """
-        recent = await self.together("recent prompts", self.recent)
+        recent = await self.background.together("recent prompts", self.recent)
         return any(
             self._first_seen.get(prompt.prompt_id, math.inf) <= moment for prompt in recent.prompts
         )
@@ -587,7 +544,7 @@ class ComfyUIServer(FileServer):
         self.free_at = time.monotonic() + seconds
         self._free_again = seconds or FREE_AGAIN_SECONDS
         if seconds == 0:
-            self.later(self.free_when_due())
+            self.background.later(self.free_when_due())
 
     async def free_when_due(self) -> None:
         """Free ComfyUI's memory or, when anybody has a job in the queue, try again some time

@@ -164,7 +164,7 @@ class ComfyCloud(ComfyUIServer):
         and `doubt` say, all definitions are asked for again once they are an hour old.
         """
         if self._known.age(WHOLE) >= CLOUD_DEFINITION_SECONDS:
-            await self.together("all definitions", self._learn)
+            await self.background.together("all definitions", self._learn)
         text = self._texts.get(class_type)
         if text and class_type not in self.definitions:
             take = functools.partial(

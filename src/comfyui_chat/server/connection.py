@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
 import aiohttp
@@ -39,6 +39,7 @@ from ..json_pieces import JsonText, read_json_text
 from ..logs import log
 from ..media.file_bytes import FileBytes, Room
 from ..threads import FILES, WORKS_FOR
+from .background import Background
 from .endpoint import Endpoint
 from .protocol import Event, Frame, Gap, QueueMoved, SentPicture, parse_binary, parse_frame
 from .record import Record
@@ -143,8 +144,9 @@ class Host(Protocol):
     def record(self) -> Record:
         """What has been seen of it."""
 
-    def later(self, chore: Coroutine[Any, Any, None]) -> None:
-        """Do something in the background, for as long as the server is open."""
+    @property
+    def background(self) -> Background:
+        """What is done beside the calls, for as long as the server is open."""
 
     def hide_key(self, data: bytes) -> bytes:
         """What it sent, without what lets a caller in."""
@@ -234,7 +236,7 @@ class Connection:
         if self._socket is None or time.monotonic() - self._heard < DEAF_SECONDS:
             return False
         self._heard = time.monotonic()
-        self._server.later(self._hang_up(self._socket))
+        self._server.background.later(self._hang_up(self._socket))
         return True
 
     async def _hang_up(self, socket: aiohttp.ClientWebSocketResponse) -> None:

@@ -17,7 +17,7 @@ import functools
 import heapq
 import math
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -35,6 +35,7 @@ from ..errors import UnexpectedAnswer
 from ..json_pieces import JsonText
 from ..tasks import T
 from ..values import is_number, object_of
+from .background import Background
 from .protocol import Answer
 
 METADATA_SECONDS = 300.0  # that what a file said is believed
@@ -67,8 +68,9 @@ class ModelHost(Protocol):
     async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
         """What `take` makes of the JSON in an answer."""
 
-    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One answer for all who ask the same at the same time."""
+    @property
+    def background(self) -> Background:
+        """What asks once for all who want to know."""
 
 
 class ModelFiles:
@@ -94,7 +96,7 @@ class ModelFiles:
         asked, facts = self._known.get((folder, name), (-math.inf, None))
         if time.monotonic() - asked <= METADATA_SECONDS:
             return facts
-        return await self._host.together(
+        return await self._host.background.together(
             f"model {folder}/{name}", functools.partial(self._ask, folder, name)
         )
 

@@ -89,7 +89,7 @@ class Pool:
             yield server
         finally:
             server.users -= 1
-            server.idle_since = time.monotonic()
+            server.background.idle_since = time.monotonic()
 
     @property
     def ending(self) -> bool:
@@ -126,8 +126,8 @@ class Pool:
             return
         now = time.monotonic()
         if server.free_at is not None and now >= server.free_at:
-            server.later(server.free_when_due())
-        elif server.is_open and now - server.idle_since >= IDLE_SECONDS:
+            server.background.later(server.free_when_due())
+        elif server.is_open and now - server.background.idle_since >= IDLE_SECONDS:
             async with server.door:
                 if not server.in_use:
                     await server.close()

@@ -17,7 +17,7 @@ from ..errors import ComfyUIError, WorkflowRefused
 from ..graph.definitions import Definitions
 from ..graph.nodes import Graph
 from ..json_pieces import JsonText, read_json_text
-from .protocol import parse_refusal
+from .refusals import parse_refusal
 
 # aiohttp's own words for an exception in a route, which ComfyUI does not catch while it reads a
 # prompt.

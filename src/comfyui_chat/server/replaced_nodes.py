@@ -33,7 +33,7 @@ class ReplacedNodes:
         if self.exist and (
             self._asked is None or time.monotonic() - self._asked >= REPLACEMENT_SECONDS
         ):
-            await self.host.together("node replacements", self._ask)
+            await self.host.background.together("node replacements", self._ask)
         return self._known
 
     def forget(self) -> None:

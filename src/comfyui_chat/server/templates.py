@@ -15,7 +15,7 @@ name is left out.
 
 import functools
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -29,6 +29,7 @@ from ..names import shortened
 from ..tasks import T, gather
 from ..threads import FILES
 from ..values import list_of, object_of, text_of
+from .background import Background
 from .protocol import Answer
 
 INDEX, EXAMPLES = "/templates/index.json", "/workflow_templates"
@@ -67,8 +68,9 @@ class AskedServer(Protocol):
     async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
         """What `take` makes of the JSON in an answer."""
 
-    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One answer for all who ask the same at the same time."""
+    @property
+    def background(self) -> Background:
+        """What asks once for all who want to know."""
 
 
 @dataclass
@@ -89,7 +91,7 @@ class Templates:
         """
         believe = FAULT_SECONDS if self._fault else INDEX_SECONDS
         if self.exist and (self._asked is None or time.monotonic() - self._asked >= believe):
-            await self.host.together("templates", self._ask)
+            await self.host.background.together("templates", self._ask)
         if self._fault:
             raise self._fault.with_traceback(None)
         return self._known

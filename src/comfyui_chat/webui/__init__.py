@@ -9,7 +9,8 @@ message (display), and goes out as a dictionary for the model (reports).
     display       status texts and previews in the message, shown live and never stored
     messages      which messages a chat has up to now, and which files they hold
     stored_files  a file that was made, as a message names it and its dialog shows it
-    chat          the message of a call: its files, where results are stored, and how a call ends in it
+    chat_files    what stands in the chat of a call, and what the call takes from there
+    chat          the message of a call: where results are stored, and how a call ends in it
     valves        what the administrator and each user can set
     settings      valves, rights and arguments resolved to what holds for one call
     reports       what the model is told of results and of servers

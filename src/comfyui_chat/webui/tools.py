@@ -28,7 +28,8 @@ from ..catalogue.workflow_list import PAID, list_workflows, tasks_note, told_wor
 from ..errors import BadArgument, ComfyUIError, CreditsRefused, ModelNotInstalled, UnknownWorkflow
 from ..names import file_stem, shortened
 from ..run.fleet import everywhere
-from ..run.make import Memory, RunOptions, make
+from ..run.make import make
+from ..run.options import Memory, RunOptions
 from ..server.client import ComfyUIServer
 from ..server.pool import Pool
 from ..threads import FILES, WORKS_FOR
