@@ -412,7 +412,7 @@ MOST_HEAD_BYTES = 2 * MB  # of the JSON in a model; it is read in one go
 # to know it.
 #
 # A code is the name of its class in snake case. Only the leaves of this tree, `WorkflowRefused` and
-# `RunFailed` are raised. `StillRunning` alone is not a failure. The README's table of errors repeats
+# `RunFailed` are raised. `StillRunning` alone is not a failure. The table in docs/errors.md repeats
 # the first sentences of the classes that are raised.
 #
 #     ComfyUIError
@@ -31043,7 +31043,7 @@ def _file_of(reference: str) -> str:
 # The valves: what the administrator and each user can set, as Open WebUI shows it.
 #
 # `Valves` are the administrator's, `UserValves` each user's own. Titles and descriptions are what
-# people read on the page of the tool, and the README lists both tables.
+# people read on the page of the tool, and docs/valves.md lists both tables.
 #
 # No value is refused here. Open WebUI hands over whatever is stored, and a user may have stored
 # anything at all, past every check; but an error here would break every chat that has the tool. So

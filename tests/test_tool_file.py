@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 import comfyui_tool as tool
 from tests.support import ROOT, SOURCE
@@ -15,7 +16,13 @@ from tests.support.contract import METHODS, all_errors
 
 pytestmark = pytest.mark.usefixtures("no_collection")
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "SECURITY.md",
+    ROOT / "ARCHITECTURE.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+)
 # What a model is told besides the prompt and the docstring's names are Open WebUI's own, and stay hidden.
 RESERVED = {"__user__", "__request__", "__event_emitter__", "__metadata__", "__chat_id__", "__message_id__"}
 RESERVED |= {"__messages__", "__event_call__", "__id__"}
@@ -95,12 +102,13 @@ def test_every_argument_is_described_in_one_line() -> None:
         assert len(method.__doc__.split(".")[0]) < 100, "a deferred tool shows a hundred characters"
 
 
-# --- the README ---
+# --- the documentation ---
 
 
-def table(heading: str) -> list[list[str]]:
-    """The rows of the table under a heading, without its head."""
-    section = README.split(f"## {heading}\n")[1].split("\n## ")[0]
+def table(page: str, heading: str) -> list[list[str]]:
+    """The rows of the table under a heading of a page in docs/, without its head."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    section = text.split(f"# {heading}\n")[1].split("\n## ")[0]
     rows = [line.strip("| ").split("|") for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in row] for row in rows[2:]]
 
@@ -108,7 +116,7 @@ def table(heading: str) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("heading", "model"), [("Valves of the administrator", tool.Valves), ("Valves of each user", tool.UserValves)]
 )
-def test_the_readme_lists_the_valves(heading: str, model: type[tool.Tolerant]) -> None:
+def test_the_documentation_lists_the_valves(heading: str, model: type[tool.Tolerant]) -> None:
     def shown(value: object) -> str:
         if value == "":
             return "empty"
@@ -117,23 +125,59 @@ def test_the_readme_lists_the_valves(heading: str, model: type[tool.Tolerant]) -
         return f"`{value}`" if isinstance(value, str) else f"`{value:g}`"
 
     expected = [[str(field.title), shown(field.default)] for field in model.model_fields.values()]
-    assert [[row[0], row[1]] for row in table(heading)] == expected
+    assert [[row[0], row[1]] for row in table("valves.md", heading)] == expected
 
 
-def test_the_readme_lists_the_methods() -> None:
-    assert [row[0].strip("`") for row in table("What a model can call")] == METHODS
+def test_the_documentation_lists_the_methods() -> None:
+    assert [row[0].strip("`") for row in table("methods.md", "Methods")] == METHODS
 
 
-def test_the_readme_lists_every_error() -> None:
-    listed = {row[0].strip("`"): row[1] for row in table("Errors")}
+def test_the_documentation_lists_every_error() -> None:
+    listed = {row[0].strip("`"): row[1] for row in table("errors.md", "Errors, and what helps")}
     raised = {error.code: (error.__doc__ or "").split(".\n")[0] for error in all_errors() if not error.__subclasses__()}
     raised |= {error.code: error.__doc__ or "" for error in (tool.WorkflowRefused, tool.RunFailed)}
     assert listed == {code: " ".join(text.split()).removesuffix(".") + "." for code, text in raised.items()}
 
 
-def test_the_readme_lists_the_workflows() -> None:
-    listed = {row[0].strip("`"): row[1] for row in table("Workflows")}
+def test_the_documentation_lists_the_workflows() -> None:
+    listed = {row[0].strip("`"): row[1] for row in table("models.md", "Bundled workflows")}
     assert listed == {entry.name: entry.description for entry in tool.bundled_entries()}
+
+
+def test_the_readme_can_be_read_at_a_sitting() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
+
+
+def test_every_page_of_the_documentation_is_linked_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"(docs/{page.name})" not in readme] == []
+
+
+def heading_link(heading: str) -> str:
+    """What GitHub calls a heading in a link: "What can be set" is "what-can-be-set"."""
+    return re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def test_what_the_documentation_links_to_exists() -> None:
+    missing = []
+    for page in (*PAGES, *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+            path, _, heading = link.partition("#")
+            if path.startswith("http"):
+                continue
+            target = (page.parent / path) if path else page
+            headings = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE) if heading else []
+            if not target.exists() or (heading and heading not in map(heading_link, headings)):
+                missing.append(f"{page.name}: {link}")
+    assert missing == []
+
+
+def test_the_compose_file_lets_the_tool_find_comfyui() -> None:
+    services = yaml.safe_load((ROOT / "docs" / "compose.yaml").read_text("utf-8"))["services"]
+    address = services["open-webui"]["environment"]["COMFYUI_BASE_URL"]
+    assert address == "http://comfyui:8188"
+    assert "comfyui" in services
+    assert "ports" not in services["comfyui"], "whoever reaches ComfyUI can run any node"
 
 
 # --- SECURITY.md ---

@@ -9,7 +9,7 @@ No message and no hint tells where a server is: that is added with `at`, and onl
 to know it.
 
 A code is the name of its class in snake case. Only the leaves of this tree, `WorkflowRefused` and
-`RunFailed` are raised. `StillRunning` alone is not a failure. The README's table of errors repeats
+`RunFailed` are raised. `StillRunning` alone is not a failure. The table in docs/errors.md repeats
 the first sentences of the classes that are raised.
 
     ComfyUIError

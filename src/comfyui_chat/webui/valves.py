@@ -1,7 +1,7 @@
 """The valves: what the administrator and each user can set, as Open WebUI shows it.
 
 `Valves` are the administrator's, `UserValves` each user's own. Titles and descriptions are what
-people read on the page of the tool, and the README lists both tables.
+people read on the page of the tool, and docs/valves.md lists both tables.
 
 No value is refused here. Open WebUI hands over whatever is stored, and a user may have stored
 anything at all, past every check; but an error here would break every chat that has the tool. So
