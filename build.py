@@ -73,7 +73,7 @@ FLOORS = (
         "stored_files chat_files chat given_pictures valves arguments rights servers settings "
         "asking transparency reports jobs tools",
     ),
-    ("", "command_line __main__"),
+    ("", "installation command_line __main__"),
 )
 ORDER = [f"{floor}/{name}".lstrip("/") for floor, names in FLOORS for name in names.split()]
 DATA = "bundled"  # read from files in the repository, written into the built file; any module may import it

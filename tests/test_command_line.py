@@ -238,14 +238,25 @@ def package(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("comfyui_chat.command_line")
 
 
-def test_install_sends_the_built_file_from_wherever_it_runs(package: Any) -> None:
-    assert tool.built_file() == package.built_file() == ROOT / "comfyui_tool.py"
+@pytest.fixture
+def installation(package: Any) -> Any:
+    """The module of the package that finds the file to install."""
+    return importlib.import_module("comfyui_chat.installation")
+
+
+def test_install_sends_the_built_file_from_wherever_it_runs(installation: Any) -> None:
+    assert tool.built_file() == installation.built_file() == ROOT / "comfyui_tool.py"
 
 
 def test_install_from_the_package_says_that_the_file_has_to_be_built_first(
-    package: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, webui: Any
+    package: Any,
+    installation: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    webui: Any,
 ) -> None:
-    monkeypatch.setattr(package, "__file__", str(tmp_path / "src/comfyui_chat/command_line.py"))
+    monkeypatch.setattr(installation, "__file__", str(tmp_path / "src/comfyui_chat/installation.py"))
     assert package.main(["install", "--url", WEBUI, "--token", "t0ken"]) == 2
     assert "python build.py" in capsys.readouterr().err
     assert not webui.routes.requests
@@ -273,6 +284,21 @@ def test_install_without_a_token_asks_for_it(
     assert asked
     assert calls[0].kwargs["headers"] == {"Authorization": "Bearer typed"}
     assert "typed" not in capsys.readouterr().err
+
+
+# --- export ---
+
+
+async def test_export_writes_the_same_file_for_import_as_the_build(tmp_path: Path) -> None:
+    status, out, err = await command("export", cwd=tmp_path)
+    assert (status, out, err) == (0, "comfyui_tool.json\n", "")
+    assert (tmp_path / "comfyui_tool.json").read_bytes() == (ROOT / "comfyui_tool.json").read_bytes()
+
+
+async def test_export_to_a_folder_that_is_not_there_is_exit_status_two(tmp_path: Path) -> None:
+    status, out, err = await command("export", "-o", "no/such/folder/x.json", cwd=tmp_path)
+    assert (status, out) == (2, "")
+    assert "There is no folder" in err
 
 
 # --- what is shown while it runs ---
