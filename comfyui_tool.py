@@ -1643,6 +1643,13 @@ def is_given(value: Any) -> bool:
     return word not in NOT_GIVEN and word not in ALSO_NOT_GIVEN
 
 
+def word_for_none(value: Any) -> str:
+    """The word by which an argument is left out, as it was written: "default", "auto"; "" where it
+    is given, or left out without a word.
+    """
+    return "" if is_given(value) or not isinstance(value, str) else value.strip()
+
+
 @dataclass(frozen=True)
 class Argument:
     """A value that somebody asked for, and who it was."""
@@ -19310,6 +19317,10 @@ class Catalogue:
         message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow has that name.'
         raise UnknownWorkflow(message, " ".join(listing.problems), name)
 
+    async def find_exactly(self, server: ComfyUIServer, name: str) -> Entry | None:
+        """The workflow of exactly that name, or None."""
+        return (await self.entries(server)).find_exactly(name)
+
 
 @functools.lru_cache(maxsize=4)
 def template_entries(templates: tuple[Template, ...]) -> tuple[Entry, ...]:
@@ -19417,12 +19428,17 @@ class Listing:
         for source, entries in self.by_source.items():
             if not entries:
                 continue
-            if source == TEMPLATE:
-                full_name = next(
-                    (each for each in (name, without_json(name)) if each in entries), None
-                )
-            else:
+            full_name = _exact_name(name, entries)
+            if full_name is None and source != TEMPLATE:
                 full_name = _find_entry_name(name, list(entries))
+            if full_name is not None:
+                return entries[full_name]
+        return None
+
+    def find_exactly(self, name: str) -> Entry | None:
+        """The workflow of exactly that name from the first source that has one, or None."""
+        for entries in self.by_source.values():
+            full_name = _exact_name(name, entries)
             if full_name is not None:
                 return entries[full_name]
         return None
@@ -19446,6 +19462,11 @@ class Listing:
 
 REMEMBERED_LISTINGS = 4  # of each server
 _LISTED: "weakref.WeakKeyDictionary[ComfyUIServer, list[Listing]]" = weakref.WeakKeyDictionary()
+
+
+def _exact_name(name: str, entries: Mapping[str, Entry]) -> str | None:
+    """The name itself, or without the ending of its file, if one of the workflows has it."""
+    return next((each for each in (name, without_json(name)) if each in entries), None)
 
 
 def _find_entry_name(name: str, names: Sequence[str]) -> str | None:
@@ -19650,6 +19671,8 @@ class Request:
     guidance: Argument | None = None
     model: Argument | None = None
     workflow: Argument | None = None
+    # what stands in its place to leave it out, "default": a workflow may be called just so
+    instead_of_workflow: Argument | None = None
     loras: Argument | None = None
     strength: Argument | None = None  # how much of a picture is painted anew, 0 to 1
     scale: Argument | None = None  # how many times as wide and high a picture becomes
@@ -21492,6 +21515,8 @@ async def choose(
     against an argument) gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`,
     `NodeNotInstalled`, `BadArgument`, and as the server does.
     """
+    if request.instead_of_workflow:
+        return await _choose_unless_called(server, request, catalogue, request.instead_of_workflow)
     workflow = request.workflow
     if workflow is None:
         return await _choose_for_model(server, request, catalogue)
@@ -21500,6 +21525,33 @@ async def choose(
     except UnknownWorkflow as unknown:
         return await _choose_by_meaning(server, request, catalogue, workflow, unknown)
     return await _choose_named(server, request, workflow, entry)
+
+
+async def _choose_unless_called(
+    server: ComfyUIServer, request: Request, catalogue: Catalogue, word: Argument
+) -> FittedWorkflow:
+    """The workflow that is called by a word which otherwise leaves the workflow out: "default". A
+    template of that name, which nobody here chose, has to be able to run.
+    """
+    request = replace(request, instead_of_workflow=None)
+    entry = await catalogue.find_exactly(server, str(word.value))
+    if entry is None:
+        return await choose(server, request, catalogue)
+    named = replace(request, workflow=word)
+    if entry.own:
+        return await _choose_named(server, named, word, entry)
+    try:
+        fitted = await _choose_named(server, named, word, entry)
+    except WorkflowRefused:
+        lacks_something = True
+    else:
+        lacks_something = bool(fitted.absent)
+    if not lacks_something:
+        return fitted
+    fitted = await choose(server, request, catalogue)
+    return fitted.noting(
+        f'the template "{entry.name}" cannot run here, and "{fitted.workflow.name}" was taken'
+    )
 
 
 async def _choose_for_model(
@@ -32309,7 +32361,8 @@ class Settings:
         wanted: dict[str, Any] = {**self.preferences, **said.values}
         wanted.pop("edit_workflow", None)
         notes = (*several_prompts_note(prompt), *said.notes)
-        return Request(read_tags(text).text, notes=notes, **wanted)
+        request = Request(read_tags(text).text, notes=notes, **wanted)
+        return _with_word(request, given.get("workflow"))
 
     def edit(
         self,
@@ -32338,9 +32391,10 @@ class Settings:
         tasks = ("inpaint",) if mask else CHANGING
         if tasks == CHANGING and "strength" in wanted:
             tasks = VARYING
-        return Request(
+        request = Request(
             read_tags(text).text, tasks, files=tuple(files), mask=mask, notes=notes, **wanted
         )
+        return _with_word(request, given.get("workflow"))
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as
@@ -32392,7 +32446,7 @@ class Settings:
         if name:
             named = Argument(name, "The argument workflow")
             return replace(request, workflow=named, offers=offers or {})
-        return request
+        return _with_word(request, workflow)
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
         """The catalogue, with the workflow attached to the chat when that is the one which is
@@ -32413,6 +32467,14 @@ class Settings:
         if attached is None:
             return self.catalogue
         return replace(self.catalogue, given=(attached, *self.catalogue.given))
+
+
+def _with_word(request: Request, workflow: Any) -> Request:
+    """A request with the word that stands for no workflow in the argument workflow."""
+    word = word_for_none(workflow)
+    if not word:
+        return request
+    return replace(request, instead_of_workflow=Argument(word, "The argument workflow"))
 
 
 def _workflow_name(workflow: Any) -> str:
@@ -33901,7 +33963,7 @@ class Tools:
         )
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
-            name = words_of(workflow, "workflow").strip()
+            name = words_of(workflow, "workflow").strip() or word_for_none(workflow)
             if not name:
                 raise BadArgument(
                     "The argument workflow is empty.", "list_workflows tells the names."

@@ -44,6 +44,13 @@ def is_given(value: Any) -> bool:
     return word not in NOT_GIVEN and word not in ALSO_NOT_GIVEN
 
 
+def word_for_none(value: Any) -> str:
+    """The word by which an argument is left out, as it was written: "default", "auto"; "" where it
+    is given, or left out without a word.
+    """
+    return "" if is_given(value) or not isinstance(value, str) else value.strip()
+
+
 @dataclass(frozen=True)
 class Argument:
     """A value that somebody asked for, and who it was."""

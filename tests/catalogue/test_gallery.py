@@ -253,6 +253,39 @@ async def test_a_picture_is_made_with_a_template_that_is_named(studio: StandIn) 
     assert "a fox" in [node["inputs"].get("text") for node in graph.values()]
 
 
+def called_default(studio: StandIn, **more: Any) -> None:
+    """Give the gallery a template with the name of ComfyUI 0.3.64's first one."""
+    assert studio.gallery is not None
+    studio.gallery.append(group("Getting started", template("default", "Image Generation", [], ["SD1.5"], **more)))
+
+
+@pytest.mark.parametrize("workflow", ["default", "default.json"])
+async def test_a_template_may_be_called_by_a_word_that_else_means_none(studio: StandIn, workflow: str) -> None:
+    called_default(studio)
+    studio.template_files["default"] = small_graph(studio)
+    for request in (
+        settings().request("a fox", workflow=workflow),
+        settings().order(workflow, {"prompt": "a fox", "seed": 3}),
+    ):
+        fitted = await chosen(studio, request)
+        assert (fitted.workflow.name, fitted.notes) == ("default", ())
+
+
+async def test_a_saved_workflow_may_be_called_by_such_a_word(studio: StandIn) -> None:
+    save(studio, "auto.json", small_graph(studio))
+    assert (await chosen(studio, settings().request("a fox", workflow="auto"))).workflow.name == "auto"
+    assert (await chosen(studio, settings().request("a fox", workflow="default"))).workflow.name == "checkpoint"
+    assert (await chosen(studio, settings().request("a fox"))).workflow.name == "checkpoint"
+
+
+async def test_a_template_of_such_a_name_that_cannot_run_leaves_the_choice_to_what_is_bundled(studio: StandIn) -> None:
+    called_default(studio)
+    studio.template_files["default"] = small_graph(studio, ckpt_name="absent.safetensors")
+    fitted = await chosen(studio, settings().request("a fox", workflow="default"))
+    assert fitted.workflow.name == "checkpoint"
+    assert 'the template "default" cannot run here, and "checkpoint" was taken' in fitted.notes
+
+
 async def test_without_a_name_a_bundled_workflow_is_chosen(studio: StandIn) -> None:
     fitted = await chosen(studio, settings().request("a fox"))
     assert fitted.workflow.name == "checkpoint"

@@ -49,6 +49,8 @@ async def choose(
     against an argument) gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`,
     `NodeNotInstalled`, `BadArgument`, and as the server does.
     """
+    if request.instead_of_workflow:
+        return await _choose_unless_called(server, request, catalogue, request.instead_of_workflow)
     workflow = request.workflow
     if workflow is None:
         return await _choose_for_model(server, request, catalogue)
@@ -57,6 +59,33 @@ async def choose(
     except UnknownWorkflow as unknown:
         return await _choose_by_meaning(server, request, catalogue, workflow, unknown)
     return await _choose_named(server, request, workflow, entry)
+
+
+async def _choose_unless_called(
+    server: ComfyUIServer, request: Request, catalogue: Catalogue, word: Argument
+) -> FittedWorkflow:
+    """The workflow that is called by a word which otherwise leaves the workflow out: "default". A
+    template of that name, which nobody here chose, has to be able to run.
+    """
+    request = replace(request, instead_of_workflow=None)
+    entry = await catalogue.find_exactly(server, str(word.value))
+    if entry is None:
+        return await choose(server, request, catalogue)
+    named = replace(request, workflow=word)
+    if entry.own:
+        return await _choose_named(server, named, word, entry)
+    try:
+        fitted = await _choose_named(server, named, word, entry)
+    except WorkflowRefused:
+        lacks_something = True
+    else:
+        lacks_something = bool(fitted.absent)
+    if not lacks_something:
+        return fitted
+    fitted = await choose(server, request, catalogue)
+    return fitted.noting(
+        f'the template "{entry.name}" cannot run here, and "{fitted.workflow.name}" was taken'
+    )
 
 
 async def _choose_for_model(

@@ -395,6 +395,10 @@ class Catalogue:
         message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow has that name.'
         raise UnknownWorkflow(message, " ".join(listing.problems), name)
 
+    async def find_exactly(self, server: ComfyUIServer, name: str) -> Entry | None:
+        """The workflow of exactly that name, or None."""
+        return (await self.entries(server)).find_exactly(name)
+
 
 @functools.lru_cache(maxsize=4)
 def template_entries(templates: tuple[Template, ...]) -> tuple[Entry, ...]:
@@ -502,12 +506,17 @@ class Listing:
         for source, entries in self.by_source.items():
             if not entries:
                 continue
-            if source == TEMPLATE:
-                full_name = next(
-                    (each for each in (name, without_json(name)) if each in entries), None
-                )
-            else:
+            full_name = _exact_name(name, entries)
+            if full_name is None and source != TEMPLATE:
                 full_name = _find_entry_name(name, list(entries))
+            if full_name is not None:
+                return entries[full_name]
+        return None
+
+    def find_exactly(self, name: str) -> Entry | None:
+        """The workflow of exactly that name from the first source that has one, or None."""
+        for entries in self.by_source.values():
+            full_name = _exact_name(name, entries)
             if full_name is not None:
                 return entries[full_name]
         return None
@@ -531,6 +540,11 @@ class Listing:
 
 REMEMBERED_LISTINGS = 4  # of each server
 _LISTED: "weakref.WeakKeyDictionary[ComfyUIServer, list[Listing]]" = weakref.WeakKeyDictionary()
+
+
+def _exact_name(name: str, entries: Mapping[str, Entry]) -> str | None:
+    """The name itself, or without the ending of its file, if one of the workflows has it."""
+    return next((each for each in (name, without_json(name)) if each in entries), None)
 
 
 def _find_entry_name(name: str, names: Sequence[str]) -> str | None:

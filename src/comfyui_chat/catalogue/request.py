@@ -48,6 +48,8 @@ class Request:
     guidance: Argument | None = None
     model: Argument | None = None
     workflow: Argument | None = None
+    # what stands in its place to leave it out, "default": a workflow may be called just so
+    instead_of_workflow: Argument | None = None
     loras: Argument | None = None
     strength: Argument | None = None  # how much of a picture is painted anew, 0 to 1
     scale: Argument | None = None  # how many times as wide and high a picture becomes

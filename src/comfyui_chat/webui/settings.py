@@ -38,7 +38,7 @@ from ..server.transport import read_reach
 from ..sizes import says_pixels
 from ..spelling import parsed_json, plain_words
 from ..threads import FILES
-from ..values import Argument, is_given, unwrapped, words_of
+from ..values import Argument, is_given, unwrapped, word_for_none, words_of
 from .arguments import parted_prompt, read_arguments, read_inputs, read_prompt, several_prompts_note
 from .chat import Chat
 from .references import OF_CHAT
@@ -89,7 +89,8 @@ class Settings:
         wanted: dict[str, Any] = {**self.preferences, **said.values}
         wanted.pop("edit_workflow", None)
         notes = (*several_prompts_note(prompt), *said.notes)
-        return Request(read_tags(text).text, notes=notes, **wanted)
+        request = Request(read_tags(text).text, notes=notes, **wanted)
+        return _with_word(request, given.get("workflow"))
 
     def edit(
         self,
@@ -118,9 +119,10 @@ class Settings:
         tasks = ("inpaint",) if mask else CHANGING
         if tasks == CHANGING and "strength" in wanted:
             tasks = VARYING
-        return Request(
+        request = Request(
             read_tags(text).text, tasks, files=tuple(files), mask=mask, notes=notes, **wanted
         )
+        return _with_word(request, given.get("workflow"))
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as
@@ -172,7 +174,7 @@ class Settings:
         if name:
             named = Argument(name, "The argument workflow")
             return replace(request, workflow=named, offers=offers or {})
-        return request
+        return _with_word(request, workflow)
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
         """The catalogue, with the workflow attached to the chat when that is the one which is
@@ -193,6 +195,14 @@ class Settings:
         if attached is None:
             return self.catalogue
         return replace(self.catalogue, given=(attached, *self.catalogue.given))
+
+
+def _with_word(request: Request, workflow: Any) -> Request:
+    """A request with the word that stands for no workflow in the argument workflow."""
+    word = word_for_none(workflow)
+    if not word:
+        return request
+    return replace(request, instead_of_workflow=Argument(word, "The argument workflow"))
 
 
 def _workflow_name(workflow: Any) -> str:

@@ -33,7 +33,7 @@ from ..run.options import Memory, RunOptions
 from ..server.client import ComfyUIServer
 from ..server.pool import Pool
 from ..threads import FILES, WORKS_FOR
-from ..values import Argument, as_yes, words_of
+from ..values import Argument, as_yes, word_for_none, words_of
 from .arguments import named_values, pictures_among, with_earlier_seed
 from .asking import credits_of
 from .chat import Chat
@@ -353,7 +353,7 @@ class Tools:
         )
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
-            name = words_of(workflow, "workflow").strip()
+            name = words_of(workflow, "workflow").strip() or word_for_none(workflow)
             if not name:
                 raise BadArgument(
                     "The argument workflow is empty.", "list_workflows tells the names."
