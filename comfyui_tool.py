@@ -1187,12 +1187,20 @@ class BoundedDict(dict[K, V]):
 def forget_oldest(
     entries: dict[K, V], most: int, is_needed: Callable[[V], bool] | None = None
 ) -> None:
-    """Drop all but the newest `most` entries, and none whose value `is_needed`."""
-    if len(entries) <= most:
+    """Drop all but the newest `most` entries, and none whose value `is_needed`.
+
+    Whoever asks for it does so with each new entry, so it must not go through all of them each
+    time. The oldest stand first. Where some are needed all have to be looked at, which is put off
+    until a tenth too many are there.
+    """
+    if is_needed is None:
+        spare = [*itertools.islice(entries, max(len(entries) - most, 0))]
+    elif len(entries) > most + most // 10:
+        copied = entries.copy()  # in one go: other threads may set entries, too
+        spare = [key for key, value in copied.items() if not is_needed(value)][:-most]
+    else:
         return
-    copied = entries.copy()  # in one go: other threads may set entries, too
-    spare = [key for key, value in copied.items() if is_needed is None or not is_needed(value)]
-    for oldest in spare[:-most]:
+    for oldest in spare:
         entries.pop(oldest, None)
 
 
@@ -1478,6 +1486,9 @@ def _is_whole(value: Any) -> bool:
         if isinstance(item, str):
             if not item.isascii() and HALF_CHARACTER.search(item):
                 return False
+        elif isinstance(item, dict):  # nearly all there is, and told far sooner than a mapping
+            waiting += item
+            waiting += item.values()
         elif isinstance(item, list):
             waiting += item
         elif not isinstance(item, (int, float)) and isinstance(item, Mapping):
@@ -2795,7 +2806,7 @@ class JsonText:
         self._join = join or dict
         self._decoder = json.JSONDecoder(object_pairs_hook=join) if join else JSON_DECODER
         self._taken = 0  # bytes, or characters, that went into the window
-        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._utf8: codecs.IncrementalDecoder | None = None  # made when the first piece is decoded
         self._window = ""
         self._dropped = 0  # characters that were in the window before what is there now
         self.fault_at = 0  # the character of the text at which it is not JSON, once that is known
@@ -2965,11 +2976,17 @@ class JsonText:
         size = max(FIRST_PIECE_BYTES, len(self._window) - self._place)
         piece = self._data[self._taken : self._taken + size]
         self._taken += len(piece)
-        text = piece if isinstance(piece, str) else self._utf8.decode(piece, final=not piece)
+        text = piece if isinstance(piece, str) else self._decoded(piece)
         self._dropped += self._place
         self._window = self._window[self._place :] + text
         self._place = 0
         return bool(piece)
+
+    def _decoded(self, piece: bytes) -> str:
+        """The characters that end in a piece of the text; an empty one ends the text."""
+        if self._utf8 is None:
+            self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        return self._utf8.decode(piece, final=not piece)
 
     def _count_retry(self) -> None:
         """Bound what is decoded in vain: a text could be made such that every bracket in it costs a
@@ -16275,6 +16292,10 @@ class Host(Protocol):
     def background(self) -> Background:
         """What is done beside the calls, for as long as the server is open."""
 
+    @property
+    def hides_keys(self) -> bool:
+        """Whether there is anything to hide in what it sends."""
+
     def hide_key(self, data: bytes) -> bytes:
         """What it sent, without what lets a caller in."""
 
@@ -16482,7 +16503,8 @@ class Connection:
         """The JSON in a frame, without the key, should the server repeat it; of a long one decoded
         in a thread.
         """
-        frame = JsonText(self._server.hide_key(text.encode()))
+        hides = self._server.hides_keys
+        frame = JsonText(self._server.hide_key(text.encode()) if hides else text)
         if len(text) <= FIRST_PIECE_BYTES:
             return read_json_text(frame)
         return await FILES.run(read_json_text, frame)
@@ -16750,15 +16772,22 @@ class HttpServer:
     def _query(self) -> dict[str, str]:
         return dict(self.endpoint.auth.query)
 
+    @property
+    def hides_keys(self) -> bool:
+        """Whether there is anything to hide in what the server sends."""
+        return bool(self.endpoint.auth or self._account_keys or self._login)
+
     def hide_key(self, data: bytes) -> bytes:
         """What the server sent, without what lets a caller in and the keys of Comfy accounts, where
         it repeats them.
         """
+        if not self.hides_keys:
+            return data
         auth = self.endpoint.auth
         secrets = [*self._account_keys]
         if self._login:
             secrets += self._login.secrets
-        return auth.hide(data, secrets) if auth or secrets else data
+        return auth.hide(data, secrets)
 
     async def _admitted(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What `ask` returns, after the login where the server has a form for that; once more after
@@ -23142,6 +23171,9 @@ def _loaded_for(node_id: str, graph: Graph) -> Mapping[Target, str]:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+JobChanges = dict[str, Any]  # of a `Job`: its fields by their names
+
+
 @dataclass(frozen=True)
 class Job:
     """One prompt's life, as far as it is known. `advance` makes the next state."""
@@ -23182,6 +23214,16 @@ class Job:
         """The job of a prompt that was just posted."""
         weights = {node_id: _weight(node.get("inputs") or {}) for node_id, node in graph.items()}
         return cls(prompt_id, weights)
+
+    def changed(self, changes: JobChanges) -> "Job":
+        """The same job with these fields changed: what `dataclasses.replace` does, but without
+        going through all the other fields one by one. A busy server sends thousands of frames a
+        second, and each makes a new state.
+        """
+        job = object.__new__(Job)
+        vars(job).update(vars(self))
+        vars(job).update(changes)
+        return job
 
     @property
     def good(self) -> bool:
@@ -23236,10 +23278,7 @@ def advance(job: Job, event: Event, now: float) -> Job:
             changes |= {"absent": 0, "taken": True, "seen": now}
     if job.began is None and changes.get("started", job.started):
         changes["began"] = now
-    return replace(job, **changes) if changes else job
-
-
-JobChanges = dict[str, Any]  # of a `Job`: its fields by their names
+    return job.changed(changes) if changes else job
 
 
 def _by_frame(job: Job, event: Event, now: float) -> JobChanges:

@@ -15,3 +15,18 @@ def test_what_is_needed_is_kept_and_does_not_count() -> None:
     for number in range(6):
         remembered[number] = number == 0
     assert dict(remembered) == {0: True, 4: False, 5: False}
+
+
+def test_an_entry_costs_the_same_however_many_are_kept() -> None:
+    looked_at = 0
+
+    def is_needed(_value: int) -> bool:
+        nonlocal looked_at
+        looked_at += 1
+        return False
+
+    remembered = tool.BoundedDict[int, int](1000, is_needed)
+    for number in range(5000):
+        remembered[number] = number
+    assert 1000 <= len(remembered) <= 1100
+    assert looked_at < 20 * 5000, "it goes through all of them with each new one"

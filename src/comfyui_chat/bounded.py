@@ -4,6 +4,7 @@ Open WebUI runs for months, and what the tool learns of servers, jobs, files and
 its memory.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -32,10 +33,18 @@ class BoundedDict(dict[K, V]):
 def forget_oldest(
     entries: dict[K, V], most: int, is_needed: Callable[[V], bool] | None = None
 ) -> None:
-    """Drop all but the newest `most` entries, and none whose value `is_needed`."""
-    if len(entries) <= most:
+    """Drop all but the newest `most` entries, and none whose value `is_needed`.
+
+    Whoever asks for it does so with each new entry, so it must not go through all of them each
+    time. The oldest stand first. Where some are needed all have to be looked at, which is put off
+    until a tenth too many are there.
+    """
+    if is_needed is None:
+        spare = [*itertools.islice(entries, max(len(entries) - most, 0))]
+    elif len(entries) > most + most // 10:
+        copied = entries.copy()  # in one go: other threads may set entries, too
+        spare = [key for key, value in copied.items() if not is_needed(value)][:-most]
+    else:
         return
-    copied = entries.copy()  # in one go: other threads may set entries, too
-    spare = [key for key, value in copied.items() if is_needed is None or not is_needed(value)]
-    for oldest in spare[:-most]:
+    for oldest in spare:
         entries.pop(oldest, None)

@@ -60,7 +60,7 @@ class JsonText:
         self._join = join or dict
         self._decoder = json.JSONDecoder(object_pairs_hook=join) if join else JSON_DECODER
         self._taken = 0  # bytes, or characters, that went into the window
-        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._utf8: codecs.IncrementalDecoder | None = None  # made when the first piece is decoded
         self._window = ""
         self._dropped = 0  # characters that were in the window before what is there now
         self.fault_at = 0  # the character of the text at which it is not JSON, once that is known
@@ -230,11 +230,17 @@ class JsonText:
         size = max(FIRST_PIECE_BYTES, len(self._window) - self._place)
         piece = self._data[self._taken : self._taken + size]
         self._taken += len(piece)
-        text = piece if isinstance(piece, str) else self._utf8.decode(piece, final=not piece)
+        text = piece if isinstance(piece, str) else self._decoded(piece)
         self._dropped += self._place
         self._window = self._window[self._place :] + text
         self._place = 0
         return bool(piece)
+
+    def _decoded(self, piece: bytes) -> str:
+        """The characters that end in a piece of the text; an empty one ends the text."""
+        if self._utf8 is None:
+            self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        return self._utf8.decode(piece, final=not piece)
 
     def _count_retry(self) -> None:
         """Bound what is decoded in vain: a text could be made such that every bracket in it costs a

@@ -286,6 +286,9 @@ def _is_whole(value: Any) -> bool:
         if isinstance(item, str):
             if not item.isascii() and HALF_CHARACTER.search(item):
                 return False
+        elif isinstance(item, dict):  # nearly all there is, and told far sooner than a mapping
+            waiting += item
+            waiting += item.values()
         elif isinstance(item, list):
             waiting += item
         elif not isinstance(item, (int, float)) and isinstance(item, Mapping):

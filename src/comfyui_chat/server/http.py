@@ -195,15 +195,22 @@ class HttpServer:
     def _query(self) -> dict[str, str]:
         return dict(self.endpoint.auth.query)
 
+    @property
+    def hides_keys(self) -> bool:
+        """Whether there is anything to hide in what the server sends."""
+        return bool(self.endpoint.auth or self._account_keys or self._login)
+
     def hide_key(self, data: bytes) -> bytes:
         """What the server sent, without what lets a caller in and the keys of Comfy accounts, where
         it repeats them.
         """
+        if not self.hides_keys:
+            return data
         auth = self.endpoint.auth
         secrets = [*self._account_keys]
         if self._login:
             secrets += self._login.secrets
-        return auth.hide(data, secrets) if auth or secrets else data
+        return auth.hide(data, secrets)
 
     async def _admitted(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What `ask` returns, after the login where the server has a form for that; once more after
