@@ -10219,6 +10219,8 @@ SAVED_PATH = re.compile(r"(?:[A-Za-z]:)?[^\s/\\:]*[/\\][^\s:]*")
 DRIVE = re.compile(r"[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]{0,30}:/|file:", re.IGNORECASE)
 # how ComfyUI names one of its own folders
 FOLDER_TAG = re.compile(r"\[(?:output|input|temp)\]$", re.IGNORECASE)
+# inputs with the marks that texts are put together with, or cut at: a "/" there leads nowhere
+MARK_INPUT = re.compile(r"delimiter|separator", re.IGNORECASE)
 PATH_PIECE = re.compile(r"[/\\:]|^\.|\.$")  # what could lead elsewhere where texts are joined
 # In the names of classes whose one text goes on as it is; others may join texts, or cut them.
 PASSES_ON = re.compile(r"primitive|constant|literal", re.IGNORECASE)
@@ -10303,7 +10305,14 @@ class _Paths:
             return leads_elsewhere(text) or (
                 not passes_on and bool(PATH_PIECE.search(text.strip()) or ".." in text)
             )
-        return not is_words and "\n" not in text and leads_elsewhere(text)
+        if is_words or "\n" in text or _is_mark(target.input, text):
+            return False
+        return leads_elsewhere(text)
+
+
+def _is_mark(name: str, text: str) -> bool:
+    """Whether a text is no more than what other texts are put together with, or cut at."""
+    return bool(MARK_INPUT.search(name)) and not any(map(str.isalnum, text))
 
 
 def _texts_in(value: Any) -> Iterator[str]:

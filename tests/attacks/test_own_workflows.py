@@ -27,7 +27,8 @@ LOAD_IMAGE = {
 @pytest.fixture
 def dataset(server: HostileServer) -> HostileServer:
     """A server whose nodes take names of files and folders."""
-    server.inputs |= {name: ["STRING", {}] for name in ("filename_prefix", "folder_name", "target", "value", "note")}
+    names = ("filename_prefix", "folder_name", "target", "value", "note", "delimiter")
+    server.inputs |= {name: ["STRING", {}] for name in names}
     server.inputs["picture"] = ["IMAGE", {}]
     for node in (JOIN, WORD, LOAD_IMAGE):
         server.answers[f"/object_info/{node['name']}"] = {node["name"]: node}
@@ -97,8 +98,9 @@ async def test_a_prompt_that_becomes_such_a_path_is_refused(home: House, dataset
         saver(text="/imagine ../a fox: 16/9", note="two\nlines of ../text"),
         linked("video/fox"),
         linked("fox", "red", joined=True),
+        saver(delimiter="/"),
     ],
-    ids=["names in a folder", "a prompt", "a name by a link", "joined names"],
+    ids=["names in a folder", "a prompt", "a name by a link", "joined names", "a slash between words"],
 )
 async def test_ordinary_values_are_taken(home: House, dataset: HostileServer, graph: dict[str, Any]) -> None:
     await run(home, dataset, graph)
