@@ -70,7 +70,7 @@ FLOORS = (
     (
         "webui",
         "ollama permission spending_record telling references display messages picking "
-        "stored_files chat_files chat given_pictures valves arguments rights servers settings "
+        "stored_files chat_files chat given_pictures valves arguments image_settings rights servers settings "
         "asking transparency reports jobs tools",
     ),
     ("", "installation command_line __main__"),

@@ -140,6 +140,7 @@ required_open_webui_version: 0.9.6
 #   webui/given_pictures      Which pictures an edit works on, and which one is its mask, where the call says so and …
 #   webui/valves              The valves: what the administrator and each user can set, as Open WebUI shows it.
 #   webui/arguments           What a call says: its arguments as values with their names, without those that stand for …
+#   webui/image_settings      What Open WebUI's own image settings say of ComfyUI (Admin Panel > Settings > Images), …
 #   webui/rights              Who may use what: the administrator's valve "Rights", read, and held against the user of …
 #   webui/servers             The addresses of ComfyUI: the administrator's and a user's own, each with the key that …
 #   webui/settings            Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
@@ -9837,12 +9838,14 @@ class Workflow:
         definitions: Definitions = NO_DEFINITIONS,
         dynamic: frozenset[Target] = frozenset(),
         remarks: Remarks = NO_REMARKS,
+        mapped: Mapping[str, Targets] | None = None,
     ) -> "Workflow":
         """A workflow from a graph in the API format. Raises `WorkflowRefused` when it is not one.
 
         The more definitions of its node classes there are, the better its parameters are found;
         without any, names have to do. `dynamic` are the texts that the front end would rewrite
-        before each run.
+        before each run. `mapped` says of some parameters where they stand, and goes before what is
+        found.
         """
         if not graph:
             raise WorkflowRefused("The workflow has no nodes.", EXPECTED)
@@ -9850,6 +9853,9 @@ class Workflow:
             raise WorkflowRefused("This is not a graph in ComfyUI's API format.", EXPECTED)
         flow = Flow.of(graph, definitions)
         parameters = discover(flow)
+        for parameter, targets in (mapped or {}).items():
+            if all(target.node_id in graph for target in targets):
+                parameters[parameter] = targets
         templates: dict[Target, str] = {}
         for target in itertools.chain(*parameters.values()):
             if target.token:
@@ -19116,6 +19122,8 @@ class Entry:
     template: Template | None = None  # what the server tells of one that came with it
     families: tuple[Family, ...] = ()
     needs: tuple[ModelNeed, ...] = ()
+    # where somebody said that parameters stand, in the API format
+    mapped: Mapping[str, tuple[Target, ...]] = field(default_factory=dict)
 
     @property
     def brought(self) -> bool:
@@ -19677,10 +19685,11 @@ def told_notes(notes: Iterable[str]) -> list[str]:
 #
 # A `Request` goes through all of run/ as it was given, so that another server can be tried with it.
 # Each of its values tells whose it is (`Argument.level`): 0 an argument of the call, 1 the user's
-# valve, 2 the administrator's valve.
+# valve, 2 the administrator's valve, 3 Open WebUI's own image settings (`IMAGE_SETTINGS`).
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+IMAGE_SETTINGS = 3  # the level of what stands in Open WebUI's own image settings
 TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture
 # those of a request that says how strongly, the preferred one first
 VARYING = ("image_to_image", "image_edit")
@@ -19767,12 +19776,48 @@ class Request:
         if model and not workflow:
             return replace(self, model=replace(model, level=0))
         if workflow and not model:
-            return replace(self, workflow=replace(workflow, level=0))
+            level = workflow.level
+            return replace(
+                self,
+                workflow=replace(workflow, level=0),
+                size=_insisted(self.size, level),
+                steps=_insisted(self.steps, level),
+                negative_prompt=_insisted(self.negative_prompt, level),
+            )
         return self
 
+    def without_image_settings(self) -> "tuple[Request, Argument] | None":
+        """The same request without the workflow that Open WebUI's image settings name, else without
+        the model that they name; and what was left out. None where they name neither.
+        """
+        workflow, model = self.workflow, self.model
+        if workflow and workflow.level == IMAGE_SETTINGS:
+            return replace(self._for_another(), workflow=None), workflow
+        if model and model.level == IMAGE_SETTINGS:
+            return replace(self, model=None), model
+        return None
+
+    def _for_another(self) -> "Request":
+        """The same without the size and the steps that belong to the workflow of Open WebUI's image
+        settings.
+        """
+        size = None if self.size and self.size.level == IMAGE_SETTINGS else self.size
+        steps = None if self.steps and self.steps.level == IMAGE_SETTINGS else self.steps
+        return replace(self, size=size, steps=steps)
+
+    def suiting(self, fitted: "FittedWorkflow") -> "Request":
+        """The request for the workflow that was found: of size, steps and negative prompt only what
+        counts for it.
+        """
+        request = self
+        named = self.workflow
+        if named and named.level == IMAGE_SETTINGS and fitted.workflow.name != named.value:
+            request = self._for_another()
+        return request.against_author() if fitted.saved else request
+
     def against_author(self) -> "Request":
-        """The same request for a workflow that stays as its author saved it: size and negative
-        prompt of a valve with less right than what named the workflow are dropped.
+        """The same request for a workflow that stays as its author saved it: size, steps and
+        negative prompt of a valve with less right than what named the workflow are dropped.
         """
         level = self.workflow.level if self.workflow else 0
         size = self.size
@@ -19781,7 +19826,17 @@ class Request:
         negative_prompt = self.negative_prompt
         if negative_prompt and negative_prompt.level > level:
             negative_prompt = None
-        return replace(self, size=size, negative_prompt=negative_prompt)
+        steps = self.steps
+        if steps and steps.level > level:
+            steps = None
+        return replace(self, size=size, steps=steps, negative_prompt=negative_prompt)
+
+
+def _insisted(value: Argument | None, level: int) -> Argument | None:
+    """A value of a request whose workflow is insisted on: what had the same right keeps it."""
+    if value is None or value.level > level:
+        return value
+    return replace(value, level=0)
 
 
 @dataclass(frozen=True)
@@ -20616,7 +20671,14 @@ async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool =
         graph = await FILES.run_unless_short(what, with_replacements, graph, replacements)
         remarks = await FILES.run_unless_short([entry.page], read_remarks, entry.page)
         return await FILES.run_unless_short(
-            what, Workflow.parse, entry.name, graph, definitions, frozenset(), remarks
+            what,
+            Workflow.parse,
+            entry.name,
+            graph,
+            definitions,
+            frozenset(),
+            remarks,
+            entry.mapped,
         )
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
@@ -21534,8 +21596,9 @@ async def first_fitting(
 # (catalogue/gallery.py) are taken by their names, and for a task that nothing else here can do.
 #
 # When a model and a workflow do not go together, their levels decide which gives way
-# (`Argument.level`: 0 argument, 1 the user's valve, 2 the administrator's valve): the higher one has
-# less right. Prompt, seed and the like are left to `run/planning.py`, input files to `run/inputs.py`.
+# (`Argument.level`: 0 argument, 1 the user's valve, 2 the administrator's valve, 3 Open WebUI's image
+# settings): the higher one has less right, and what the image settings name gives way to whatever
+# else can run. Prompt, seed and the like are left to `run/planning.py`, input files to `run/inputs.py`.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -21553,6 +21616,33 @@ async def choose(
     against an argument) gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`,
     `NodeNotInstalled`, `BadArgument`, and as the server does.
     """
+    try:
+        fitted = await _choose(server, request, catalogue)
+        _check_image_settings(request, fitted)
+        return fitted
+    except WorkflowRefused as refused:
+        plainer = request.without_image_settings()
+        if plainer is None:
+            raise
+        without, left_out = plainer
+        try:
+            fitted = await choose(server, without, catalogue)
+        except ComfyUIError:
+            raise refused from None
+        note = f'{left_out.name} is "{shortened(left_out.value)}", which cannot be used and was left out'
+        return fitted.noting(f"{note}: {refused.message}")
+
+
+def _check_image_settings(request: Request, fitted: FittedWorkflow) -> None:
+    """Raise `ModelNotInstalled` where the workflow of Open WebUI's image settings lacks files."""
+    named = request.workflow
+    is_theirs = named and named.level == IMAGE_SETTINGS and named.value == fitted.workflow.name
+    if is_theirs and fitted.absent:
+        raise ModelNotInstalled(f"It {files_in_short(fitted.absent.values())}.")
+
+
+async def _choose(server: ComfyUIServer, request: Request, catalogue: Catalogue) -> FittedWorkflow:
+    """`choose`, where nothing gives way. Raises in the same way."""
     if request.instead_of_workflow:
         return await _choose_unless_called(server, request, catalogue, request.instead_of_workflow)
     workflow = request.workflow
@@ -26885,10 +26975,17 @@ class _Binding:
         return values
 
     def _prompt(self) -> Argument | None:
-        """The prompt as an argument. Raises `BadArgument` where the workflow takes none."""
+        """The prompt as an argument. Where the workflow takes none it is left out, with a note, if
+        a valve or Open WebUI's image settings name the workflow. Raises `BadArgument` if the call
+        does.
+        """
         if self._request.prompt is None:
             return None
         if "prompt" not in self._parameters:
+            named = self._request.workflow
+            if named and named.level:
+                self.notes.append(f"{self._title} takes no prompt; it was left out")
+                return None
             raise BadArgument(
                 f'The workflow "{self._workflow.name}" takes no prompt.',
                 "describe_workflow tells what it takes, and run_workflow runs it.",
@@ -28142,8 +28239,7 @@ class RunProgress:
             fitted = replace(fitted, guarded=True)
         fitted = await freshen(server, fitted, request)
         fitted, files = await place_files(server, fitted, request)
-        if fitted.saved:
-            request = request.against_author()
+        request = request.suiting(fitted)
         limits = self.fleet.limits
         what = [fitted.workflow, request]
         prompts = await FILES.run_unless_short(
@@ -30926,17 +31022,6 @@ class Chat(ChatFiles):
             return False
         return hasattr(sys.modules.get("open_webui.utils.middleware"), "extract_base64_images")
 
-    async def comfyui_address(self) -> str:
-        """The address of ComfyUI in Open WebUI's own image settings, or ""."""
-        with contextlib.suppress(ImportError, AttributeError):
-            from open_webui.models.config import Config
-
-            return str(await Config.get("image_generation.comfyui.base_url") or "")
-        # before 0.10 the settings hang on the application
-        with contextlib.suppress(AttributeError):
-            return str(self.request.app.state.config.COMFYUI_BASE_URL or "")
-        return ""
-
     async def unload_ollama(self) -> None:
         """Have every Ollama in Open WebUI's own settings unload its models, all at the same time.
         Like `Ollama.unload` it never raises.
@@ -31943,6 +32028,315 @@ async def with_earlier_seed(chat: Chat, arguments: Any, kind: str = "argument") 
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/image_settings.py
+#
+# What Open WebUI's own image settings say of ComfyUI (Admin Panel > Settings > Images), taken over.
+#
+# An administrator who has set up ComfyUI there has to set nothing here. `read_image_settings` reads
+# both halves of that page, for new pictures and for edits; `take_over` makes of each what a valve
+# would hold:
+#
+# - the address and the key count whatever engine is chosen there; of the half for edits only where
+#   its engine is ComfyUI, as does all that follows;
+# - the workflow becomes an `Entry` of the catalogue, "open-webui" or "open-webui-edit", and the node
+#   mapping its parameters;
+# - model, size and steps count where the mapping says where they go, as they do in Open WebUI. The
+#   steps go with that workflow alone.
+#
+# Where that workflow is the one that Open WebUI ships and nobody mapped its nodes, or cannot be read,
+# there is none, and the model and a size other than Open WebUI's default count for whatever is chosen
+# instead. A valve goes before each of them. What is read stands in rows of the database since Open
+# WebUI 0.10, and hung on the application before.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+PAGE = "Open WebUI's image settings"
+ENGINE = "comfyui"  # what the settings call it
+USUAL_SIZE = "512x512"  # what the settings hold where nobody has set a size
+
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """One half of the page: for new pictures, or for edits. Everything as a text, "" for nothing."""
+
+    engine: str = ""
+    url: str = ""
+    api_key: str = field(default="", repr=False)
+    workflow: str = field(default="", repr=False)  # JSON
+    nodes: str = field(default="", repr=False)  # the node mapping, as JSON
+    model: str = ""
+    size: str = ""
+    steps: str = ""
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether ComfyUI is the engine."""
+        return self.engine.lower() == ENGINE
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """Both halves of the page."""
+
+    generation: PictureSettings = PictureSettings()
+    editing: PictureSettings = PictureSettings()
+
+    @property
+    def servers(self) -> dict[str, str]:
+        """The addresses of ComfyUI, each with its key."""
+        found: dict[str, str] = {}
+        edits_there = self.editing.is_chosen
+        for half in (self.generation, *([self.editing] if edits_there else ())):
+            if half.url.strip():
+                found.setdefault(half.url.strip(), half.api_key.strip())
+        return found
+
+    @property
+    def texts(self) -> list[str]:
+        """What may be long in them."""
+        halves = (self.generation, self.editing)
+        return [text for half in halves for text in (half.workflow, half.nodes)]
+
+
+NO_IMAGE_SETTINGS = ImageSettings()
+
+# Each field by its key in the database, and by its name at the application before 0.10.
+GENERATION_FIELDS: Mapping[str, tuple[str, str]] = {
+    "engine": ("image_generation.engine", "IMAGE_GENERATION_ENGINE"),
+    "url": ("image_generation.comfyui.base_url", "COMFYUI_BASE_URL"),
+    "api_key": ("image_generation.comfyui.api_key", "COMFYUI_API_KEY"),
+    "workflow": ("image_generation.comfyui.workflow", "COMFYUI_WORKFLOW"),
+    "nodes": ("image_generation.comfyui.nodes", "COMFYUI_WORKFLOW_NODES"),
+    "model": ("image_generation.model", "IMAGE_GENERATION_MODEL"),
+    "size": ("image_generation.size", "IMAGE_SIZE"),
+    "steps": ("image_generation.steps", "IMAGE_STEPS"),
+}
+EDITING_FIELDS: Mapping[str, tuple[str, str]] = {
+    "engine": ("images.edit.engine", "IMAGE_EDIT_ENGINE"),
+    "url": ("images.edit.comfyui.base_url", "IMAGES_EDIT_COMFYUI_BASE_URL"),
+    "api_key": ("images.edit.comfyui.api_key", "IMAGES_EDIT_COMFYUI_API_KEY"),
+    "workflow": ("images.edit.comfyui.workflow", "IMAGES_EDIT_COMFYUI_WORKFLOW"),
+    "nodes": ("images.edit.comfyui.nodes", "IMAGES_EDIT_COMFYUI_WORKFLOW_NODES"),
+    "model": ("images.edit.model", "IMAGE_EDIT_MODEL"),
+    "size": ("images.edit.size", "IMAGE_EDIT_SIZE"),
+}
+
+
+async def read_image_settings(request: Any) -> ImageSettings:
+    """The page as it is stored now; empty where Open WebUI does not tell."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            stored = await _stored(request)
+    except Exception as error:  # whatever another release has in its place
+        log.info("Open WebUI does not tell its image settings: %s", type(error).__name__)
+        return NO_IMAGE_SETTINGS
+    return ImageSettings(_half(stored, GENERATION_FIELDS), _half(stored, EDITING_FIELDS))
+
+
+async def _stored(request: Any) -> Mapping[str, Any]:
+    """The stored values by their keys in the database."""
+    places = [*GENERATION_FIELDS.values(), *EDITING_FIELDS.values()]
+    try:
+        from open_webui.models.config import Config
+    except ImportError:  # before 0.10
+        held = request.app.state.config
+        return {key: getattr(held, name, None) for key, name in places}
+    values: Mapping[str, Any] = await Config.get_many(*(key for key, _ in places))
+    return values
+
+
+def _half(stored: Mapping[str, Any], fields: Mapping[str, tuple[str, str]]) -> PictureSettings:
+    return PictureSettings(**{name: _as_text(stored.get(key)) for name, (key, _) in fields.items()})
+
+
+def _as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """What one half of the page amounts to."""
+
+    entry: Entry | None = None
+    # "model", "size" and "steps", as far as the node mapping says where they go in the workflow
+    with_workflow: Mapping[str, str] = field(default_factory=dict)
+    # what of them counts where another workflow is run
+    without: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+@functools.lru_cache(maxsize=8)
+def take_over(half: PictureSettings, name: str) -> TakenOver:
+    """What one half of the page amounts to, its workflow under this name. Blocks, where that is
+    long. Cached, since every call reads the page.
+    """
+    if not half.is_chosen:
+        return TakenOver()
+    held = {"model": half.model, "size": half.size, "steps": half.steps}
+    without = {"model": half.model}
+    if half.size != USUAL_SIZE:
+        without["size"] = half.size
+    without = {key: value for key, value in without.items() if value.strip()}
+    mapping = list(_read_mapping(half.nodes))
+    if not half.workflow.strip() or (not mapping and _is_shipped(half.workflow)):
+        return TakenOver(without=without)
+    try:
+        graph = unwrap(read_json(half.workflow))
+    except WorkflowRefused as refused:
+        return TakenOver(without=without, problems=(f"The workflow there: {refused.message}",))
+    graph, mapped, problems = _with_mapping(graph, mapping, half)
+    has_size = not mapped.keys().isdisjoint(("width", "height"))
+    placed = {*mapped, "size"} if has_size else {*mapped}
+    with_workflow = {key: value for key, value in held.items() if key in placed and value.strip()}
+    entry = Entry(
+        name,
+        "administrator",
+        graph,
+        description=f"The workflow of {PAGE}",
+        mapped=mapped,
+    )
+    return TakenOver(entry, with_workflow, without, tuple(problems))
+
+
+@dataclass(frozen=True)
+class MappedInput:
+    """A row of the node mapping: what goes into an input of some nodes."""
+
+    kind: str  # "prompt", "model", ...; "" for the fixed `value`
+    input: str
+    node_ids: Sequence[str]
+    value: Any
+
+
+# What the inputs are called where a row names none, if otherwise than the row's kind; and what the
+# kinds are called here, if otherwise.
+USUAL_INPUTS = {"prompt": "text", "negative_prompt": "text", "n": "batch_size", "": "text"}
+PARAMETER_OF_KIND = {"n": "batch_size"}
+
+
+def _read_mapping(text: str) -> Iterator[MappedInput]:
+    """The rows of a node mapping that name nodes. What is no such row says nothing."""
+    rows: Any = None
+    if text.strip():
+        try:
+            rows = read_json(text)
+        except WorkflowRefused:
+            return
+    for row in rows if isinstance(rows, list) else ():
+        if not isinstance(row, Mapping):
+            continue
+        ids = row.get("node_ids")
+        if isinstance(ids, str):
+            ids = ids.split(",")
+        ids = [str(one).strip() for one in ids] if isinstance(ids, list) else []
+        ids = [one for one in ids if one]
+        kind = text_of(row.get("type")).strip()
+        name = text_of(row.get("key")).strip() or USUAL_INPUTS.get(kind, kind)
+        if ids:
+            yield MappedInput(kind, name, ids, row.get("value"))
+
+
+def _is_shipped(workflow: str) -> bool:
+    """Whether a workflow is the example that Open WebUI ships."""
+    shipped = getattr(sys.modules.get("open_webui.config"), "COMFYUI_DEFAULT_WORKFLOW", "")
+    return "".join(workflow.split()) == "".join(str(shipped).split())
+
+
+def _with_mapping(
+    graph: Graph, mapping: Sequence[MappedInput], half: PictureSettings
+) -> tuple[Graph, dict[str, tuple[Target, ...]], list[str]]:
+    """The graph with what the mapping puts into it once and for all, the parameters that it names
+    with their widgets, and what is wrong with it.
+
+    Open WebUI replaces what stands in a mapped input, a link too. So what is not a plain value gives
+    way to one here. Nodes that take the pictures come in the order of the mapping.
+    """
+    if not is_api_format(graph):
+        return graph, {}, _page_problems(mapping)
+    nodes = dict(graph)
+    mapped: dict[str, list[Target]] = {}
+    problems: list[str] = []
+    pictures: list[str] = []
+    for row in mapping:
+        unknown = [one for one in row.node_ids if one not in graph]
+        if unknown:
+            what = row.kind or row.input
+            problems.append(
+                f"The node mapping there puts {what} into {quoted(unknown)}, and the workflow has no such node."
+            )
+        for node_id in (one for one in row.node_ids if one in graph):
+            inputs = node_inputs(nodes[node_id])
+            held = inputs.get(row.input)
+            value = held
+            if not row.kind:
+                value = row.value
+            elif held is None or is_link(held):
+                value = _placed_value(row.kind, half)
+            nodes[node_id] = {**nodes[node_id], "inputs": {**inputs, row.input: value}}
+            if row.kind == "image":
+                pictures.append(node_id)
+            elif row.kind:
+                parameter = PARAMETER_OF_KIND.get(row.kind, row.kind)
+                mapped.setdefault(parameter, []).append(Target(node_id, row.input))
+    nodes = {**{one: nodes[one] for one in pictures}, **nodes}
+    return nodes, {name: tuple(targets) for name, targets in mapped.items()}, problems
+
+
+def _page_problems(mapping: Sequence[MappedInput]) -> list[str]:
+    if not mapping:
+        return []
+    return [
+        "The workflow there is in the format of ComfyUI's editor, which Open WebUI itself does not "
+        "run: its node mapping is not used."
+    ]
+
+
+def _placed_value(kind: str, half: PictureSettings) -> Any:
+    """A plain value for a mapped input that holds none."""
+    width, _, height = (half.size if "x" in half.size else USUAL_SIZE).partition("x")
+    numbers = {"width": width, "height": height, "steps": half.steps or "20", "n": "1", "seed": "0"}
+    if kind in numbers:
+        text = numbers[kind].strip()
+        return int(text) if text.isdecimal() else 0
+    return half.model if kind == "model" else ""
+
+
+def image_settings_told(settings: ImageSettings, left_out: Mapping[str, str]) -> list[str]:
+    """What was taken over, for administrators, a sentence each; `left_out` tells by the name of a
+    workflow which valve goes before it.
+    """
+    lines: list[str] = []
+    for half, name, purpose in halves(settings):
+        if not half.is_chosen:
+            continue
+        taken = take_over(half, name)
+        values = taken.without
+        if name in left_out:
+            lines.append(f"{purpose}: the valve {left_out[name]} goes before the workflow there.")
+        elif taken.entry:
+            values = taken.with_workflow
+            found = quoted(taken.entry.mapped) or "nothing"
+            lines.append(f'{purpose}: the workflow there is "{name}"; mapped in it: {found}.')
+        else:
+            lines.append(f"{purpose}: no workflow of one's own is there; one is chosen by models.")
+        said = [f"{key} {shortened(value, 80)}" for key, value in values.items()]
+        if said:
+            lines.append(f"{purpose}: {', '.join(said)}.")
+        lines += [f"{purpose}: {problem}" for problem in taken.problems]
+    return lines
+
+
+def halves(settings: ImageSettings) -> tuple[tuple[PictureSettings, str, str], ...]:
+    """Each half of the page with the name of its workflow, and what it is for."""
+    return (
+        (settings.generation, "open-webui", "New pictures"),
+        (settings.editing, "open-webui-edit", "Edits"),
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/rights.py
 #
 # Who may use what: the administrator's valve "Rights", read, and held against the user of a call.
@@ -32246,30 +32640,57 @@ async def _hosts_and_ports(endpoint: Endpoint) -> set[tuple[str, int]]:
 USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")
 
 
-def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
-    """The servers for everybody, by the administrator's valve. If that is empty, guesses at where
-    the one server may be; the key goes to those that an administrator set elsewhere, but not to the
-    usual addresses.
+def administrators_endpoints(
+    valves: Valves, image_settings: ImageSettings = NO_IMAGE_SETTINGS
+) -> list[Endpoint]:
+    """The servers for everybody, by the administrator's valve. If that is empty, those of Open
+    WebUI's image settings where it has one for new pictures and another for edits, else guesses at
+    where the one server may be; the valve's key goes to those that an administrator set elsewhere,
+    but not to the usual addresses.
 
     Raises `BadArgument`.
     """
     transport = transport_of(valves)
+    in_settings = image_endpoints(valves, image_settings)
     if valves.endpoint.strip():
         read = read_endpoints(valves.endpoint, valves.api_key)
+        read = [_with_key_of(endpoint, in_settings) for endpoint in read]
         return [replace(endpoint, transport=transport) for endpoint in numbered(read)]
-    configured = (
-        (os.environ.get("COMFYUI_BASE_URL", ""), "The environment variable COMFYUI_BASE_URL"),
-        (own_address, "The ComfyUI address in Open WebUI's image settings"),
-    )
-    endpoints = [
-        Endpoint.parse(url, valves.api_key, name) for url, name in configured if url.strip()
-    ]
+    if len(in_settings) > 1:
+        return [replace(endpoint, transport=transport) for endpoint in numbered(in_settings)]
+    endpoints = list(in_settings)
+    variable = os.environ.get("COMFYUI_BASE_URL", "").strip()
+    if variable:
+        name = "The environment variable COMFYUI_BASE_URL"
+        endpoint = Endpoint.parse(variable, valves.api_key, name)
+        if endpoint.url not in [other.url for other in endpoints]:
+            endpoints.insert(0, endpoint)
     known = {endpoint.url for endpoint in endpoints}
     endpoints += [Endpoint(url, unset=True) for url in USUAL_ADDRESSES if url not in known]
-    return [
-        replace(endpoint, guessed=True, transport=transport)
-        for endpoint in dict.fromkeys(endpoints)
-    ]
+    return [replace(endpoint, guessed=True, transport=transport) for endpoint in endpoints]
+
+
+def image_endpoints(valves: Valves, image_settings: ImageSettings) -> list[Endpoint]:
+    """The servers of Open WebUI's image settings, each with its key there, if the valve holds none.
+    Raises `BadArgument`.
+    """
+    endpoints: dict[str, Endpoint] = {}
+    for url, key in image_settings.servers.items():
+        endpoint = Endpoint.parse(url, valves.api_key, f"The ComfyUI address in {PAGE}")
+        if key and not valves.api_key.strip():
+            bearer = key if key.lower().startswith("bearer ") else f"Bearer {key}"
+            endpoint = Endpoint.parse(url, bearer, f"The ComfyUI address in {PAGE}")
+            endpoint = replace(endpoint, key_setting=f"the key in {PAGE}")
+        endpoints.setdefault(endpoint.url, endpoint)
+    return list(endpoints.values())
+
+
+def _with_key_of(endpoint: Endpoint, others: Sequence[Endpoint]) -> Endpoint:
+    """A server without a key with the one that Open WebUI's image settings have for it."""
+    for other in others:
+        if other.url == endpoint.url and not endpoint.auth:
+            return replace(endpoint, auth=other.auth, key_setting=other.key_setting)
+    return endpoint
 
 
 # An address with or without a name before it: "fast = http://10.0.0.5:8188".
@@ -32391,6 +32812,8 @@ class Settings:
     secrets: tuple[str, ...] = field(default=(), repr=False)  # keys that nobody is told
     # what of the stored valves does not count as it stands, for who may set it
     valve_problems: tuple[str, ...] = ()
+    # what was taken over of Open WebUI's image settings, for administrators
+    image_settings: tuple[str, ...] = ()
 
     @property
     def fleet(self) -> Fleet:
@@ -32407,7 +32830,9 @@ class Settings:
         text = read_prompt(prompt)
         said = read_arguments(given, text)
         wanted: dict[str, Any] = {**self.preferences, **said.values}
-        wanted.pop("edit_workflow", None)
+        for name in ("edit_workflow", "edit_model", "edit_size"):
+            wanted.pop(name, None)
+        self._leave_image_settings(wanted, "workflow")
         notes = (*several_prompts_note(prompt), *said.notes)
         request = Request(read_tags(text).text, notes=notes, **wanted)
         return _with_word(request, given.get("workflow"))
@@ -32427,14 +32852,15 @@ class Settings:
         """
         wanted: dict[str, Any] = {}
         for valve, preference in self.preferences.items():
-            if valve in ("model", "negative_prompt"):
+            if valve in ("model", "negative_prompt") and preference.level < IMAGE_SETTINGS:
                 wanted[valve] = preference
-            elif valve == "edit_workflow":
-                wanted["workflow"] = preference
+            elif valve.startswith("edit_"):
+                wanted.setdefault(valve.removeprefix("edit_"), preference)
         prompt, given = parted_prompt(prompt, arguments)
         text = read_prompt(prompt)
         said = read_arguments(given, text)
         wanted.update(said.values)
+        self._leave_image_settings(wanted, "edit_workflow")
         notes = (*several_prompts_note(prompt), *said.notes)
         tasks = ("inpaint",) if mask else CHANGING
         if tasks == CHANGING and "strength" in wanted:
@@ -32443,6 +32869,17 @@ class Settings:
             read_tags(text).text, tasks, files=tuple(files), mask=mask, notes=notes, **wanted
         )
         return _with_word(request, given.get("workflow"))
+
+    def _leave_image_settings(self, wanted: dict[str, Any], preference: str) -> None:
+        """Take out what belongs to the workflow of Open WebUI's image settings, where the call
+        names another one.
+        """
+        own = self.preferences.get(preference)
+        if own and own.level == IMAGE_SETTINGS and wanted.get("workflow") is not own:
+            for name in ("size", "steps"):
+                value = wanted.get(name)
+                if value and value.level == IMAGE_SETTINGS:
+                    del wanted[name]
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as
@@ -32543,12 +32980,15 @@ async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> 
     """The settings of a call. Workflows in a valve may be megabytes, so they are then read beside
     the event loop.
     """
-    own_address = await chat.comfyui_address()
+    image_settings = await read_image_settings(chat.request)
     rights = await rights_of(valves.rights, user or {})
     stored = (user or {}).get("valves")
-    texts = [vars(each) if isinstance(each, BaseModel) else each for each in (valves, stored)]
+    texts: list[Any] = [
+        vars(each) if isinstance(each, BaseModel) else each for each in (valves, stored)
+    ]
+    texts += image_settings.texts
     settings = await FILES.run_unless_short(
-        texts, resolve, valves, user, own_address, chat.owner, rights
+        texts, resolve, valves, user, image_settings, chat.owner, rights
     )
     mine = _user_valves((user or {}).get("valves"))
     if not mine.endpoint.strip():
@@ -32557,20 +32997,20 @@ async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> 
     # of which the administrator is told without an address of one's own
     with contextlib.suppress(BadArgument):
         everybodys = await FILES.run_unless_short(
-            texts, administrators_endpoints, valves, own_address
+            texts, administrators_endpoints, valves, image_settings
         )
     copied = await same_server(settings.endpoints[0], everybodys)
     if copied is None:
         return settings
     return await FILES.run_unless_short(
-        texts, resolve, valves, user, own_address, chat.owner, rights, copied
+        texts, resolve, valves, user, image_settings, chat.owner, rights, copied
     )
 
 
 def resolve(
     valves: Valves,
     user: Mapping[str, Any] | None,
-    own_address: str = "",
+    image_settings: ImageSettings = NO_IMAGE_SETTINGS,
     owner: Owner | None = None,
     rights: Rights = EVERY_RIGHT,
     copied: Endpoint | None = None,
@@ -32578,8 +33018,8 @@ def resolve(
     """Both kinds of valves and the caller's rights as one value: this is where valves are resolved.
 
     `user` is Open WebUI's `__user__`, with the user's valves in it, and None on the command line;
-    `own_address` is the one in Open WebUI's image settings, or ""; `owner` says whose the jobs are;
-    `rights` what the user may use; `copied` is the administrator's server to which the user's own
+    `image_settings` are Open WebUI's own; `owner` says whose the jobs are; `rights` what the user
+    may use; `copied` is the administrator's server to which the user's own
     address leads, whose rules hold then.
 
     Raises `EndpointRefused` for an address of their own that the user may not have, `NotPermitted`
@@ -32594,7 +33034,7 @@ def resolve(
         everybodys = []
         endpoints = [_own_endpoint(valves, mine, is_admin, rights, copied)]
     else:
-        everybodys = permitted(administrators_endpoints(valves, own_address), rights)
+        everybodys = permitted(administrators_endpoints(valves, image_settings), rights)
         endpoints = pinned(everybodys, mine.server)
     others = [
         endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed
@@ -32607,11 +33047,16 @@ def resolve(
         limits=_limits(valves, is_admin),
         previews=valves.previews and mine.previews,
         preferences={
+            **_of_image_settings((valves, mine), image_settings, rights.allowed),
             **_preferences(valves, 2, "The administrator's valve", rights.allowed),
             **_preferences(mine, 1, "Your valve"),
         },
         catalogue=_catalogue(
-            valves, mine, own_workflows, valves.server_workflows or has_own_server
+            valves,
+            mine,
+            own_workflows,
+            valves.server_workflows or has_own_server,
+            () if has_own_server else _taken_over_entries(image_settings),
         ),
         own_workflows=own_workflows,
         format=_format(valves, mine),
@@ -32625,6 +33070,7 @@ def resolve(
         purses=_purses(endpoints, valves, mine, is_admin, copied),
         secrets=tuple(key for key in (_account_key(valves), _account_key(mine)) if key),
         valve_problems=tuple(valve_problems(valves) if is_admin else ()) + mine.problems,
+        image_settings=_image_settings_told(valves, image_settings) if is_admin else (),
     )
 
 
@@ -32724,6 +33170,68 @@ def _preferences(
     return preferences
 
 
+# Open WebUI's image settings: what stands there counts where no valve says otherwise.
+
+
+def _of_image_settings(
+    both_valves: tuple[Valves, UserValves], image_settings: ImageSettings, allowed: Allowed
+) -> dict[str, Argument]:
+    """What Open WebUI's image settings prefer, by the names of `_preferences`: "steps" besides, and
+    "edit_model" and "edit_size" for edits.
+    """
+    preferences: dict[str, Argument] = {}
+    valves, mine = both_valves
+    left_out = _valves_before(valves)
+    for name, valve in WORKFLOW_VALVES.items():
+        if is_given(getattr(mine, valve)):
+            left_out[name] = "the user's"
+    for half, name, _ in halves(image_settings):
+        taken = take_over(half, name)
+        is_edit = half is image_settings.editing
+        before = "edit_" if is_edit else ""
+        values: Mapping[str, str] = taken.without
+        if taken.entry and name not in left_out and allowed.workflow(name):
+            preferences[f"{before}workflow"] = Argument(
+                name, f"The workflow of {PAGE}", IMAGE_SETTINGS
+            )
+            values = taken.with_workflow
+        for key, value in values.items():
+            if key == "model" and not allowed.model(value):
+                continue
+            if key == "size" and is_edit and values is taken.without:
+                continue  # without that workflow an edit has the size of its picture
+            if key == "steps":
+                value = str(min(read_number(value) or 0, valves.number("max_steps")))
+            preferences[before + key] = Argument(value, f"The {key} in {PAGE}", IMAGE_SETTINGS)
+    return preferences
+
+
+# The valve that goes before each workflow of Open WebUI's image settings.
+WORKFLOW_VALVES = {"open-webui": "workflow", "open-webui-edit": "edit_workflow"}
+
+
+def _valves_before(valves: Valves) -> dict[str, str]:
+    """The names of workflows of Open WebUI's image settings that a valve goes before, each with the
+    title of the valve. "auto" does so as well: it has one chosen by installed models.
+    """
+    found: dict[str, str] = {}
+    for name, valve in WORKFLOW_VALVES.items():
+        if getattr(valves, valve).strip():
+            found[name] = f'"{Valves.model_fields[valve].title}"'
+    return found
+
+
+def _image_settings_told(valves: Valves, image_settings: ImageSettings) -> tuple[str, ...]:
+    """What was taken over of Open WebUI's image settings, for administrators, a sentence each."""
+    return tuple(image_settings_told(image_settings, _valves_before(valves)))
+
+
+def _taken_over_entries(image_settings: ImageSettings) -> tuple[Entry, ...]:
+    """The workflows of Open WebUI's image settings."""
+    taken = [take_over(half, name).entry for half, name, _ in halves(image_settings)]
+    return tuple(entry for entry in taken if entry)
+
+
 def _limits(valves: Valves, is_admin: bool) -> Limits:
     """What the administrator allows, in the ranges that the descriptions of the valves name."""
     return Limits(
@@ -32766,9 +33274,16 @@ def _free_seconds(valves: Valves) -> float | None:
     return None
 
 
-def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool, saved: bool) -> Catalogue:
+def _catalogue(
+    valves: Valves,
+    mine: UserValves,
+    own_workflows: bool,
+    saved: bool,
+    taken_over: tuple[Entry, ...],
+) -> Catalogue:
     """The workflows of both valves, the user's if they may bring their own, and what is wrong with
-    them; with those that are `saved` on the server, or without.
+    them; those `taken_over` of Open WebUI's image settings; with those that are `saved` on the
+    server, or without.
     """
     pasted = read_pasted(
         valves.workflows, "administrator", 'The administrator\'s valve "Workflows"'
@@ -32780,7 +33295,7 @@ def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool, saved: boo
         problems = own.problems + problems
     elif mine.workflows.strip():
         problems += ('Your valve "Workflows" is not used: the administrator does not allow that.',)
-    return Catalogue(entries, saved, problems)
+    return Catalogue(entries + taken_over, saved, problems)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -34118,7 +34633,8 @@ class Tools:
                 statuses, chat.is_admin, await jobs_told(settings.fleet, statuses)
             )
             sharing = await sharing_told(__id__) if chat.is_admin else ""
-            return {**answer, "valves": settings.valve_problems, "sharing": sharing}, text
+            answer |= {"valves": settings.valve_problems, "sharing": sharing}
+            return {**answer, "image settings": settings.image_settings}, text
 
         return await _answer(chat, self.valves, work)
 

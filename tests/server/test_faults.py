@@ -309,8 +309,10 @@ async def test_a_file_that_is_too_large_is_over_the_limit_of_whoever_refused_it(
 
 def test_an_error_names_the_valve_that_the_address_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMFYUI_BASE_URL", "http://comfy:8188")
-    guessed = tool.administrators_endpoints(tool.Valves(), "http://images:8188")
-    named = tool.administrators_endpoints(tool.Valves(endpoint="http://gpu:8188"), "")
+    guessed = tool.administrators_endpoints(
+        tool.Valves(), tool.ImageSettings(tool.PictureSettings(url="http://images:8188"))
+    )
+    named = tool.administrators_endpoints(tool.Valves(endpoint="http://gpu:8188"))
     own = tool.resolve(
         tool.Valves(allow_user_endpoints=True), {"role": "user", "valves": {"endpoint": "http://mine:8188"}}
     )

@@ -21,9 +21,14 @@ JUNK = st.one_of(
 MINE = {"endpoint": "http://mine:8188", "api_key": "my-key"}
 
 
+def of_page(url: str) -> tool.ImageSettings:
+    """Open WebUI's image settings with this address alone."""
+    return tool.ImageSettings(tool.PictureSettings(url=url))
+
+
 def settings(user: dict[str, Any] | None = None, *, own: str = "", role: str = "user", **valves: Any) -> tool.Settings:
     return tool.resolve(
-        tool.Valves(**valves), {"id": "u", "role": role, "valves": tool.UserValves(**(user or {}))}, own
+        tool.Valves(**valves), {"id": "u", "role": role, "valves": tool.UserValves(**(user or {}))}, of_page(own)
     )
 
 

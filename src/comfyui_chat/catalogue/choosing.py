@@ -8,8 +8,9 @@ its words (catalogue/naming.py), with a note. The templates that came with a ser
 (catalogue/gallery.py) are taken by their names, and for a task that nothing else here can do.
 
 When a model and a workflow do not go together, their levels decide which gives way
-(`Argument.level`: 0 argument, 1 the user's valve, 2 the administrator's valve): the higher one has
-less right. Prompt, seed and the like are left to `run/planning.py`, input files to `run/inputs.py`.
+(`Argument.level`: 0 argument, 1 the user's valve, 2 the administrator's valve, 3 Open WebUI's image
+settings): the higher one has less right, and what the image settings name gives way to whatever
+else can run. Prompt, seed and the like are left to `run/planning.py`, input files to `run/inputs.py`.
 """
 
 import contextlib
@@ -20,7 +21,13 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from ..errors import BadArgument, ModelNotInstalled, UnknownWorkflow, WorkflowRefused
+from ..errors import (
+    BadArgument,
+    ComfyUIError,
+    ModelNotInstalled,
+    UnknownWorkflow,
+    WorkflowRefused,
+)
 from ..graph.facts import file_inputs, guess_task
 from ..graph.prices import price_of
 from ..names import find_name, names_with_words, quoted, shortened
@@ -30,8 +37,9 @@ from ..values import Argument
 from .entries import Catalogue, Entry, Listing, bundled_for
 from .fitted import MISSING_FILES_HINT, fit_entry, fit_saved, model_missing
 from .gallery import first_fitting, in_name, running, templates_meant, why_none_runs
+from .missing import files_in_short
 from .naming import entry_meant, files_of_loader, meant_by, names_model, several_meant, taken_for
-from .request import CHANGING, TEXT_TO_IMAGE, FittedWorkflow, Request
+from .request import CHANGING, IMAGE_SETTINGS, TEXT_TO_IMAGE, FittedWorkflow, Request
 from .small_files import small_files
 from .task_words import WITH_PICTURES, done_elsewhere, means, task_named
 
@@ -49,6 +57,33 @@ async def choose(
     against an argument) gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`,
     `NodeNotInstalled`, `BadArgument`, and as the server does.
     """
+    try:
+        fitted = await _choose(server, request, catalogue)
+        _check_image_settings(request, fitted)
+        return fitted
+    except WorkflowRefused as refused:
+        plainer = request.without_image_settings()
+        if plainer is None:
+            raise
+        without, left_out = plainer
+        try:
+            fitted = await choose(server, without, catalogue)
+        except ComfyUIError:
+            raise refused from None
+        note = f'{left_out.name} is "{shortened(left_out.value)}", which cannot be used and was left out'
+        return fitted.noting(f"{note}: {refused.message}")
+
+
+def _check_image_settings(request: Request, fitted: FittedWorkflow) -> None:
+    """Raise `ModelNotInstalled` where the workflow of Open WebUI's image settings lacks files."""
+    named = request.workflow
+    is_theirs = named and named.level == IMAGE_SETTINGS and named.value == fitted.workflow.name
+    if is_theirs and fitted.absent:
+        raise ModelNotInstalled(f"It {files_in_short(fitted.absent.values())}.")
+
+
+async def _choose(server: ComfyUIServer, request: Request, catalogue: Catalogue) -> FittedWorkflow:
+    """`choose`, where nothing gives way. Raises in the same way."""
     if request.instead_of_workflow:
         return await _choose_unless_called(server, request, catalogue, request.instead_of_workflow)
     workflow = request.workflow

@@ -21,7 +21,7 @@ import json
 import re
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..bounds import MOST_COMPARED_CHARACTERS, MOST_MATCHED_CHARACTERS
@@ -156,6 +156,8 @@ class Entry:
     template: Template | None = None  # what the server tells of one that came with it
     families: tuple[Family, ...] = ()
     needs: tuple[ModelNeed, ...] = ()
+    # where somebody said that parameters stand, in the API format
+    mapped: Mapping[str, tuple[Target, ...]] = field(default_factory=dict)
 
     @property
     def brought(self) -> bool:

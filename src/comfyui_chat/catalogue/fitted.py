@@ -460,7 +460,14 @@ async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool =
         graph = await FILES.run_unless_short(what, with_replacements, graph, replacements)
         remarks = await FILES.run_unless_short([entry.page], read_remarks, entry.page)
         return await FILES.run_unless_short(
-            what, Workflow.parse, entry.name, graph, definitions, frozenset(), remarks
+            what,
+            Workflow.parse,
+            entry.name,
+            graph,
+            definitions,
+            frozenset(),
+            remarks,
+            entry.mapped,
         )
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'

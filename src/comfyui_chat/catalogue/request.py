@@ -2,7 +2,7 @@
 
 A `Request` goes through all of run/ as it was given, so that another server can be tried with it.
 Each of its values tells whose it is (`Argument.level`): 0 an argument of the call, 1 the user's
-valve, 2 the administrator's valve.
+valve, 2 the administrator's valve, 3 Open WebUI's own image settings (`IMAGE_SETTINGS`).
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,6 +20,7 @@ from ..values import Argument
 from .entries import Family
 from .missing import AbsentFile
 
+IMAGE_SETTINGS = 3  # the level of what stands in Open WebUI's own image settings
 TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture
 # those of a request that says how strongly, the preferred one first
 VARYING = ("image_to_image", "image_edit")
@@ -106,12 +107,48 @@ class Request:
         if model and not workflow:
             return replace(self, model=replace(model, level=0))
         if workflow and not model:
-            return replace(self, workflow=replace(workflow, level=0))
+            level = workflow.level
+            return replace(
+                self,
+                workflow=replace(workflow, level=0),
+                size=_insisted(self.size, level),
+                steps=_insisted(self.steps, level),
+                negative_prompt=_insisted(self.negative_prompt, level),
+            )
         return self
 
+    def without_image_settings(self) -> "tuple[Request, Argument] | None":
+        """The same request without the workflow that Open WebUI's image settings name, else without
+        the model that they name; and what was left out. None where they name neither.
+        """
+        workflow, model = self.workflow, self.model
+        if workflow and workflow.level == IMAGE_SETTINGS:
+            return replace(self._for_another(), workflow=None), workflow
+        if model and model.level == IMAGE_SETTINGS:
+            return replace(self, model=None), model
+        return None
+
+    def _for_another(self) -> "Request":
+        """The same without the size and the steps that belong to the workflow of Open WebUI's image
+        settings.
+        """
+        size = None if self.size and self.size.level == IMAGE_SETTINGS else self.size
+        steps = None if self.steps and self.steps.level == IMAGE_SETTINGS else self.steps
+        return replace(self, size=size, steps=steps)
+
+    def suiting(self, fitted: "FittedWorkflow") -> "Request":
+        """The request for the workflow that was found: of size, steps and negative prompt only what
+        counts for it.
+        """
+        request = self
+        named = self.workflow
+        if named and named.level == IMAGE_SETTINGS and fitted.workflow.name != named.value:
+            request = self._for_another()
+        return request.against_author() if fitted.saved else request
+
     def against_author(self) -> "Request":
-        """The same request for a workflow that stays as its author saved it: size and negative
-        prompt of a valve with less right than what named the workflow are dropped.
+        """The same request for a workflow that stays as its author saved it: size, steps and
+        negative prompt of a valve with less right than what named the workflow are dropped.
         """
         level = self.workflow.level if self.workflow else 0
         size = self.size
@@ -120,7 +157,17 @@ class Request:
         negative_prompt = self.negative_prompt
         if negative_prompt and negative_prompt.level > level:
             negative_prompt = None
-        return replace(self, size=size, negative_prompt=negative_prompt)
+        steps = self.steps
+        if steps and steps.level > level:
+            steps = None
+        return replace(self, size=size, steps=steps, negative_prompt=negative_prompt)
+
+
+def _insisted(value: Argument | None, level: int) -> Argument | None:
+    """A value of a request whose workflow is insisted on: what had the same right keeps it."""
+    if value is None or value.level > level:
+        return value
+    return replace(value, level=0)
 
 
 @dataclass(frozen=True)

@@ -79,12 +79,14 @@ class Workflow:
         definitions: Definitions = NO_DEFINITIONS,
         dynamic: frozenset[Target] = frozenset(),
         remarks: Remarks = NO_REMARKS,
+        mapped: Mapping[str, Targets] | None = None,
     ) -> "Workflow":
         """A workflow from a graph in the API format. Raises `WorkflowRefused` when it is not one.
 
         The more definitions of its node classes there are, the better its parameters are found;
         without any, names have to do. `dynamic` are the texts that the front end would rewrite
-        before each run.
+        before each run. `mapped` says of some parameters where they stand, and goes before what is
+        found.
         """
         if not graph:
             raise WorkflowRefused("The workflow has no nodes.", EXPECTED)
@@ -92,6 +94,9 @@ class Workflow:
             raise WorkflowRefused("This is not a graph in ComfyUI's API format.", EXPECTED)
         flow = Flow.of(graph, definitions)
         parameters = discover(flow)
+        for parameter, targets in (mapped or {}).items():
+            if all(target.node_id in graph for target in targets):
+                parameters[parameter] = targets
         templates: dict[Target, str] = {}
         for target in itertools.chain(*parameters.values()):
             if target.token:

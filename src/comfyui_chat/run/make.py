@@ -386,8 +386,7 @@ class RunProgress:
             fitted = replace(fitted, guarded=True)
         fitted = await freshen(server, fitted, request)
         fitted, files = await place_files(server, fitted, request)
-        if fitted.saved:
-            request = request.against_author()
+        request = request.suiting(fitted)
         limits = self.fleet.limits
         what = [fitted.workflow, request]
         prompts = await FILES.run_unless_short(

@@ -264,10 +264,17 @@ class _Binding:
         return values
 
     def _prompt(self) -> Argument | None:
-        """The prompt as an argument. Raises `BadArgument` where the workflow takes none."""
+        """The prompt as an argument. Where the workflow takes none it is left out, with a note, if
+        a valve or Open WebUI's image settings name the workflow. Raises `BadArgument` if the call
+        does.
+        """
         if self._request.prompt is None:
             return None
         if "prompt" not in self._parameters:
+            named = self._request.workflow
+            if named and named.level:
+                self.notes.append(f"{self._title} takes no prompt; it was left out")
+                return None
             raise BadArgument(
                 f'The workflow "{self._workflow.name}" takes no prompt.',
                 "describe_workflow tells what it takes, and run_workflow runs it.",

@@ -10,7 +10,6 @@ none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
 """
 
 import asyncio
-import contextlib
 import hmac
 import math
 import re
@@ -345,17 +344,6 @@ class Chat(ChatFiles):
         if params.get("function_calling") == "legacy":
             return False
         return hasattr(sys.modules.get("open_webui.utils.middleware"), "extract_base64_images")
-
-    async def comfyui_address(self) -> str:
-        """The address of ComfyUI in Open WebUI's own image settings, or ""."""
-        with contextlib.suppress(ImportError, AttributeError):
-            from open_webui.models.config import Config
-
-            return str(await Config.get("image_generation.comfyui.base_url") or "")
-        # before 0.10 the settings hang on the application
-        with contextlib.suppress(AttributeError):
-            return str(self.request.app.state.config.COMFYUI_BASE_URL or "")
-        return ""
 
     async def unload_ollama(self) -> None:
         """Have every Ollama in Open WebUI's own settings unload its models, all at the same time.

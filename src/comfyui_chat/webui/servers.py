@@ -26,6 +26,7 @@ from ..names import quoted, shortened
 from ..server.allowed import ALL_ALLOWED
 from ..server.endpoint import Endpoint
 from ..server.transport import ANY, PUBLIC, Reach, Transport, read_reach, tls_context
+from .image_settings import NO_IMAGE_SETTINGS, PAGE, ImageSettings
 from .rights import EVERY_RIGHT, Rights
 from .valves import UserValves, Valves
 
@@ -130,30 +131,57 @@ async def _hosts_and_ports(endpoint: Endpoint) -> set[tuple[str, int]]:
 USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")
 
 
-def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
-    """The servers for everybody, by the administrator's valve. If that is empty, guesses at where
-    the one server may be; the key goes to those that an administrator set elsewhere, but not to the
-    usual addresses.
+def administrators_endpoints(
+    valves: Valves, image_settings: ImageSettings = NO_IMAGE_SETTINGS
+) -> list[Endpoint]:
+    """The servers for everybody, by the administrator's valve. If that is empty, those of Open
+    WebUI's image settings where it has one for new pictures and another for edits, else guesses at
+    where the one server may be; the valve's key goes to those that an administrator set elsewhere,
+    but not to the usual addresses.
 
     Raises `BadArgument`.
     """
     transport = transport_of(valves)
+    in_settings = image_endpoints(valves, image_settings)
     if valves.endpoint.strip():
         read = read_endpoints(valves.endpoint, valves.api_key)
+        read = [_with_key_of(endpoint, in_settings) for endpoint in read]
         return [replace(endpoint, transport=transport) for endpoint in numbered(read)]
-    configured = (
-        (os.environ.get("COMFYUI_BASE_URL", ""), "The environment variable COMFYUI_BASE_URL"),
-        (own_address, "The ComfyUI address in Open WebUI's image settings"),
-    )
-    endpoints = [
-        Endpoint.parse(url, valves.api_key, name) for url, name in configured if url.strip()
-    ]
+    if len(in_settings) > 1:
+        return [replace(endpoint, transport=transport) for endpoint in numbered(in_settings)]
+    endpoints = list(in_settings)
+    variable = os.environ.get("COMFYUI_BASE_URL", "").strip()
+    if variable:
+        name = "The environment variable COMFYUI_BASE_URL"
+        endpoint = Endpoint.parse(variable, valves.api_key, name)
+        if endpoint.url not in [other.url for other in endpoints]:
+            endpoints.insert(0, endpoint)
     known = {endpoint.url for endpoint in endpoints}
     endpoints += [Endpoint(url, unset=True) for url in USUAL_ADDRESSES if url not in known]
-    return [
-        replace(endpoint, guessed=True, transport=transport)
-        for endpoint in dict.fromkeys(endpoints)
-    ]
+    return [replace(endpoint, guessed=True, transport=transport) for endpoint in endpoints]
+
+
+def image_endpoints(valves: Valves, image_settings: ImageSettings) -> list[Endpoint]:
+    """The servers of Open WebUI's image settings, each with its key there, if the valve holds none.
+    Raises `BadArgument`.
+    """
+    endpoints: dict[str, Endpoint] = {}
+    for url, key in image_settings.servers.items():
+        endpoint = Endpoint.parse(url, valves.api_key, f"The ComfyUI address in {PAGE}")
+        if key and not valves.api_key.strip():
+            bearer = key if key.lower().startswith("bearer ") else f"Bearer {key}"
+            endpoint = Endpoint.parse(url, bearer, f"The ComfyUI address in {PAGE}")
+            endpoint = replace(endpoint, key_setting=f"the key in {PAGE}")
+        endpoints.setdefault(endpoint.url, endpoint)
+    return list(endpoints.values())
+
+
+def _with_key_of(endpoint: Endpoint, others: Sequence[Endpoint]) -> Endpoint:
+    """A server without a key with the one that Open WebUI's image settings have for it."""
+    for other in others:
+        if other.url == endpoint.url and not endpoint.auth:
+            return replace(endpoint, auth=other.auth, key_setting=other.key_setting)
+    return endpoint
 
 
 # An address with or without a name before it: "fast = http://10.0.0.5:8188".

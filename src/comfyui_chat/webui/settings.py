@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from PIL import Image
 from pydantic import BaseModel
 
-from ..catalogue.entries import Catalogue, read_pasted
-from ..catalogue.request import CHANGING, VARYING, Offer, Request
+from ..catalogue.entries import Catalogue, Entry, read_pasted
+from ..catalogue.request import CHANGING, IMAGE_SETTINGS, VARYING, Offer, Request
 from ..catalogue.task_words import task_named
 from ..counts import read_number
 from ..errors import BadArgument, UnknownWorkflow
@@ -41,6 +41,15 @@ from ..threads import FILES
 from ..values import Argument, is_given, unwrapped, word_for_none, words_of
 from .arguments import parted_prompt, read_arguments, read_inputs, read_prompt, several_prompts_note
 from .chat import Chat
+from .image_settings import (
+    NO_IMAGE_SETTINGS,
+    PAGE,
+    ImageSettings,
+    halves,
+    image_settings_told,
+    read_image_settings,
+    take_over,
+)
 from .references import OF_CHAT
 from .rights import EVERY_RIGHT, Rights, read_rules, rights_of
 from .servers import administrators_endpoints, own_endpoint, permitted, pinned, same_server
@@ -71,6 +80,8 @@ class Settings:
     secrets: tuple[str, ...] = field(default=(), repr=False)  # keys that nobody is told
     # what of the stored valves does not count as it stands, for who may set it
     valve_problems: tuple[str, ...] = ()
+    # what was taken over of Open WebUI's image settings, for administrators
+    image_settings: tuple[str, ...] = ()
 
     @property
     def fleet(self) -> Fleet:
@@ -87,7 +98,9 @@ class Settings:
         text = read_prompt(prompt)
         said = read_arguments(given, text)
         wanted: dict[str, Any] = {**self.preferences, **said.values}
-        wanted.pop("edit_workflow", None)
+        for name in ("edit_workflow", "edit_model", "edit_size"):
+            wanted.pop(name, None)
+        self._leave_image_settings(wanted, "workflow")
         notes = (*several_prompts_note(prompt), *said.notes)
         request = Request(read_tags(text).text, notes=notes, **wanted)
         return _with_word(request, given.get("workflow"))
@@ -107,14 +120,15 @@ class Settings:
         """
         wanted: dict[str, Any] = {}
         for valve, preference in self.preferences.items():
-            if valve in ("model", "negative_prompt"):
+            if valve in ("model", "negative_prompt") and preference.level < IMAGE_SETTINGS:
                 wanted[valve] = preference
-            elif valve == "edit_workflow":
-                wanted["workflow"] = preference
+            elif valve.startswith("edit_"):
+                wanted.setdefault(valve.removeprefix("edit_"), preference)
         prompt, given = parted_prompt(prompt, arguments)
         text = read_prompt(prompt)
         said = read_arguments(given, text)
         wanted.update(said.values)
+        self._leave_image_settings(wanted, "edit_workflow")
         notes = (*several_prompts_note(prompt), *said.notes)
         tasks = ("inpaint",) if mask else CHANGING
         if tasks == CHANGING and "strength" in wanted:
@@ -123,6 +137,17 @@ class Settings:
             read_tags(text).text, tasks, files=tuple(files), mask=mask, notes=notes, **wanted
         )
         return _with_word(request, given.get("workflow"))
+
+    def _leave_image_settings(self, wanted: dict[str, Any], preference: str) -> None:
+        """Take out what belongs to the workflow of Open WebUI's image settings, where the call
+        names another one.
+        """
+        own = self.preferences.get(preference)
+        if own and own.level == IMAGE_SETTINGS and wanted.get("workflow") is not own:
+            for name in ("size", "steps"):
+                value = wanted.get(name)
+                if value and value.level == IMAGE_SETTINGS:
+                    del wanted[name]
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as
@@ -223,12 +248,15 @@ async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> 
     """The settings of a call. Workflows in a valve may be megabytes, so they are then read beside
     the event loop.
     """
-    own_address = await chat.comfyui_address()
+    image_settings = await read_image_settings(chat.request)
     rights = await rights_of(valves.rights, user or {})
     stored = (user or {}).get("valves")
-    texts = [vars(each) if isinstance(each, BaseModel) else each for each in (valves, stored)]
+    texts: list[Any] = [
+        vars(each) if isinstance(each, BaseModel) else each for each in (valves, stored)
+    ]
+    texts += image_settings.texts
     settings = await FILES.run_unless_short(
-        texts, resolve, valves, user, own_address, chat.owner, rights
+        texts, resolve, valves, user, image_settings, chat.owner, rights
     )
     mine = _user_valves((user or {}).get("valves"))
     if not mine.endpoint.strip():
@@ -237,20 +265,20 @@ async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> 
     # of which the administrator is told without an address of one's own
     with contextlib.suppress(BadArgument):
         everybodys = await FILES.run_unless_short(
-            texts, administrators_endpoints, valves, own_address
+            texts, administrators_endpoints, valves, image_settings
         )
     copied = await same_server(settings.endpoints[0], everybodys)
     if copied is None:
         return settings
     return await FILES.run_unless_short(
-        texts, resolve, valves, user, own_address, chat.owner, rights, copied
+        texts, resolve, valves, user, image_settings, chat.owner, rights, copied
     )
 
 
 def resolve(
     valves: Valves,
     user: Mapping[str, Any] | None,
-    own_address: str = "",
+    image_settings: ImageSettings = NO_IMAGE_SETTINGS,
     owner: Owner | None = None,
     rights: Rights = EVERY_RIGHT,
     copied: Endpoint | None = None,
@@ -258,8 +286,8 @@ def resolve(
     """Both kinds of valves and the caller's rights as one value: this is where valves are resolved.
 
     `user` is Open WebUI's `__user__`, with the user's valves in it, and None on the command line;
-    `own_address` is the one in Open WebUI's image settings, or ""; `owner` says whose the jobs are;
-    `rights` what the user may use; `copied` is the administrator's server to which the user's own
+    `image_settings` are Open WebUI's own; `owner` says whose the jobs are; `rights` what the user
+    may use; `copied` is the administrator's server to which the user's own
     address leads, whose rules hold then.
 
     Raises `EndpointRefused` for an address of their own that the user may not have, `NotPermitted`
@@ -274,7 +302,7 @@ def resolve(
         everybodys = []
         endpoints = [_own_endpoint(valves, mine, is_admin, rights, copied)]
     else:
-        everybodys = permitted(administrators_endpoints(valves, own_address), rights)
+        everybodys = permitted(administrators_endpoints(valves, image_settings), rights)
         endpoints = pinned(everybodys, mine.server)
     others = [
         endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed
@@ -287,11 +315,16 @@ def resolve(
         limits=_limits(valves, is_admin),
         previews=valves.previews and mine.previews,
         preferences={
+            **_of_image_settings((valves, mine), image_settings, rights.allowed),
             **_preferences(valves, 2, "The administrator's valve", rights.allowed),
             **_preferences(mine, 1, "Your valve"),
         },
         catalogue=_catalogue(
-            valves, mine, own_workflows, valves.server_workflows or has_own_server
+            valves,
+            mine,
+            own_workflows,
+            valves.server_workflows or has_own_server,
+            () if has_own_server else _taken_over_entries(image_settings),
         ),
         own_workflows=own_workflows,
         format=_format(valves, mine),
@@ -305,6 +338,7 @@ def resolve(
         purses=_purses(endpoints, valves, mine, is_admin, copied),
         secrets=tuple(key for key in (_account_key(valves), _account_key(mine)) if key),
         valve_problems=tuple(valve_problems(valves) if is_admin else ()) + mine.problems,
+        image_settings=_image_settings_told(valves, image_settings) if is_admin else (),
     )
 
 
@@ -404,6 +438,68 @@ def _preferences(
     return preferences
 
 
+# Open WebUI's image settings: what stands there counts where no valve says otherwise.
+
+
+def _of_image_settings(
+    both_valves: tuple[Valves, UserValves], image_settings: ImageSettings, allowed: Allowed
+) -> dict[str, Argument]:
+    """What Open WebUI's image settings prefer, by the names of `_preferences`: "steps" besides, and
+    "edit_model" and "edit_size" for edits.
+    """
+    preferences: dict[str, Argument] = {}
+    valves, mine = both_valves
+    left_out = _valves_before(valves)
+    for name, valve in WORKFLOW_VALVES.items():
+        if is_given(getattr(mine, valve)):
+            left_out[name] = "the user's"
+    for half, name, _ in halves(image_settings):
+        taken = take_over(half, name)
+        is_edit = half is image_settings.editing
+        before = "edit_" if is_edit else ""
+        values: Mapping[str, str] = taken.without
+        if taken.entry and name not in left_out and allowed.workflow(name):
+            preferences[f"{before}workflow"] = Argument(
+                name, f"The workflow of {PAGE}", IMAGE_SETTINGS
+            )
+            values = taken.with_workflow
+        for key, value in values.items():
+            if key == "model" and not allowed.model(value):
+                continue
+            if key == "size" and is_edit and values is taken.without:
+                continue  # without that workflow an edit has the size of its picture
+            if key == "steps":
+                value = str(min(read_number(value) or 0, valves.number("max_steps")))
+            preferences[before + key] = Argument(value, f"The {key} in {PAGE}", IMAGE_SETTINGS)
+    return preferences
+
+
+# The valve that goes before each workflow of Open WebUI's image settings.
+WORKFLOW_VALVES = {"open-webui": "workflow", "open-webui-edit": "edit_workflow"}
+
+
+def _valves_before(valves: Valves) -> dict[str, str]:
+    """The names of workflows of Open WebUI's image settings that a valve goes before, each with the
+    title of the valve. "auto" does so as well: it has one chosen by installed models.
+    """
+    found: dict[str, str] = {}
+    for name, valve in WORKFLOW_VALVES.items():
+        if getattr(valves, valve).strip():
+            found[name] = f'"{Valves.model_fields[valve].title}"'
+    return found
+
+
+def _image_settings_told(valves: Valves, image_settings: ImageSettings) -> tuple[str, ...]:
+    """What was taken over of Open WebUI's image settings, for administrators, a sentence each."""
+    return tuple(image_settings_told(image_settings, _valves_before(valves)))
+
+
+def _taken_over_entries(image_settings: ImageSettings) -> tuple[Entry, ...]:
+    """The workflows of Open WebUI's image settings."""
+    taken = [take_over(half, name).entry for half, name, _ in halves(image_settings)]
+    return tuple(entry for entry in taken if entry)
+
+
 def _limits(valves: Valves, is_admin: bool) -> Limits:
     """What the administrator allows, in the ranges that the descriptions of the valves name."""
     return Limits(
@@ -446,9 +542,16 @@ def _free_seconds(valves: Valves) -> float | None:
     return None
 
 
-def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool, saved: bool) -> Catalogue:
+def _catalogue(
+    valves: Valves,
+    mine: UserValves,
+    own_workflows: bool,
+    saved: bool,
+    taken_over: tuple[Entry, ...],
+) -> Catalogue:
     """The workflows of both valves, the user's if they may bring their own, and what is wrong with
-    them; with those that are `saved` on the server, or without.
+    them; those `taken_over` of Open WebUI's image settings; with those that are `saved` on the
+    server, or without.
     """
     pasted = read_pasted(
         valves.workflows, "administrator", 'The administrator\'s valve "Workflows"'
@@ -460,4 +563,4 @@ def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool, saved: boo
         problems = own.problems + problems
     elif mine.workflows.strip():
         problems += ('Your valve "Workflows" is not used: the administrator does not allow that.',)
-    return Catalogue(entries, saved, problems)
+    return Catalogue(entries + taken_over, saved, problems)

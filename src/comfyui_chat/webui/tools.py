@@ -460,7 +460,8 @@ class Tools:
                 statuses, chat.is_admin, await jobs_told(settings.fleet, statuses)
             )
             sharing = await sharing_told(__id__) if chat.is_admin else ""
-            return {**answer, "valves": settings.valve_problems, "sharing": sharing}, text
+            answer |= {"valves": settings.valve_problems, "sharing": sharing}
+            return {**answer, "image settings": settings.image_settings}, text
 
         return await _answer(chat, self.valves, work)
 
