@@ -60,7 +60,7 @@ FLOORS = (
     (
         "catalogue",
         "task_words secret_inputs entries missing request small_files naming fitted "
-        "lora_facts model_list gallery choosing workflow_list listings",
+        "lora_facts model_list gallery choosing searching workflow_list listings",
     ),
     (
         "run",

@@ -104,6 +104,7 @@ required_open_webui_version: 0.9.6
 #   catalogue/model_list      What list_models answers: which models are installed, by their kinds.
 #   catalogue/gallery         Which of the templates that came with a ComfyUI can run there.
 #   catalogue/choosing        From what somebody wants to a workflow and model files that this server has.
+#   catalogue/searching       Which workflows a search finds, the best first.
 #   catalogue/workflow_list   What list_workflows answers: which workflows there are, what each is for, and which …
 #   catalogue/listings        What describe_workflow answers: everything that a caller has to know about one workflow.
 #   run/owner                 Whose jobs they are, and what this process remembers of jobs.
@@ -18748,11 +18749,25 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("t2v txt2video text2video", ("text_to_video",)),
     ("i2v img2video image2video", ("image_to_video",)),
 )
+# The same for what only templates and people's own workflows do, where one word is not the
+# beginning of the other.
+_ALIKE = (
+    "caption captioning interrogate",
+    "segment segmentation cutout isolate isolating matting",
+    "stitch collage grid montage",
+    "vector vectorize svg",
+    "slow slowmo fps interpolation",
+    "outfit clothes clothing garment",
+    "pose openpose skeleton keypoints",
+    "layers layered decompose split",
+    "talk talking lip avatar",
+    "transition transitions morph flf2v",
+)
 # Words that say nothing about a workflow.
 _STOP_WORDS = (
     "a an the make create generate produce run do does use show list find get give me my i want need please with for "
     "of to from by into and or in on at is are it this that workflow workflows any which what how can could you "
-    "explain something some new installed available"
+    "explain something some new installed available as its be"
 )
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 EVERYTHING = frozenset({"all", "*", "everything", "any", "alles", "todo", "tout"})
@@ -18771,12 +18786,19 @@ def _groups_by_word() -> Mapping[str, tuple[frozenset[str], tuple[str, ...]]]:
     return groups
 
 
+@functools.cache
+def _words_alike() -> Mapping[str, frozenset[str]]:
+    """A word -> the words that stand for the same."""
+    groups = [frozenset(text.split()) for text in _ALIKE]
+    return {word: group for group in groups for word in group}
+
+
 def _group_of(word: str) -> tuple[frozenset[str], tuple[str, ...]]:
     groups = _groups_by_word()
-    return groups.get(word) or groups.get(_singular(word)) or (frozenset(), ())
+    return groups.get(word) or groups.get(singular(word)) or (frozenset(), ())
 
 
-def _singular(word: str) -> str:
+def singular(word: str) -> str:
     """A word without the s of its plural."""
     return word[:-1] if len(word) > 3 and word.endswith("s") else word
 
@@ -18812,17 +18834,23 @@ def asks_for_everything(search: str) -> bool:
 
 def has_word(text: str, word: str) -> bool:
     """Whether a text in lower case holds a word, in the plural or the singular."""
-    return word in text or _singular(word) in text
+    return word in text or singular(word) in text
 
 
 def means(word: str, text: str, task: str) -> bool:
     """Whether a word of a search means a workflow: by its own text, in lower case, by its task, or
     by a word that stands for the same.
     """
-    if has_word(text, word):
-        return True
+    return has_word(text, word) or stands_for(word, text, task)
+
+
+def stands_for(word: str, text: str, task: str) -> bool:
+    """Whether a word of a search means a workflow with that text, in lower case, by its task, or by
+    a word that stands for the same.
+    """
     same, tasks = _group_of(word)
-    return task in tasks or (bool(same) and not same.isdisjoint(re.split(r"[\W_]+", text)))
+    alike = same | _words_alike().get(word, frozenset())
+    return task in tasks or (bool(alike) and not alike.isdisjoint(re.split(r"[\W_]+", text)))
 
 
 # What ComfyUI's gallery calls the tasks of its templates. Tags are looked for in this order: those
@@ -18861,6 +18889,12 @@ def task_of_tags(tags: Sequence[str], takes: Sequence[str]) -> str:
     if task == "text_to_video" and "image" in takes:
         return "image_to_video"
     return task
+
+
+def names_task(tag: str) -> bool:
+    """Whether a tag of the gallery says no more than a task does."""
+    tasks = {task for task, _ in _TAGS_OF_TASKS}
+    return tag.lower().replace(" ", "_") in tasks or bool(tasks_near(tag.lower()))
 
 
 # What people call a task where a workflow is to be named, in one word without spaces.
@@ -22139,6 +22173,190 @@ async def _can_run(server: ComfyUIServer, entry: Entry, model: Argument | None) 
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/searching.py
+#
+# Which workflows a search finds, the best first.
+#
+# One is found by its name, else by its task, else by its words. People have other words than authors,
+# and of a search with four words a description seldom has all. So words are weighed: one counts the
+# more, the fewer workflows it stands in ("splat" says more than "video"); one in a name, a title or
+# a tag counts more than one in a description, a part of a word less, and one that is only meant, by
+# a word for the same thing or by the task, least. Two words that stand together in the search and in
+# the text, "depth map", count for more than the two.
+#
+#     found_lines(lines, "smooth slow motion", ["smooth", "slow", "motion"])
+#         ->  the template for frame interpolation, "to generate smooth slow-motion video"
+#
+# What all words mean is found; beside it, or where there is none, what weighs at least half of the
+# best. In what order they stand is decided in three steps of weight, so that within a step somebody's
+# own stays before what is bundled and the most used template before others.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+TITLE = "title"  # the key of what its author calls a workflow
+PAID = "paid"  # the key of the price in words, of one that costs something
+TOPICS = "topics"  # the key of the tags of a template, as its gallery writes them
+AS_WORD, AS_BEGINNING, AS_PART, AS_MEANT = 1.0, 0.8, 0.3, 0.4  # how a word stands in a text
+IN_DESCRIPTION = 0.7  # of the weight that a word has in a name, a title or a tag
+TOGETHER = 0.5  # of the weight of two words, where they stand together
+CLOSE_TO_BEST, WORTH_TELLING = 0.8, 0.5  # of the weight of the best
+LEAST_PART = 4  # letters of a word that is looked for within others
+
+# Endings that people and authors use differently, with the least length of what stays: "colorize"
+# finds "colored", "smoother" finds "smooth", and "caption" stays as it is.
+_ENDINGS = (
+    (re.compile(r"(?:izations?|isations?|iz(?:e|es|ed|ing)|is(?:e|es|ed|ing))$"), 4),
+    (re.compile(r"ations?$"), 5),
+    (re.compile(r"ions?$"), 5),
+    (re.compile(r"(?:ings?|ed)$"), 4),
+    (re.compile(r"(?:ers?|e)$"), 5),
+    (re.compile(r"s$"), 3),
+)
+
+WorkflowLine = dict[str, str]  # a few words about a workflow, as `look_into` gives them
+
+
+@dataclass(frozen=True)
+class SoughtWord:
+    """A word of a search, and how it is looked for."""
+
+    word: str
+    patterns: tuple[tuple[re.Pattern[str], float], ...]  # with what finding it counts, best first
+
+    @classmethod
+    def of(cls, word: str) -> "SoughtWord":
+        """For a word in lower case. Letters and digits part words, so "flux" is in "flux2"; a word
+        of a script that does not part words may stand anywhere.
+        """
+        if not re.match(r"[a-z0-9]", word):
+            return cls(word, ((re.compile(re.escape(word)), AS_WORD),))
+        before = "(?<![a-z])" if word[0].isalpha() else "(?<![a-z0-9])"
+        after = "(?![a-z])" if word[-1].isalpha() else "(?![a-z0-9])"
+        whole = f"{before}{re.escape(singular(word))}(?:s|es)?{after}"
+        beginning = f"{before}{re.escape(stem(word))}"
+        patterns = [(re.compile(whole), AS_WORD), (re.compile(beginning), AS_BEGINNING)]
+        if len(word) >= LEAST_PART:
+            patterns.append((re.compile(re.escape(singular(word))), AS_PART))
+        return cls(word, tuple(patterns))
+
+    def weight_in(self, text: str) -> float:
+        """How it stands in a text in lower case; 0 where it does not."""
+        for pattern, weight in self.patterns:
+            if pattern.search(text):
+                return weight
+        return 0.0
+
+    def weight_of(self, called: str, about: str, task: str) -> float:
+        """How it stands for a workflow that is called so, described so, and does a task."""
+        found = max(self.weight_in(called), IN_DESCRIPTION * self.weight_in(about))
+        if found < AS_MEANT and stands_for(self.word, f"{called} {about}", task):
+            return AS_MEANT
+        return found
+
+
+def stem(word: str) -> str:
+    """A word without its ending."""
+    for ending, least in _ENDINGS:
+        short = ending.sub("", word)
+        if short != word and len(short) >= least:
+            return short
+    return word
+
+
+def found_lines(
+    lines: Sequence[WorkflowLine], search: str, words: Sequence[str]
+) -> list[WorkflowLine]:
+    """The line of that name; else those of that task; else those that the words find, best first;
+    all without words. Of a search for several things, "video, audio", those of each. Blocks.
+    """
+    parts = [part for part in SEVERAL.split(search) if part.strip()]
+    if len(parts) > 1:
+        each = [line for part in parts for line in found_lines(lines, part, search_words(part))]
+        names = {line["name"] for line in each}
+        return [line for line in lines if line["name"] in names]
+    by_name = [line for line in lines if line["name"].lower() == search.strip().lower()]
+    if by_name:
+        return by_name
+    task = "_".join(search.lower().split())
+    by_task = [line for line in lines if task and line.get("task") == task]
+    if by_task:
+        return by_task
+    if not words:
+        return list(lines)
+    weighed = weigh(lines, words)
+    best = max((each.weight for each in weighed), default=0.0)
+    by_all = [each for each in weighed if each.has_all]
+    if any(each.weight >= CLOSE_TO_BEST * best and PAID not in each.line for each in by_all):
+        weighed = by_all
+    worth = [each for each in weighed if each.has_all or each.weight >= WORTH_TELLING * best]
+    worth.sort(key=lambda each: each.step(best))
+    return [each.line for each in worth]
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A workflow, and how well the words of a search find it."""
+
+    line: WorkflowLine
+    weight: float
+    has_all: bool  # whether all words mean it
+
+    def step(self, best: float) -> int:
+        """How close it comes to the best: 0 for close."""
+        if self.weight >= CLOSE_TO_BEST * best:
+            return 0
+        return 1 if self.weight >= WORTH_TELLING * best else 2
+
+
+def weigh(lines: Sequence[WorkflowLine], words: Sequence[str]) -> list[Weighed]:
+    """The lines in which any of the words is found, in their order. Blocks."""
+    sought = [SoughtWord.of(word) for word in words]
+    rows: list[list[float]] = []
+    for line in lines:
+        called, about, task = called_by(line), line.get("about", "").lower(), line.get("task", "")
+        rows.append([word.weight_of(called, about, task) for word in sought])
+    columns = range(len(sought))
+    rarity = [_rarity(sum(row[column] > 0 for row in rows), len(rows)) for column in columns]
+    pairs = [_side_by_side(*pair) for pair in itertools.pairwise(words)]
+    weighed: list[Weighed] = []
+    for line, row in zip(lines, rows, strict=True):
+        if not any(row):
+            continue
+        weights = [row[column] * rarity[column] for column in columns]
+        text = f"{called_by(line)} {line.get('about', '').lower()}"
+        for place, pattern in enumerate(pairs):
+            if row[place] and row[place + 1] and pattern.search(text):
+                weights.append(TOGETHER * (weights[place] + weights[place + 1]))
+        weighed.append(Weighed(line, sum(weights), all(row)))
+    return weighed
+
+
+def _side_by_side(first: str, second: str) -> re.Pattern[str]:
+    """Finds two words, with any endings, next to one another."""
+    return re.compile(rf"{re.escape(stem(first))}[a-z]{{0,8}}[\W_]{{1,3}}{re.escape(stem(second))}")
+
+
+def called_by(line: WorkflowLine) -> str:
+    """What a workflow is called, by name, task, title and tags, in lower case."""
+    task = line.get("task", "").replace("_", " ")
+    return f"{line['name']} {task} {line.get(TITLE, '')} {line.get('tags', '')}".lower()
+
+
+def _rarity(count: int, among: int) -> float:
+    """How much a word says that so many of the workflows have."""
+    return math.log(1 + among / max(count, 1))
+
+
+def topics(lines: Sequence[WorkflowLine], most: int) -> list[str]:
+    """The tags of these workflows that most of them have, so many at most, without those that only
+    name a task: what can be searched for in the words of their authors.
+    """
+    counts = Counter(topic for line in lines for topic in line.get(TOPICS, "").split(", ") if topic)
+    telling = [topic for topic in counts if not names_task(topic)]
+    return sorted(telling, key=lambda topic: -counts[topic])[:most]
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/catalogue/workflow_list.py
 #
 # What list_workflows answers: which workflows there are, what each is for, and which tasks can be
@@ -22168,13 +22386,12 @@ MOST_UNRUNNABLE = 6  # of those that the search names
 MOST_TASK_NAMES, MOST_TASK_NAMES_IN_HINT = 12, 4  # workflows of one task
 # characters; the first with which the answer is short enough
 ABOUT_LENGTHS = (200, 120, 80, 50, 30, 0)
+MOST_SEARCHED_ABOUT = 500  # characters of a description
+MOST_TOPICS = 30
 OTHER_TASKS = ("video_to_video", "image_to_3d", "text", "other")  # that no bundled workflow does
 LEAST_REASON = 80  # characters of why one cannot run
 CANNOT_RUN = "cannot run"  # the key of the reason
 NOT_READ = "not read"  # the key that says that nobody looked whether it can run
-PAID = "paid"  # the key of the price in words, of one that costs something
-
-WorkflowLine = dict[str, str]  # of a workflow, as `look_into` gives it
 
 
 async def list_workflows(
@@ -22208,8 +22425,9 @@ async def _template_lines(
     lines = await FILES.run(_lines_of_templates, entries)
     words = search_words(search)
     if words:
-        found = {line["name"] for line in await FILES.run(_found, lines, search, words)}
-        wanted = await worth_reading(server, [entry for entry in entries if entry.name in found])
+        found = await FILES.run(found_lines, lines, search, words)
+        by_name = {entry.name: entry for entry in entries}
+        wanted = await worth_reading(server, [by_name[line["name"]] for line in found])
         await read_templates(server, wanted)
     known = read_before(server)
     lacks = await lacking(
@@ -22239,7 +22457,9 @@ def _lines_of_templates(entries: Sequence[Entry]) -> list[WorkflowLine]:
     lines: list[WorkflowLine] = []
     for entry in entries:
         line = {"name": entry.name, "task": entry.task, "source": entry.source}
-        line |= {"about": shortened(entry.description, ABOUT_LENGTHS[0]), "tags": entry.tags}
+        line |= {"about": shortened(entry.description, MOST_SEARCHED_ABOUT), "tags": entry.tags}
+        if entry.template:
+            line |= {TITLE: entry.template.title, TOPICS: ", ".join(entry.template.tags)}
         if entry.template and entry.template.is_paid:
             line[PAID] = "costs credits"
         lines.append(line)
@@ -22321,7 +22541,7 @@ def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> 
     lines: Sequence[WorkflowLine] = answer["workflows"]
     everything = everything or asks_for_everything(search)
     words = search_words(search)
-    found = _found(lines, search, words)
+    found = found_lines(lines, search, words)
     runnable = [line for line in found if can_run(line)]
     others = [line for line in found if not can_run(line)]
     if not words and not everything:
@@ -22333,12 +22553,22 @@ def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> 
     if words and not runnable:
         told["note"] = f'Nothing that can run here is found by "{shortened(search)}".'
         told["closest"] = close_names(search, _names(filter(can_run, lines)))
+    if words and not any(each.has_all for each in weigh(runnable, words)):
+        told |= _topics_told(lines)
     if not words or not runnable:
         told |= tasks_told(lines)
     told |= _counts_told(lines, others, listed, words)
     told["problems"] = list(answer.get("problems", ()))
     most = 2 * MOST_CHARACTERS if everything else MOST_CHARACTERS
     return _short_enough([*runnable, *listed], told, bool(words), most)
+
+
+def _topics_told(lines: Sequence[WorkflowLine]) -> dict[str, list[str]]:
+    """The words that the authors of templates use, for a search that found none with all of its own.
+    Those that only paid ones have are not worth the room.
+    """
+    named = topics([line for line in lines if PAID not in line], MOST_TOPICS)
+    return {"topics of templates": named} if named else {}
 
 
 def _unrunnable_named(lines: Sequence[WorkflowLine], words: Sequence[str]) -> list[WorkflowLine]:
@@ -22385,45 +22615,9 @@ def can_run(line: WorkflowLine) -> bool:
     return CANNOT_RUN not in line and NOT_READ not in line
 
 
-def _found(lines: Sequence[WorkflowLine], search: str, words: Sequence[str]) -> list[WorkflowLine]:
-    """The line of that name; else the lines that all words mean, or where there are none those that
-    any of them names; all without words. Of a search for several things, "video, audio", those of
-    each.
-    """
-    parts = [part for part in SEVERAL.split(search) if part.strip()]
-    if len(parts) > 1:
-        found = [line for part in parts for line in _found(lines, part, search_words(part))]
-        return [line for line in lines if line in found]
-    task = "_".join(search.lower().split())
-    by_name = [line for line in lines if line["name"].lower() == search.strip().lower()]
-    if by_name:
-        return by_name
-    by_task = [line for line in lines if task and line.get("task") == task]
-    if by_task:
-        return by_task
-    if not words:
-        return list(lines)
-    return _found_by_words(lines, words)
-
-
-def _found_by_words(lines: Sequence[WorkflowLine], words: Sequence[str]) -> list[WorkflowLine]:
-    """The lines that all words mean, or where there are none those that any of them names."""
-    meant_by_all: list[WorkflowLine] = []
-    meant_by_any: list[WorkflowLine] = []
-    for line in lines:
-        text = _text_of(line)
-        meant = [means(word, text, line.get("task", "")) for word in words]
-        if all(meant):
-            meant_by_all.append(line)
-        if any(meant):
-            meant_by_any.append(line)
-    return meant_by_all or meant_by_any
-
-
 def _text_of(line: WorkflowLine) -> str:
     """All that a workflow can be found by, in lower case."""
-    task = line.get("task", "").replace("_", " ")
-    return f"{line['name']} {task} {line.get('about', '')} {line.get('tags', '')}".lower()
+    return f"{called_by(line)} {line.get('about', '')}".lower()
 
 
 def _names(lines: Any) -> list[str]:
@@ -22509,6 +22703,10 @@ def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
     alike = close_names(name, _names(runnable))
     if alike and not meant:  # spelling says nothing where the meaning is known
         said.append(f"Names like it: {quoted(alike)}.")
+    if not alike and not meant:
+        about = [each.line for each in weigh(runnable, search_words(name)) if each.has_all]
+        if about:
+            said.append(f"About that: {quoted(_names(about[:6]))}.")
     doing = {task: installed[task] for task in meant if task in installed}
     if meant and not doing:
         words = done_elsewhere(name)

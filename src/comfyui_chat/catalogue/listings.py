@@ -46,8 +46,9 @@ from .missing import (
     told_notes,
     told_source,
 )
+from .searching import WorkflowLine
 from .secret_inputs import holds_secret
-from .workflow_list import CANNOT_RUN, WorkflowLine, can_run, characters_of
+from .workflow_list import CANNOT_RUN, can_run, characters_of
 
 MAX_NAMES = 60  # lines of what a workflow makes, or of nodes that are missing
 PAID_NOTE = "it calls a service that costs credits of a Comfy account"

@@ -40,11 +40,25 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("t2v txt2video text2video", ("text_to_video",)),
     ("i2v img2video image2video", ("image_to_video",)),
 )
+# The same for what only templates and people's own workflows do, where one word is not the
+# beginning of the other.
+_ALIKE = (
+    "caption captioning interrogate",
+    "segment segmentation cutout isolate isolating matting",
+    "stitch collage grid montage",
+    "vector vectorize svg",
+    "slow slowmo fps interpolation",
+    "outfit clothes clothing garment",
+    "pose openpose skeleton keypoints",
+    "layers layered decompose split",
+    "talk talking lip avatar",
+    "transition transitions morph flf2v",
+)
 # Words that say nothing about a workflow.
 _STOP_WORDS = (
     "a an the make create generate produce run do does use show list find get give me my i want need please with for "
     "of to from by into and or in on at is are it this that workflow workflows any which what how can could you "
-    "explain something some new installed available"
+    "explain something some new installed available as its be"
 )
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 EVERYTHING = frozenset({"all", "*", "everything", "any", "alles", "todo", "tout"})
@@ -63,12 +77,19 @@ def _groups_by_word() -> Mapping[str, tuple[frozenset[str], tuple[str, ...]]]:
     return groups
 
 
+@functools.cache
+def _words_alike() -> Mapping[str, frozenset[str]]:
+    """A word -> the words that stand for the same."""
+    groups = [frozenset(text.split()) for text in _ALIKE]
+    return {word: group for group in groups for word in group}
+
+
 def _group_of(word: str) -> tuple[frozenset[str], tuple[str, ...]]:
     groups = _groups_by_word()
-    return groups.get(word) or groups.get(_singular(word)) or (frozenset(), ())
+    return groups.get(word) or groups.get(singular(word)) or (frozenset(), ())
 
 
-def _singular(word: str) -> str:
+def singular(word: str) -> str:
     """A word without the s of its plural."""
     return word[:-1] if len(word) > 3 and word.endswith("s") else word
 
@@ -104,17 +125,23 @@ def asks_for_everything(search: str) -> bool:
 
 def has_word(text: str, word: str) -> bool:
     """Whether a text in lower case holds a word, in the plural or the singular."""
-    return word in text or _singular(word) in text
+    return word in text or singular(word) in text
 
 
 def means(word: str, text: str, task: str) -> bool:
     """Whether a word of a search means a workflow: by its own text, in lower case, by its task, or
     by a word that stands for the same.
     """
-    if has_word(text, word):
-        return True
+    return has_word(text, word) or stands_for(word, text, task)
+
+
+def stands_for(word: str, text: str, task: str) -> bool:
+    """Whether a word of a search means a workflow with that text, in lower case, by its task, or by
+    a word that stands for the same.
+    """
     same, tasks = _group_of(word)
-    return task in tasks or (bool(same) and not same.isdisjoint(re.split(r"[\W_]+", text)))
+    alike = same | _words_alike().get(word, frozenset())
+    return task in tasks or (bool(alike) and not alike.isdisjoint(re.split(r"[\W_]+", text)))
 
 
 # What ComfyUI's gallery calls the tasks of its templates. Tags are looked for in this order: those
@@ -153,6 +180,12 @@ def task_of_tags(tags: Sequence[str], takes: Sequence[str]) -> str:
     if task == "text_to_video" and "image" in takes:
         return "image_to_video"
     return task
+
+
+def names_task(tag: str) -> bool:
+    """Whether a tag of the gallery says no more than a task does."""
+    tasks = {task for task, _ in _TAGS_OF_TASKS}
+    return tag.lower().replace(" ", "_") in tasks or bool(tasks_near(tag.lower()))
 
 
 # What people call a task where a workflow is to be named, in one word without spaces.

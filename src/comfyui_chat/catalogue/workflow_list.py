@@ -33,8 +33,8 @@ from .entries import TEMPLATE, Catalogue, Entry, bundled_entries
 from .fitted import bare_reason, fit_entry, fit_saved
 from .gallery import SEEMS_TO_LACK, lacking, outlooks, read_before, read_templates, worth_reading
 from .missing import files_in_short
+from .searching import PAID, TITLE, TOPICS, WorkflowLine, called_by, found_lines, topics, weigh
 from .task_words import (
-    SEVERAL,
     asks_for_everything,
     done_elsewhere,
     has_word,
@@ -51,13 +51,12 @@ MOST_UNRUNNABLE = 6  # of those that the search names
 MOST_TASK_NAMES, MOST_TASK_NAMES_IN_HINT = 12, 4  # workflows of one task
 # characters; the first with which the answer is short enough
 ABOUT_LENGTHS = (200, 120, 80, 50, 30, 0)
+MOST_SEARCHED_ABOUT = 500  # characters of a description
+MOST_TOPICS = 30
 OTHER_TASKS = ("video_to_video", "image_to_3d", "text", "other")  # that no bundled workflow does
 LEAST_REASON = 80  # characters of why one cannot run
 CANNOT_RUN = "cannot run"  # the key of the reason
 NOT_READ = "not read"  # the key that says that nobody looked whether it can run
-PAID = "paid"  # the key of the price in words, of one that costs something
-
-WorkflowLine = dict[str, str]  # of a workflow, as `look_into` gives it
 
 
 async def list_workflows(
@@ -91,8 +90,9 @@ async def _template_lines(
     lines = await FILES.run(_lines_of_templates, entries)
     words = search_words(search)
     if words:
-        found = {line["name"] for line in await FILES.run(_found, lines, search, words)}
-        wanted = await worth_reading(server, [entry for entry in entries if entry.name in found])
+        found = await FILES.run(found_lines, lines, search, words)
+        by_name = {entry.name: entry for entry in entries}
+        wanted = await worth_reading(server, [by_name[line["name"]] for line in found])
         await read_templates(server, wanted)
     known = read_before(server)
     lacks = await lacking(
@@ -122,7 +122,9 @@ def _lines_of_templates(entries: Sequence[Entry]) -> list[WorkflowLine]:
     lines: list[WorkflowLine] = []
     for entry in entries:
         line = {"name": entry.name, "task": entry.task, "source": entry.source}
-        line |= {"about": shortened(entry.description, ABOUT_LENGTHS[0]), "tags": entry.tags}
+        line |= {"about": shortened(entry.description, MOST_SEARCHED_ABOUT), "tags": entry.tags}
+        if entry.template:
+            line |= {TITLE: entry.template.title, TOPICS: ", ".join(entry.template.tags)}
         if entry.template and entry.template.is_paid:
             line[PAID] = "costs credits"
         lines.append(line)
@@ -204,7 +206,7 @@ def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> 
     lines: Sequence[WorkflowLine] = answer["workflows"]
     everything = everything or asks_for_everything(search)
     words = search_words(search)
-    found = _found(lines, search, words)
+    found = found_lines(lines, search, words)
     runnable = [line for line in found if can_run(line)]
     others = [line for line in found if not can_run(line)]
     if not words and not everything:
@@ -216,12 +218,22 @@ def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> 
     if words and not runnable:
         told["note"] = f'Nothing that can run here is found by "{shortened(search)}".'
         told["closest"] = close_names(search, _names(filter(can_run, lines)))
+    if words and not any(each.has_all for each in weigh(runnable, words)):
+        told |= _topics_told(lines)
     if not words or not runnable:
         told |= tasks_told(lines)
     told |= _counts_told(lines, others, listed, words)
     told["problems"] = list(answer.get("problems", ()))
     most = 2 * MOST_CHARACTERS if everything else MOST_CHARACTERS
     return _short_enough([*runnable, *listed], told, bool(words), most)
+
+
+def _topics_told(lines: Sequence[WorkflowLine]) -> dict[str, list[str]]:
+    """The words that the authors of templates use, for a search that found none with all of its own.
+    Those that only paid ones have are not worth the room.
+    """
+    named = topics([line for line in lines if PAID not in line], MOST_TOPICS)
+    return {"topics of templates": named} if named else {}
 
 
 def _unrunnable_named(lines: Sequence[WorkflowLine], words: Sequence[str]) -> list[WorkflowLine]:
@@ -268,45 +280,9 @@ def can_run(line: WorkflowLine) -> bool:
     return CANNOT_RUN not in line and NOT_READ not in line
 
 
-def _found(lines: Sequence[WorkflowLine], search: str, words: Sequence[str]) -> list[WorkflowLine]:
-    """The line of that name; else the lines that all words mean, or where there are none those that
-    any of them names; all without words. Of a search for several things, "video, audio", those of
-    each.
-    """
-    parts = [part for part in SEVERAL.split(search) if part.strip()]
-    if len(parts) > 1:
-        found = [line for part in parts for line in _found(lines, part, search_words(part))]
-        return [line for line in lines if line in found]
-    task = "_".join(search.lower().split())
-    by_name = [line for line in lines if line["name"].lower() == search.strip().lower()]
-    if by_name:
-        return by_name
-    by_task = [line for line in lines if task and line.get("task") == task]
-    if by_task:
-        return by_task
-    if not words:
-        return list(lines)
-    return _found_by_words(lines, words)
-
-
-def _found_by_words(lines: Sequence[WorkflowLine], words: Sequence[str]) -> list[WorkflowLine]:
-    """The lines that all words mean, or where there are none those that any of them names."""
-    meant_by_all: list[WorkflowLine] = []
-    meant_by_any: list[WorkflowLine] = []
-    for line in lines:
-        text = _text_of(line)
-        meant = [means(word, text, line.get("task", "")) for word in words]
-        if all(meant):
-            meant_by_all.append(line)
-        if any(meant):
-            meant_by_any.append(line)
-    return meant_by_all or meant_by_any
-
-
 def _text_of(line: WorkflowLine) -> str:
     """All that a workflow can be found by, in lower case."""
-    task = line.get("task", "").replace("_", " ")
-    return f"{line['name']} {task} {line.get('about', '')} {line.get('tags', '')}".lower()
+    return f"{called_by(line)} {line.get('about', '')}".lower()
 
 
 def _names(lines: Any) -> list[str]:
@@ -392,6 +368,10 @@ def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
     alike = close_names(name, _names(runnable))
     if alike and not meant:  # spelling says nothing where the meaning is known
         said.append(f"Names like it: {quoted(alike)}.")
+    if not alike and not meant:
+        about = [each.line for each in weigh(runnable, search_words(name)) if each.has_all]
+        if about:
+            said.append(f"About that: {quoted(_names(about[:6]))}.")
     doing = {task: installed[task] for task in meant if task in installed}
     if meant and not doing:
         words = done_elsewhere(name)

@@ -24,7 +24,8 @@ from ..catalogue.entries import Catalogue
 from ..catalogue.listings import describe_workflow, one_list
 from ..catalogue.model_list import list_models, told_models
 from ..catalogue.request import Request
-from ..catalogue.workflow_list import PAID, list_workflows, tasks_note, told_workflows
+from ..catalogue.searching import PAID
+from ..catalogue.workflow_list import list_workflows, tasks_note, told_workflows
 from ..errors import BadArgument, ComfyUIError, CreditsRefused, ModelNotInstalled, UnknownWorkflow
 from ..names import file_stem, shortened
 from ..run.fleet import everywhere
