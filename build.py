@@ -64,8 +64,8 @@ FLOORS = (
     ),
     (
         "run",
-        "owner failures job fleet follow ranges amounts limits sizing used duration "
-        "asked_inputs inputs planning collecting credits options make traces earlier",
+        "owner failures job fleet follow ranges amounts limits sizing used findings "
+        "duration asked_inputs inputs planning collecting credits options make traces earlier",
     ),
     (
         "webui",

@@ -117,6 +117,7 @@ required_open_webui_version: 0.9.6
 #   run/limits                What the administrator allows, checked on a finished graph, whoever put the number there.
 #   run/sizing                In which width and height a request is made.
 #   run/used                  What a run was really made with, as the model is told it, read from the finished graph.
+#   run/findings              What is found out about a prompt once it is bound: that it is within the limits, what …
 #   run/duration              How long the video or sound of a request becomes, in whatever unit its workflow counts.
 #   run/asked_inputs          What a call names in `inputs`, brought to the names that its workflow has.
 #   run/inputs                Puts the files of a call into the inputs of a workflow that take files.
@@ -4864,12 +4865,18 @@ def as_sent(
         if isinstance(text, str):
             texts = changed.setdefault(target.node_id, {})
             texts[target.input] = dynamic_prompt(text, rng)
-    named = _nodes_by_name(nodes)
-    for node_id, node in nodes.items():
-        prefix = node_inputs(node).get("filename_prefix")
-        if isinstance(prefix, str) and "%" in prefix:
-            texts = changed.setdefault(node_id, {})
-            texts["filename_prefix"] = file_prefix(prefix, named, now)
+    prefixes = {
+        node_id: node_inputs(node).get("filename_prefix") for node_id, node in nodes.items()
+    }
+    replaced = {
+        node_id: prefix
+        for node_id, prefix in prefixes.items()
+        if isinstance(prefix, str) and "%" in prefix
+    }
+    named = _nodes_by_name(nodes) if replaced else {}
+    for node_id, prefix in replaced.items():
+        texts = changed.setdefault(node_id, {})
+        texts["filename_prefix"] = file_prefix(prefix, named, now)
     sent = dict(graph)
     for node_id, texts in changed.items():
         node = nodes[node_id]
@@ -9875,10 +9882,25 @@ class Workflow:
 
     @functools.cached_property
     def flow(self) -> Flow:
-        """The index of the graph's links, made when it is first read. A workflow with another
-        graph, or with other definitions, makes its own.
+        """The index of the graph's links, made when it is first read. A workflow that was made of
+        one with an index takes that, where the links are the same, and else makes its own.
         """
+        before = self._indexed_before
+        if before is not None and has_same_links(before.nodes, self.graph):
+            return before.with_nodes(self.graph)
         return Flow.of(self.graph, self.definitions)
+
+    @functools.cached_property
+    def _indexed_before(self) -> Flow | None:
+        """The index of the workflow that this one was made of by `with_graph`; None for none."""
+        return None
+
+    @functools.cached_property
+    def kept(self) -> dict[str, Any]:
+        """Room for what others found out about it, each under a name of their own. Nothing in it
+        ever changes, so that stays right, and it is forgotten with it.
+        """
+        return {}
 
     # What can be set, and what each name means.
 
@@ -10088,13 +10110,14 @@ class Workflow:
 
     def with_graph(self, graph: Graph, templates: Mapping[Target, str] | None = None) -> "Workflow":
         """The same workflow with another graph, and with other `templates` if any are given. An
-        index that was made is taken along, where the links are the same.
+        index that was made is taken along.
         """
         if templates is None:
             templates = self.templates
         workflow = replace(self, graph=graph, templates=templates)
-        if "flow" in self.__dict__ and has_same_links(self.graph, graph):
-            workflow.__dict__["flow"] = self.flow.with_nodes(graph)
+        index = self.flow if "flow" in self.__dict__ else self._indexed_before
+        if index is not None:
+            workflow.__dict__["_indexed_before"] = index
         return workflow
 
     def chosen(self, rng: random.Random) -> "Workflow":
@@ -23057,6 +23080,7 @@ def _merged_lines(lines: list[WorkflowLine], others: list[WorkflowLine]) -> list
 #     inputs    the files of a call put into the workflow's inputs
 #     planning  a request bound to a workflow, as prompts within the nodes' ranges and the administrator's limits
 #     limits    those limits, read off a finished graph
+#     findings  what is found out about a prompt that is bound, once for all of one kind
 #     options   what the runs of a call choose from, show, and leave behind
 #     make      all of this in turn for one call; a job that its server lost is run once more
 #     earlier   jobs of earlier calls found on the servers, and what they made brought
@@ -25462,7 +25486,7 @@ class Amount:
 def check_limits(
     workflow: Workflow,
     limits: Limits,
-    touched: set[Target],
+    touched: Collection[Target],
     makes: set[str],
     *,
     sizes: Mapping[Target, Size] | None = None,
@@ -25507,7 +25531,7 @@ class _Counting:
         self,
         workflow: Workflow,
         limits: Limits,
-        touched: set[Target],
+        touched: Collection[Target],
         makes: set[str],
         sizes: Mapping[Target, Size] | None,
     ) -> None:
@@ -26126,7 +26150,9 @@ SIZE_TOLD = re.compile(r"[\d.]{1,8}[x:][\d.]{1,8}")
 USED_NUMBERS = ("steps", "guidance", "strength", "seconds", "frames")
 
 
-def used_values(workflow: Workflow, touched: set[Target], *, paints_over: bool) -> dict[str, Any]:
+def used_values(
+    workflow: Workflow, touched: Collection[Target], *, paints_over: bool
+) -> dict[str, Any]:
     """The steps, guidance, size and LoRAs of a finished graph, the strength where it paints over a
     picture, and the seconds and frames of a video or a sound. `touched` are the widgets that the
     call set.
@@ -26201,7 +26227,7 @@ def _with_strength(workflow: Workflow, target: Target, file: str) -> str:
     return file
 
 
-def _saved_prompt(workflow: Workflow, touched: set[Target]) -> str:
+def _saved_prompt(workflow: Workflow, touched: Collection[Target]) -> str:
     """That the prompt is the one which the workflow was saved with; "" where the call gave one, or
     there is none.
     """
@@ -26237,6 +26263,123 @@ def read_used(marked: Any) -> dict[str, Any]:
     if loras:
         told["loras"] = loras
     return told
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/findings.py
+#
+# What is found out about a prompt once it is bound: that it is within the limits, what the model
+# is told of it, what it costs.
+#
+# `find_out` takes longer than all else that is done to bind a call, and nearly all calls of a
+# workflow differ in nothing but their words and their seed, which change none of it. So a `Finding`
+# is remembered for all prompts that come from one workflow and otherwise hold the same. It is kept
+# with that workflow, which never changes, and forgotten with it; what exceeds a limit is not
+# remembered, and neither is what costs something.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+REMEMBERED_FINDINGS = 32  # of one workflow
+MOST_KEPT_CHARACTERS = 200  # of a text by which prompts are told apart
+PLACE = "findings"  # where they are kept with a workflow
+COUNTED_TYPES = (*NUMBER_TYPES, "SIGMAS")  # of links that may carry numbers
+WORD_TYPES = ("STRING", "")  # of those that may carry a text, which may become a number behind them
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found out about a prompt that is within all limits."""
+
+    used: Mapping[str, Any]  # what it is made with, as `used_values` tells it
+    price: Price | None  # None for one that costs nothing
+
+
+def find_out(
+    choice: FittedWorkflow, bound: Workflow, limits: Limits, touched: frozenset[Target]
+) -> Finding:
+    """What a prompt comes to that was bound from the workflow of `choice`; `touched` are the
+    widgets that the call set. Raises `LimitExceeded`. Blocks.
+    """
+    base = choice.workflow
+    key = _key(choice, bound, limits, touched)
+    known: BoundedDict[Hashable, Finding] = base.kept.setdefault(
+        PLACE, BoundedDict(REMEMBERED_FINDINGS)
+    )
+    finding = known.get(key) if key else None
+    if finding:
+        return finding
+    makes = {kind for _, kind in outputs(bound.flow)}
+    as_saved = base if choice.saved and not choice.from_user else None
+    check_limits(bound, limits, touched, makes, sizes=choice.sizes, saved=as_saved)
+    used = used_values(bound, touched, paints_over=choice.picture is not None)
+    finding = Finding(used, price_of(bound.graph, bound.definitions))
+    if key and finding.price is None:
+        known[key] = finding
+    return finding
+
+
+def _key(
+    choice: FittedWorkflow, bound: Workflow, limits: Limits, touched: frozenset[Target]
+) -> Hashable:
+    """What a finding rests on besides the workflow; None for what is not worth remembering."""
+    differences = _differences(choice.workflow, bound)
+    if differences is None:
+        return None
+    sizes = tuple(choice.sizes.items())
+    is_painted_over = choice.picture is not None
+    return differences, limits, touched, sizes, is_painted_over, choice.saved, choice.from_user
+
+
+Difference = tuple[str, str, type, Any]  # the id of a node, an input, and what that holds
+
+
+def _differences(base: Workflow, bound: Workflow) -> tuple[Difference, ...] | None:
+    """Where a bound graph holds other values than its workflow, but for words and seeds; None where
+    more is different, or a value is too long to be kept.
+    """
+    if base.graph.keys() != bound.graph.keys():
+        return None
+    idle = base.kept.get("idle")
+    if idle is None:
+        idle = base.kept["idle"] = _words_and_seeds(base)
+    differences: list[Difference] = []
+    for node_id, node in bound.graph.items():
+        before = base.graph[node_id]
+        if node is before:
+            continue
+        inputs, inputs_before = node_inputs(node), node_inputs(before)
+        if node["class_type"] != before["class_type"] or inputs.keys() != inputs_before.keys():
+            return None
+        for name, value in inputs.items():
+            if value is inputs_before[name] or (node_id, name) in idle:
+                continue
+            if not isinstance(value, (str, int, float)) or _is_long(value):
+                return None
+            differences.append((node_id, name, type(value), value))
+    return tuple(differences)
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, str) and len(value) > MOST_KEPT_CHARACTERS
+
+
+def _words_and_seeds(workflow: Workflow) -> frozenset[tuple[str, str]]:
+    """The inputs for the prompts and the seed whose values change nothing that is found out: no
+    number comes of them anywhere behind, but another seed.
+    """
+    idle: set[tuple[str, str]] = set()
+    for name in ("prompt", "negative_prompt", "seed"):
+        for target in workflow.parameters.get(name, ()):
+            reached = workflow.flow.behind([target.node_id], WORD_TYPES)
+            links = [link for node_id in reached for link in workflow.flow.out_of[node_id]]
+            if not any(map(_may_count, links)):
+                idle.add((target.node_id, target.input))
+    return frozenset(idle)
+
+
+def _may_count(link: TypedLink) -> bool:
+    """Whether a number may come over a link that is no seed."""
+    return link.may_carry(*COUNTED_TYPES) and last_part(link.input) not in SEED_INPUTS
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -26963,7 +27106,7 @@ def _is_listed(workflow: Workflow, item: FileInput) -> bool:
 #
 # Three rules for a value that does not fit. A number outside the range of its node is moved into it,
 # with a note. A name that does not exist is refused, with those most like it. What the administrator
-# does not allow is refused with the limit: `check_limits` (run/limits.py) reads it off the finished
+# does not allow is refused with the limit: `find_out` (run/findings.py) reads it off the finished
 # graph, whoever put the number there.
 #
 # Nothing here does any I/O: the node definitions come with the `FittedWorkflow`, the seed and the
@@ -27025,27 +27168,26 @@ def prepare(
         ready.append(filled.with_graph(whole_characters(as_sent(filled.graph, texts, rng, now))))
         if choice.guarded:
             check_own(ready[-1], choice.given)
-    first = ready[0]
-    makes = {kind for _, kind in outputs(first.flow)}
     exceeded = binding.exceeded
     if binding.size_exceeded:  # the graph holds another size than the one that was asked for
         limits = replace(limits, megapixels=math.inf)
-    as_saved = workflow if choice.saved and not choice.from_user else None
+    findings: list[Finding] = []
     for one in ready:
         try:
-            check_limits(one, limits, touched, makes, sizes=choice.sizes, saved=as_saved)
+            findings.append(find_out(choice, one, limits, frozenset(touched)))
         except LimitExceeded as error:
             exceeded.append(error)
     raise_all(exceeded)
     first_seed, _ = runs[0]
-    model = first.value("model") or choice.model
+    model = ready[0].value("model") or choice.model
     if left_empty:
         binding.notes.append(f"nothing was given for {quoted(left_empty[:8])}, which stayed empty")
     notes = (*request.notes, *choice.notes, *binding.notes)
-    used = used_values(first, touched, paints_over=choice.picture is not None)
     files = tuple(lora.file for lora in loras)
-    prices = tuple(price_of(one.graph, one.definitions) for one in ready)
-    return BoundPrompts(tuple(ready), first_seed, str(model), notes, used, files, prices)
+    prices = tuple(finding.price for finding in findings)
+    return BoundPrompts(
+        tuple(ready), first_seed, str(model), notes, findings[0].used, files, prices
+    )
 
 
 def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:

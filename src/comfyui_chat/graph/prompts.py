@@ -36,12 +36,18 @@ def as_sent(
         if isinstance(text, str):
             texts = changed.setdefault(target.node_id, {})
             texts[target.input] = dynamic_prompt(text, rng)
-    named = _nodes_by_name(nodes)
-    for node_id, node in nodes.items():
-        prefix = node_inputs(node).get("filename_prefix")
-        if isinstance(prefix, str) and "%" in prefix:
-            texts = changed.setdefault(node_id, {})
-            texts["filename_prefix"] = file_prefix(prefix, named, now)
+    prefixes = {
+        node_id: node_inputs(node).get("filename_prefix") for node_id, node in nodes.items()
+    }
+    replaced = {
+        node_id: prefix
+        for node_id, prefix in prefixes.items()
+        if isinstance(prefix, str) and "%" in prefix
+    }
+    named = _nodes_by_name(nodes) if replaced else {}
+    for node_id, prefix in replaced.items():
+        texts = changed.setdefault(node_id, {})
+        texts["filename_prefix"] = file_prefix(prefix, named, now)
     sent = dict(graph)
     for node_id, texts in changed.items():
         node = nodes[node_id]

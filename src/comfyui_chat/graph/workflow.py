@@ -115,10 +115,25 @@ class Workflow:
 
     @functools.cached_property
     def flow(self) -> Flow:
-        """The index of the graph's links, made when it is first read. A workflow with another
-        graph, or with other definitions, makes its own.
+        """The index of the graph's links, made when it is first read. A workflow that was made of
+        one with an index takes that, where the links are the same, and else makes its own.
         """
+        before = self._indexed_before
+        if before is not None and has_same_links(before.nodes, self.graph):
+            return before.with_nodes(self.graph)
         return Flow.of(self.graph, self.definitions)
+
+    @functools.cached_property
+    def _indexed_before(self) -> Flow | None:
+        """The index of the workflow that this one was made of by `with_graph`; None for none."""
+        return None
+
+    @functools.cached_property
+    def kept(self) -> dict[str, Any]:
+        """Room for what others found out about it, each under a name of their own. Nothing in it
+        ever changes, so that stays right, and it is forgotten with it.
+        """
+        return {}
 
     # What can be set, and what each name means.
 
@@ -328,13 +343,14 @@ class Workflow:
 
     def with_graph(self, graph: Graph, templates: Mapping[Target, str] | None = None) -> "Workflow":
         """The same workflow with another graph, and with other `templates` if any are given. An
-        index that was made is taken along, where the links are the same.
+        index that was made is taken along.
         """
         if templates is None:
             templates = self.templates
         workflow = replace(self, graph=graph, templates=templates)
-        if "flow" in self.__dict__ and has_same_links(self.graph, graph):
-            workflow.__dict__["flow"] = self.flow.with_nodes(graph)
+        index = self.flow if "flow" in self.__dict__ else self._indexed_before
+        if index is not None:
+            workflow.__dict__["_indexed_before"] = index
         return workflow
 
     def chosen(self, rng: random.Random) -> "Workflow":

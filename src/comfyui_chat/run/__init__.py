@@ -11,6 +11,7 @@ follow one another so:
     inputs    the files of a call put into the workflow's inputs
     planning  a request bound to a workflow, as prompts within the nodes' ranges and the administrator's limits
     limits    those limits, read off a finished graph
+    findings  what is found out about a prompt that is bound, once for all of one kind
     options   what the runs of a call choose from, show, and leave behind
     make      all of this in turn for one call; a job that its server lost is run once more
     earlier   jobs of earlier calls found on the servers, and what they made brought

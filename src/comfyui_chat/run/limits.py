@@ -20,7 +20,7 @@ made more is refused.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,7 +125,7 @@ class Amount:
 def check_limits(
     workflow: Workflow,
     limits: Limits,
-    touched: set[Target],
+    touched: Collection[Target],
     makes: set[str],
     *,
     sizes: Mapping[Target, Size] | None = None,
@@ -170,7 +170,7 @@ class _Counting:
         self,
         workflow: Workflow,
         limits: Limits,
-        touched: set[Target],
+        touched: Collection[Target],
         makes: set[str],
         sizes: Mapping[Target, Size] | None,
     ) -> None:

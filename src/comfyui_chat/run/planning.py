@@ -8,7 +8,7 @@ texts and file names are changed as ComfyUI's front end changes them before a ru
 
 Three rules for a value that does not fit. A number outside the range of its node is moved into it,
 with a note. A name that does not exist is refused, with those most like it. What the administrator
-does not allow is refused with the limit: `check_limits` (run/limits.py) reads it off the finished
+does not allow is refused with the limit: `find_out` (run/findings.py) reads it off the finished
 graph, whoever put the number there.
 
 Nothing here does any I/O: the node definitions come with the `FittedWorkflow`, the seed and the
@@ -36,13 +36,13 @@ from ..errors import (
 )
 from ..graph.definitions import InputSpec
 from ..graph.discovery import parameter_name
-from ..graph.facts import file_inputs, outputs
+from ..graph.facts import file_inputs
 from ..graph.fitting import fit_number, fit_value
 from ..graph.input_names import PRESETS
 from ..graph.loras import LORA_LOADERS, Lora, read_loras, with_loras
 from ..graph.nodes import Target
 from ..graph.paths import check_own, check_paths, lists_users_files
-from ..graph.prices import Price, price_of
+from ..graph.prices import Price
 from ..graph.prompts import as_sent
 from ..graph.workflow import Workflow
 from ..names import (
@@ -57,10 +57,10 @@ from ..names import (
 from ..values import Argument, as_number
 from .asked_inputs import with_own_names
 from .duration import timed
+from .findings import Finding, find_out
 from .fleet import Limits
-from .limits import check_limits, raise_all
+from .limits import raise_all
 from .sizing import Sizing, names_of, over_limit
-from .used import used_values
 
 MAX_SEED = 2**32 - 1  # of random seeds: they stay short enough for a person, or a model, to repeat
 
@@ -116,27 +116,26 @@ def prepare(
         ready.append(filled.with_graph(whole_characters(as_sent(filled.graph, texts, rng, now))))
         if choice.guarded:
             check_own(ready[-1], choice.given)
-    first = ready[0]
-    makes = {kind for _, kind in outputs(first.flow)}
     exceeded = binding.exceeded
     if binding.size_exceeded:  # the graph holds another size than the one that was asked for
         limits = replace(limits, megapixels=math.inf)
-    as_saved = workflow if choice.saved and not choice.from_user else None
+    findings: list[Finding] = []
     for one in ready:
         try:
-            check_limits(one, limits, touched, makes, sizes=choice.sizes, saved=as_saved)
+            findings.append(find_out(choice, one, limits, frozenset(touched)))
         except LimitExceeded as error:
             exceeded.append(error)
     raise_all(exceeded)
     first_seed, _ = runs[0]
-    model = first.value("model") or choice.model
+    model = ready[0].value("model") or choice.model
     if left_empty:
         binding.notes.append(f"nothing was given for {quoted(left_empty[:8])}, which stayed empty")
     notes = (*request.notes, *choice.notes, *binding.notes)
-    used = used_values(first, touched, paints_over=choice.picture is not None)
     files = tuple(lora.file for lora in loras)
-    prices = tuple(price_of(one.graph, one.definitions) for one in ready)
-    return BoundPrompts(tuple(ready), first_seed, str(model), notes, used, files, prices)
+    prices = tuple(finding.price for finding in findings)
+    return BoundPrompts(
+        tuple(ready), first_seed, str(model), notes, findings[0].used, files, prices
+    )
 
 
 def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:

@@ -12,7 +12,7 @@ mark again.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..graph.facts import model_files
@@ -32,7 +32,9 @@ SIZE_TOLD = re.compile(r"[\d.]{1,8}[x:][\d.]{1,8}")
 USED_NUMBERS = ("steps", "guidance", "strength", "seconds", "frames")
 
 
-def used_values(workflow: Workflow, touched: set[Target], *, paints_over: bool) -> dict[str, Any]:
+def used_values(
+    workflow: Workflow, touched: Collection[Target], *, paints_over: bool
+) -> dict[str, Any]:
     """The steps, guidance, size and LoRAs of a finished graph, the strength where it paints over a
     picture, and the seconds and frames of a video or a sound. `touched` are the widgets that the
     call set.
@@ -107,7 +109,7 @@ def _with_strength(workflow: Workflow, target: Target, file: str) -> str:
     return file
 
 
-def _saved_prompt(workflow: Workflow, touched: set[Target]) -> str:
+def _saved_prompt(workflow: Workflow, touched: Collection[Target]) -> str:
     """That the prompt is the one which the workflow was saved with; "" where the call gave one, or
     there is none.
     """
