@@ -43,8 +43,8 @@ FLOORS = (
         "graph",
         "price_expressions definitions link_types nodes prices remarks replacements prompts "
         "fitting group_nodes ui_file old_files ui_values ui_links editor reading links "
-        "input_names facts roles search following makers tracing discovery workflow paths "
-        "loras pruning mermaid",
+        "input_names facts roles search following makers tracing discovery workflow paths loras "
+        "pruning mermaid",
     ),
     (
         "media",
@@ -59,19 +59,19 @@ FLOORS = (
     ),
     (
         "catalogue",
-        "task_words secret_inputs entries missing request small_files naming fitted "
-        "lora_facts model_list gallery choosing searching workflow_list listings",
+        "task_words secret_inputs entries missing request small_files naming fitted lora_facts "
+        "model_list gallery choosing searching workflow_list listings",
     ),
     (
         "run",
-        "owner failures job fleet follow ranges amounts limits sizing used findings "
-        "duration asked_inputs inputs planning collecting credits options make traces earlier",
+        "owner failures job fleet follow ranges amounts limits sizing used findings duration "
+        "asked_inputs inputs planning collecting credits options make traces earlier",
     ),
     (
         "webui",
         "ollama permission spending_record telling references display messages picking "
-        "stored_files chat_files chat given_pictures valves arguments image_settings rights servers settings "
-        "asking transparency reports jobs tools",
+        "stored_files chat_files chat given_pictures tolerant valves arguments image_settings "
+        "rights servers settings asking transparency reports jobs tools",
     ),
     ("", "installation command_line __main__"),
 )

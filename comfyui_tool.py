@@ -140,6 +140,7 @@ required_open_webui_version: 0.9.6
 #   webui/chat_files          What stands in the chat of a call, and what the call takes from there.
 #   webui/chat                The message that a call belongs to: how the call ends there, and what is stored in it.
 #   webui/given_pictures      Which pictures an edit works on, and which one is its mask, where the call says so and …
+#   webui/tolerant            Reads valves as they are stored: `Tolerant`, of which both kinds of valves are made.
 #   webui/valves              The valves: what the administrator and each user can set, as Open WebUI shows it.
 #   webui/arguments           What a call says: its arguments as values with their names, without those that stand for …
 #   webui/image_settings      What Open WebUI's own image settings say of ComfyUI (Admin Panel > Settings > Images), …
@@ -31564,25 +31565,19 @@ def _file_of(reference: str) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/webui/valves.py
+# src/comfyui_chat/webui/tolerant.py
 #
-# The valves: what the administrator and each user can set, as Open WebUI shows it.
-#
-# `Valves` are the administrator's, `UserValves` each user's own. Titles and descriptions are what
-# people read on the page of the tool, and docs/valves.md lists both tables.
+# Reads valves as they are stored: `Tolerant`, of which both kinds of valves are made.
 #
 # No value is refused here. Open WebUI hands over whatever is stored, and a user may have stored
 # anything at all, past every check; but an error here would break every chat that has the tool. So
-# `Tolerant` converts each value to its type, or takes the default, and `number` moves one into its
-# range. What was done so is in `problems`, which comfyui_status and the command `install` tell.
-# Addresses and rights are checked where the valves are resolved for a call: `resolve` in
-# webui/settings.py.
-#
-# What may hold a key or a password is left out of what is printed of valves.
+# each value is converted to its type, or the default is taken, and `number` moves one into its range.
+# What was done so is in `problems`, which comfyui_status and the command `install` tell. What is
+# blank is as good as not set, and a valve that there is no more is passed over.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-SWITCHED_ON, SWITCHED_OFF = ("true", "1", "on", "yes"), ("false", "0", "off", "no", "")
+SWITCHED_ON, SWITCHED_OFF = ("true", "1", "on", "yes"), ("false", "0", "off", "no")
 # What the numbers may be, in the administrator's valves and in the user's; their descriptions say
 # the same.
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -31595,8 +31590,6 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "max_jobs": (0, 1000),
     "max_queue": (0, 10_000),
     "max_wait_minutes": (0.1, 1440),
-    "lost_after_seconds": (5, 3600),
-    "idle_minutes": (0.1, 1440),
     "paid_run_dollars": (0.01, 1000),
     "paid_day_dollars": (0.01, 10_000),
 }
@@ -31623,7 +31616,7 @@ class Tolerant(BaseModel):
     def _unreadable(self, stored: Mapping[str, Any]) -> Iterator[str]:
         for name, valve in type(self).model_fields.items():
             value = stored.get(name)
-            if value is None or valve.annotation is str:
+            if is_blank(value) or valve.annotation is str:
                 continue
             kind = valve.annotation
             said = f'The valve "{valve.title}" is {shown_value(value)}'
@@ -31670,6 +31663,8 @@ class Tolerant(BaseModel):
         """
         field = cls.model_fields[info.field_name]
         kind = field.annotation
+        if is_blank(value) and kind is not str:
+            return field.default
         if get_origin(kind) is Literal:
             return _stored_choice(value, field.default, get_args(kind))
         if kind is bool:
@@ -31680,6 +31675,11 @@ class Tolerant(BaseModel):
         if kind is int:
             return int(number)
         return number
+
+
+def is_blank(value: Any) -> bool:
+    """Whether nothing is set: what is stored is missing, or has no letters."""
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _stored_choice(value: Any, default: str, choices: Sequence[str]) -> str:
@@ -31716,88 +31716,109 @@ def _stored_number(value: Any, default: float) -> float:
     return default
 
 
-# Descriptions that both kinds of valves have, and how a valve is told to hide what is typed.
-SECRET = {"input": {"type": "password"}}
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/valves.py
+#
+# The valves: what the administrator and each user can set, as Open WebUI shows it.
+#
+# `Valves` are the administrator's, `UserValves` each user's own. They stand in the order in which the
+# page shows them: where ComfyUI is, what is made, how it looks, limits, sharing, keys and credits.
+# Titles and descriptions are what people read there, and docs/valves.md lists both. The page shows
+# no default, so the descriptions of numbers tell it. What both kinds of valves have is written once,
+# above them.
+#
+# How stored values are read is in webui/tolerant.py. Addresses and rights are checked where the
+# valves are resolved for a call: `resolve` in webui/settings.py.
+#
+# What may hold a key or a password is left out of what is printed of valves.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# How a valve is told to hide what is typed.
+SECRET: Any = {"input": {"type": "password"}}
 KEY_FORMS = (
     "Also `user:password`, a header such as `X-Auth: secret`, several as JSON, `token=secret` for every address, or "
     "`login user:password` for ComfyUI-Login."
 )
-MODEL_VALVE = "File name of the model to use when none is asked for. Leave empty to have an installed one chosen."
-SIZE_VALVE = 'Used when no size is asked for: "auto", an aspect ratio such as "16:9", or pixels such as "1216x832".'
-NEGATIVE_VALVE = "What to keep out of pictures when the call does not say; used by models that take a negative prompt."
-WORKFLOW_VALVE = (
-    "Name of the workflow to use when none is asked for. "
-    "Leave empty to have one chosen by installed models."
-)
-EDIT_WORKFLOW_VALVE = "The same for edit_image. Leave empty to have one chosen by installed models."
-FORMAT_VALVE = "What pictures are kept as; animations, videos and all else stay as made."
-TRACES_VALVE = (
-    "A prompt is deleted there once all of its files are stored here; what check_job then shows of it is only what is "
-    "stored. The files stay in ComfyUI's output folder: it has no route to delete them. Comfy Cloud keeps both."
-)
-WORKFLOWS_VALVE = (
-    "JSON of one workflow, as ComfyUI saves or exports it, or of several: "
-    "an object of name and workflow, or a list."
-)
-
-
+PARTNER_NODES = "Pays for partner nodes (Veo, Kling, GPT Image …)"
+CALL_DOLLARS = "Most US dollars of a call"
 PaidRuns = Literal["never", "ask", "up to the amount", "always"]  # the words of run/credits
+
+
+# What both kinds of valves have.
+
+MODEL_VALVE: Any = Field(
+    default="",
+    title="Model",
+    description="The model file to use when none is asked for, such as `sd_xl_base_1.0.safetensors`. Leave empty to "
+    "have an installed one chosen.",
+)
+WORKFLOW_VALVE: Any = Field(
+    default="",
+    title="Workflow for new pictures",
+    description="The one to use when none is asked for, such as `flux2`. Leave empty to have one chosen by the "
+    "installed models.",
+)
+EDIT_WORKFLOW_VALVE: Any = Field(
+    default="",
+    title="Workflow for changing pictures",
+    description="The same for edits, such as `qwen-image-edit`.",
+)
+SIZE_VALVE: Any = Field(
+    default="auto",
+    title="Size in pixels, or aspect ratio",
+    description="Used for new pictures when none is asked for: `1216x832`, `16:9`, or `auto` for what suits the model.",
+)
+NEGATIVE_VALVE: Any = Field(
+    default="",
+    title="Negative prompt",
+    description="What to keep out of pictures when the call does not say, such as `text, watermark`; for models that "
+    "take a negative prompt.",
+)
+PREVIEWS_VALVE: Any = Field(
+    default=True,
+    title="Live previews",
+    description="Show the picture coming up, on unless switched off. Nothing of it is stored.",
+)
+STRIP_VALVE: Any = Field(
+    default=False,
+    title="Remove metadata",
+    description="Take workflow, prompt and seed out of every file. ComfyUI's own output folder keeps them.",
+)
+TRACES_VALVE: Any = Field(
+    default=False,
+    title="Remove prompts from ComfyUI's history",
+    description="A prompt is deleted there once all of its files are stored here; what check_job then shows of it is "
+    "only what is stored. The files stay in ComfyUI's output folder: it has no route to delete them. Comfy Cloud keeps "
+    "both.",
+)
+WORKFLOWS_VALVE: Any = Field(
+    default="",
+    title="Workflows",
+    description="JSON of one workflow, as ComfyUI saves or exports it, or of several by their names: "
+    '`{"portrait": {…}, "logo": {…}}`. Users need the administrator\'s leave to bring their own.',
+    repr=False,
+)
 
 
 class Valves(Tolerant):
     """What the administrator sets for everybody."""
 
+    # Where ComfyUI is.
     endpoint: str = Field(
         default="",
         repr=False,
         title="ComfyUI address",
-        description="For example `http://127.0.0.1:8188`. Several, one a line or behind commas, are used as one, the "
-        "first ones first, and may have names: `fast = http://10.0.0.5:8188`. Leave empty to look at "
-        "`COMFYUI_BASE_URL`, at the address in Open WebUI's own image settings, at `http://127.0.0.1:8188` and at "
-        "`http://host.docker.internal:8188`.",
+        description="For example `http://127.0.0.1:8188`; its key is further down. Several, one a line or behind "
+        "commas, are used as one, the first ones first, and may have names: `fast = http://10.0.0.5:8188`. Leave empty "
+        "to look at `COMFYUI_BASE_URL`, at the address in Open WebUI's own image settings, at `http://127.0.0.1:8188` "
+        "and at `http://host.docker.internal:8188`.",
     )
-    api_key: str = Field(
-        default="",
-        title="ComfyUI API key",
-        description=f"Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`), and to the administrator's "
-        f"addresses only. {KEY_FORMS} For several addresses: one for all, or one each behind commas, in their order.",
-        repr=False,
-        json_schema_extra=SECRET,  # type: ignore[arg-type]
-    )
-    model: str = Field(default="", title="Model", description=MODEL_VALVE)
-    workflow: str = Field(default="", title="Workflow", description=WORKFLOW_VALVE)
-    edit_workflow: str = Field(
-        default="", title="Workflow for edits", description=EDIT_WORKFLOW_VALVE
-    )
-    size: str = Field(default="auto", title="Size", description=SIZE_VALVE)
-    negative_prompt: str = Field(default="", title="Negative prompt", description=NEGATIVE_VALVE)
-    previews: bool = Field(
-        default=True,
-        title="Live previews",
-        description="Show the picture coming up. Nothing of it is stored.",
-    )
-    picture_format: Literal["as made", "PNG", "WebP", "JPEG"] = Field(
-        default="as made", title="Format of pictures", description=FORMAT_VALVE
-    )
-    quality: int = Field(default=90, title="Quality of WebP and JPEG", description="1 to 100.")
-    remove_prompts: bool = Field(
-        default=False, title="Remove prompts from ComfyUI's history", description=TRACES_VALVE
-    )
-    strip_metadata: bool = Field(
+    use_proxy: bool = Field(
         default=False,
-        title="Remove metadata",
-        description="Take workflow, prompt and seed out of every file. ComfyUI's own output folder keeps them.",
-    )
-    allow_user_endpoints: bool = Field(
-        default=False,
-        title="Users may set their own ComfyUI address",
-        description="Open WebUI's machine then connects to what a user enters. Administrators always may.",
-    )
-    reachable: str = Field(
-        default="public",
-        title="Addresses that others may name",
-        description="Users as their own, and servers where a download is sent on: `public`, `any`, or a list such as "
-        "`http://10.0.0.5:8188, https://gpu.example`. Link-local addresses and those of clouds' metadata never.",
+        title="Proxy of the environment",
+        description="The administrator's addresses are reached by `HTTP_PROXY` and `HTTPS_PROXY`, but for what is in "
+        "`NO_PROXY`. Users' own addresses never are.",
     )
     ca_file: str = Field(
         default="",
@@ -31811,17 +31832,98 @@ class Valves(Tolerant):
         description="Whoever is on the way can then read keys and pictures and pose as ComfyUI. For the "
         "administrator's addresses only; a certificate authority file does the same safely.",
     )
-    use_proxy: bool = Field(
-        default=False,
-        title="Proxy of the environment",
-        description="The administrator's addresses are reached by `HTTP_PROXY` and `HTTPS_PROXY`, but for what is in "
-        "`NO_PROXY`. Users' own addresses never are.",
-    )
-    workflows: str = Field(default="", title="Workflows", description=WORKFLOWS_VALVE, repr=False)
+
+    # What is made.
+    model: str = MODEL_VALVE
+    workflow: str = WORKFLOW_VALVE
+    edit_workflow: str = EDIT_WORKFLOW_VALVE
+    size: str = SIZE_VALVE
+    negative_prompt: str = NEGATIVE_VALVE
     server_workflows: bool = Field(
         default=True,
         title="Workflows saved in ComfyUI",
-        description="Whatever is saved on the ComfyUI server, or came with it as a template, can be run by its name.",
+        description="Whatever is saved on the ComfyUI server, or came with it as a template, can be run by its name. "
+        "On unless switched off.",
+    )
+    workflows: str = WORKFLOWS_VALVE
+
+    # How it looks.
+    previews: bool = PREVIEWS_VALVE
+    picture_format: Literal["as made", "PNG", "WebP", "JPEG"] = Field(
+        default="as made",
+        title="Format of pictures",
+        description="What pictures are kept as; animations, videos and all else stay as made.",
+    )
+    quality: int = Field(
+        default=90,
+        title="Quality of WebP and JPEG",
+        description="1 to 100; 90 unless set.",
+    )
+    strip_metadata: bool = STRIP_VALVE
+    remove_prompts: bool = TRACES_VALVE
+
+    # Limits.
+    max_count: int = Field(
+        default=4, title="Most pictures in one call", description="1 to 64; 4 unless set."
+    )
+    max_steps: int = Field(
+        default=100, title="Most sampling steps", description="1 to 10000; 100 unless set."
+    )
+    max_megapixels: float = Field(
+        default=4.2,
+        title="Largest picture in megapixels",
+        description="0.07 to 256; 4.2 unless set, which allows 2048x2048.",
+    )
+    max_upscaled_megapixels: float = Field(
+        default=34.0,
+        title="Largest upscaled picture in megapixels",
+        description="0.07 to 256; 34 unless set, which allows 7680x4320.",
+    )
+    max_video_seconds: float = Field(
+        default=30.0,
+        title="Longest video in seconds",
+        description="0.1 to 3600, counted at no more than 30 frames a second; 30 unless set.",
+    )
+    max_wait_minutes: float = Field(
+        default=60.0,
+        title="Longest wait in minutes",
+        description="0.1 to 1440; 60 unless set. The job goes on in ComfyUI after it, and check_job brings it.",
+    )
+    max_jobs: int = Field(
+        default=4,
+        title="Most jobs of one user at once",
+        description="1 to 1000 on all servers together, waiting ones counted, or 0 for any number; 4 unless set.",
+    )
+    max_queue: int = Field(
+        default=0,
+        title="Longest queue that is joined, in jobs",
+        description="1 to 10000 jobs of everybody, ComfyUI's own page included, or 0 for any number; 0 unless set.",
+    )
+
+    # Sharing: what other users may do, and a graphics card that is shared with Ollama.
+    rights: str = Field(
+        default="",
+        title="Rights",
+        description="Who may use what, a rule a line: `everybody: workflows = flux*, upscale; own workflows = no`, "
+        "`group Design: models = *; servers = fast`, `user ann@example.org: own address = yes`. Rules about a user add "
+        "up; what none of them names is as the other valves say. Administrators may do everything.",
+    )
+    require_image_permission: bool = Field(
+        default=False,
+        title="Require the permission to make images",
+        description="Only users with Open WebUI's permission Image Generation (`features.image_generation`), and "
+        "administrators, can make or change anything. Off, whoever may use this tool can.",
+    )
+    allow_user_endpoints: bool = Field(
+        default=False,
+        title="Users may set their own ComfyUI address",
+        description="Open WebUI's machine then connects to what a user enters. Administrators always may.",
+    )
+    reachable: str = Field(
+        default="public",
+        title="Addresses that others may name",
+        description="Users as their own, and servers where a download is sent on: `public`, `any`, or a list such as "
+        "`http://10.0.0.5:8188, https://gpu.example`. Link-local addresses and those of clouds' metadata never.",
     )
     allow_user_workflows: bool = Field(
         default=False,
@@ -31834,63 +31936,34 @@ class Valves(Tolerant):
         description="Names of their classes, `*` for any letters: `KSampler*, CLIPTextEncode, VAE*, Save*Image`. Leave "
         "empty for every node of the server. Administrators may use all.",
     )
-    rights: str = Field(
-        default="",
-        title="Rights",
-        description="Who may use what, a rule a line: `everybody: workflows = flux*, upscale; own workflows = no`, "
-        "`group Design: models = *; servers = fast`, `user ann@example.org: own address = yes`. Rules about a user add "
-        "up; what none of them names is as the other valves say. Administrators may everything.",
-    )
-    require_image_permission: bool = Field(
+    unload_ollama: bool = Field(
         default=False,
-        title="Require the permission to make images",
-        description="Only users with Open WebUI's permission Image Generation (`features.image_generation`), and "
-        "administrators, can make or change anything. Off, whoever may use this tool can.",
+        title="Unload Ollama's models before a run",
+        description="For Ollama and ComfyUI on one graphics card. All models of all of Open WebUI's Ollamas.",
     )
-    max_count: int = Field(default=4, title="Most pictures in one call", description="1 to 64.")
-    max_steps: int = Field(default=100, title="Most sampling steps", description="1 to 10000.")
-    max_megapixels: float = Field(
-        default=4.2,
-        title="Largest picture in megapixels",
-        description="0.07 to 256; 4.2 allows 2048x2048.",
+    free_memory: Literal["never", "after each run", "when idle"] = Field(
+        default="never",
+        title="Free ComfyUI's memory",
+        description="Its models are unloaded, but never while anybody has a job in its queue. Idle is a server after "
+        "10 minutes without a run.",
     )
-    max_upscaled_megapixels: float = Field(
-        default=34.0,
-        title="Largest upscaled picture in megapixels",
-        description="0.07 to 256; 34 allows 7680x4320.",
-    )
-    max_video_seconds: float = Field(
-        default=30.0,
-        title="Longest video in seconds",
-        description="0.1 to 3600, counted at no more than 30 frames a second.",
-    )
-    max_jobs: int = Field(
-        default=4,
-        title="Most jobs of one user at once",
-        description="1 to 1000 on all servers together, waiting ones counted; 0 for any number.",
-    )
-    max_queue: int = Field(
-        default=0,
-        title="Longest queue that is joined",
-        description="1 to 10000 jobs of everybody, ComfyUI's own page included; 0 for any number.",
-    )
-    max_wait_minutes: float = Field(
-        default=60.0,
-        title="Longest wait in minutes",
-        description="0.1 to 1440. The job goes on in ComfyUI after it, and check_job brings it.",
-    )
-    lost_after_seconds: float = Field(
-        default=60.0,
-        title="Seconds until a server is given up",
-        description="5 to 3600, without a connection to it; its job is run on another one then, if there is one.",
+
+    # Keys and credits.
+    api_key: str = Field(
+        default="",
+        title="ComfyUI API key",
+        description=f"Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`), and to the administrator's "
+        f"addresses only. {KEY_FORMS} For several addresses: one for all, or one each behind commas, in their order.",
+        repr=False,
+        json_schema_extra=SECRET,
     )
     account_key: str = Field(
         default="",
         title="Key of a Comfy account",
-        description="Pays for partner nodes (Veo, Kling, GPT Image …) on the administrator's own servers. Sent to "
-        "these with prompts that have such nodes. A user's own key goes before it.",
+        description=f"{PARTNER_NODES} on the administrator's own servers. Sent to these with prompts that have such "
+        "nodes. A user's own key goes before it.",
         repr=False,
-        json_schema_extra=SECRET,  # type: ignore[arg-type]
+        json_schema_extra=SECRET,
     )
     paid_runs: PaidRuns = Field(
         default="never",
@@ -31900,100 +31973,86 @@ class Valves(Tolerant):
     )
     paid_run_dollars: float = Field(
         default=0.5,
-        title="Most US dollars of a call",
-        description='0.01 to 1000, without asking, for "up to the amount". What has no known price is refused then.',
+        title=CALL_DOLLARS,
+        description='0.01 to 1000, without asking, for "up to the amount"; 0.5 unless set. What has no known price is '
+        "refused then.",
     )
     paid_day_dollars: float = Field(
         default=0.0,
         title="Most US dollars of a user in a day",
-        description="0.01 to 10000 of the administrator's credits, in days of UTC; 0 for any amount. With a limit, "
-        "what has no known price is refused, so all of Comfy Cloud.",
+        description="0.01 to 10000 of the administrator's credits, in days of UTC, or 0 for any amount; 0 unless set. "
+        "With a limit, what has no known price is refused, so all of Comfy Cloud.",
     )
 
     @field_validator("paid_run_dollars", "paid_day_dollars", mode="before")
     @classmethod
-    def _read_dollars(cls, value: Any) -> Any:
+    def _read_dollars(cls, value: Any, info: Any) -> Any:
         """An amount as people write it: "$5", "5 USD". What is none allows nothing worth
         mentioning, and not any.
         """
-        text = str(value or 0).replace(",", ".")
+        text = str(value if value is not None else "").replace(",", ".").strip()
+        if not text:
+            return cls.model_fields[info.field_name].default
         found = re.search(r"-?\d+(?:\.\d+)?", text)
         return found[0] if found else 0.01
-
-    unload_ollama: bool = Field(
-        default=False,
-        title="Unload Ollama's models before a run",
-        description="For Ollama and ComfyUI on one graphics card. All models of all of Open WebUI's Ollamas.",
-    )
-    free_memory: Literal["never", "after each run", "when idle"] = Field(
-        default="never",
-        title="Free ComfyUI's memory",
-        description="Its models are unloaded, but never while anybody has a job in its queue.",
-    )
-    idle_minutes: float = Field(
-        default=10.0,
-        title="Minutes until idle",
-        description="0.1 to 1440 without a run, after which ComfyUI's memory is freed when idle.",
-    )
 
 
 class UserValves(Tolerant):
     """What each user sets for themselves."""
 
+    # Where ComfyUI is.
+    server: str = Field(
+        default="",
+        title="Server",
+        description="The one to use, where the administrator has set several. Leave empty to have the soonest chosen.",
+    )
     endpoint: str = Field(
         default="",
         repr=False,
         title="Your ComfyUI address",
-        description="Your own ComfyUI instead of the administrator's, if the administrator allows it.",
+        description="Your own ComfyUI, such as `https://comfy.example.org`, instead of the administrator's, if the "
+        "administrator allows it.",
     )
+
+    # What is made.
+    model: str = MODEL_VALVE
+    workflow: str = WORKFLOW_VALVE
+    edit_workflow: str = EDIT_WORKFLOW_VALVE
+    size: str = SIZE_VALVE
+    negative_prompt: str = NEGATIVE_VALVE
+    workflows: str = WORKFLOWS_VALVE
+
+    # How it looks.
+    previews: bool = PREVIEWS_VALVE
+    picture_format: Literal["default", "as made", "PNG", "WebP", "JPEG"] = Field(
+        default="default",
+        title="Format of pictures",
+        description="What your pictures are kept as; the default is the administrator's.",
+    )
+    strip_metadata: bool = STRIP_VALVE
+    remove_prompts: bool = TRACES_VALVE
+    show_to_model: bool = Field(
+        default=False,
+        title="The model sees its pictures",
+        description="It gets small copies, so that it can judge them and try again; for models with vision, in native "
+        "function calling, since Open WebUI 0.11.4. They cost tokens in every later turn.",
+    )
+
+    # Keys and credits.
     api_key: str = Field(
         default="",
         title="API key for your address",
         description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`) to your own address only. "
         f"{KEY_FORMS}",
         repr=False,
-        json_schema_extra=SECRET,  # type: ignore[arg-type]
-    )
-    server: str = Field(
-        default="",
-        title="Server",
-        description="Name of the one to use, where the administrator has set several. Leave empty to have the soonest "
-        "chosen.",
-    )
-    model: str = Field(default="", title="Model", description=MODEL_VALVE)
-    workflow: str = Field(default="", title="Workflow", description=WORKFLOW_VALVE)
-    edit_workflow: str = Field(
-        default="", title="Workflow for edits", description=EDIT_WORKFLOW_VALVE
-    )
-    size: str = Field(default="auto", title="Size", description=SIZE_VALVE)
-    negative_prompt: str = Field(default="", title="Negative prompt", description=NEGATIVE_VALVE)
-    previews: bool = Field(
-        default=True, title="Live previews", description="Show the picture coming up."
-    )
-    picture_format: Literal["default", "as made", "PNG", "WebP", "JPEG"] = Field(
-        default="default",
-        title="Format of pictures",
-        description=f"{FORMAT_VALVE} The default is the administrator's.",
-    )
-    quality: int = Field(
-        default=0,
-        title="Quality of WebP and JPEG",
-        description="1 to 100; 0 for the administrator's.",
-    )
-    remove_prompts: bool = Field(
-        default=False, title="Remove prompts from ComfyUI's history", description=TRACES_VALVE
-    )
-    strip_metadata: bool = Field(
-        default=False,
-        title="Remove metadata",
-        description="Take workflow, prompt and seed out of every file.",
+        json_schema_extra=SECRET,
     )
     account_key: str = Field(
         default="",
         title="Key of your Comfy account",
-        description="Pays for partner nodes (Veo, Kling, GPT Image …) in your runs, instead of the administrator's.",
+        description=f"{PARTNER_NODES} in your runs, instead of the administrator's.",
         repr=False,
-        json_schema_extra=SECRET,  # type: ignore[arg-type]
+        json_schema_extra=SECRET,
     )
     paid_runs: PaidRuns = Field(
         default="ask",
@@ -32002,20 +32061,8 @@ class UserValves(Tolerant):
     )
     paid_run_dollars: float = Field(
         default=0.5,
-        title="Most US dollars of a call",
-        description='0.01 to 1000, of your own credits without asking, for "up to the amount".',
-    )
-    show_to_model: bool = Field(
-        default=False,
-        title="The model sees its pictures",
-        description="It gets small copies, so that it can judge them and try again; for models with vision, in native "
-        "function calling, since Open WebUI 0.11.4. They cost tokens in every later turn.",
-    )
-    workflows: str = Field(
-        default="",
-        title="Workflows",
-        description=f"{WORKFLOWS_VALVE} Used if the administrator allows it.",
-        repr=False,
+        title=CALL_DOLLARS,
+        description='0.01 to 1000, of your own credits without asking, for "up to the amount"; 0.5 unless set.',
     )
 
 
@@ -33128,6 +33175,10 @@ def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+# without a run, until the valve "Free ComfyUI's memory" takes a server for idle
+IDLE_MEMORY_SECONDS = 600.0
+
+
 @dataclass(frozen=True)
 class Settings:
     """What both kinds of valves and the caller's rights amount to, for one call."""
@@ -33184,9 +33235,9 @@ class Settings:
         mask: Image.Image | None,
         **arguments: Any,
     ) -> Request:
-        """The request of a call that changes pictures. The valves "Size" and "Workflow" are for new
-        pictures and do not apply; "Workflow for edits" does. With a mask only workflows that paint
-        into one are chosen.
+        """The request of a call that changes pictures. The valves for the size and the workflow of
+        new pictures do not apply; "Workflow for changing pictures" does. With a mask only workflows
+        that paint into one are chosen.
 
         Raises `BadArgument` when there is no prompt.
         """
@@ -33403,7 +33454,6 @@ def resolve(
         leaves_no_prompts=valves.remove_prompts or mine.remove_prompts,
         show_to_model=mine.show_to_model,
         owner=owner or Owner(str(user.get("id") or "")),
-        timing=Timing(gone=valves.number("lost_after_seconds")),
         unload_ollama=valves.unload_ollama and not has_own_server,
         free_seconds=None if has_own_server else _free_seconds(valves),
         others=tuple(others),
@@ -33487,7 +33537,7 @@ def _user_valves(stored: Any) -> UserValves:
 def valve_problems(valves: Valves) -> Iterator[str]:
     """What an administrator has to know of the administrator's valves, a sentence each."""
     yield from valves.problems
-    if read_reach(valves.reachable) is None:
+    if valves.reachable.strip() and read_reach(valves.reachable) is None:
         title = Valves.model_fields["reachable"].title
         yield f'The valve "{title}" is neither "public", "any" nor a list of origins: only public ones count.'
     for problem in read_rules(valves.rights).problems:
@@ -33600,7 +33650,7 @@ def _format(valves: Valves, mine: UserValves) -> Format:
         kind = ""
     return Format(
         kind=kind,
-        quality=int(mine.number("quality") or valves.number("quality")),
+        quality=int(valves.number("quality")),
         metadata=not (valves.strip_metadata or mine.strip_metadata),
     )
 
@@ -33610,7 +33660,7 @@ def _free_seconds(valves: Valves) -> float | None:
     if valves.free_memory == "after each run":
         return 0.0
     if valves.free_memory == "when idle":
-        return 60 * valves.number("idle_minutes")
+        return IDLE_MEMORY_SECONDS
     return None
 
 

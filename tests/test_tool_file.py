@@ -6,9 +6,11 @@ import json
 import re
 import subprocess
 import sys
+from typing import Literal, get_args, get_origin
 
 import pytest
 import yaml
+from pydantic.fields import FieldInfo
 
 import comfyui_tool as tool
 from tests.support import ROOT, SOURCE
@@ -113,19 +115,34 @@ def table(page: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in row] for row in rows[2:]]
 
 
-@pytest.mark.parametrize(
-    ("heading", "model"), [("Valves of the administrator", tool.Valves), ("Valves of each user", tool.UserValves)]
-)
-def test_the_documentation_lists_the_valves(heading: str, model: type[tool.Tolerant]) -> None:
-    def shown(value: object) -> str:
-        if value == "":
-            return "empty"
-        if isinstance(value, bool):
-            return "on" if value else "off"
-        return f"`{value}`" if isinstance(value, str) else f"`{value:g}`"
+def valve_row(name: str, field: FieldInfo, administrators: dict[str, FieldInfo]) -> list[str]:
+    """A valve's row in docs/valves.md: its title, default and description, with its choices; what a user has just as
+    the administrator does is said once."""
+    default = field.default
+    shown = f"`{default:g}`" if isinstance(default, (int, float)) else f"`{default}`"
+    if isinstance(default, bool):
+        shown = "on" if default else "off"
+    said = str(field.description)
+    if get_origin(field.annotation) is Literal:
+        said = f"{' · '.join(f'`{choice}`' for choice in get_args(field.annotation))}. {said}"
+    if name in administrators and field.description == administrators[name].description:
+        said = "The same for yourself."
+    return [str(field.title), shown if default != "" else "empty", said]
 
-    expected = [[str(field.title), shown(field.default)] for field in model.model_fields.values()]
-    assert [[row[0], row[1]] for row in table("valves.md", heading)] == expected
+
+@pytest.mark.parametrize(
+    ("heading", "model", "administrators"),
+    [
+        ("Valves of the administrator", tool.Valves, {}),
+        ("Valves of each user", tool.UserValves, tool.Valves.model_fields),
+    ],
+)
+def test_the_documentation_lists_the_valves(
+    heading: str, model: type[tool.Tolerant], administrators: dict[str, FieldInfo]
+) -> None:
+    assert table("valves.md", heading) == [
+        valve_row(name, field, administrators) for name, field in model.model_fields.items()
+    ]
 
 
 def test_the_documentation_lists_the_methods() -> None:

@@ -229,7 +229,7 @@ async def test_a_fault_on_one_route_tells_neither_where_the_server_is_nor_its_ke
     server.inputs["image"] = [["x.png"], {"image_upload": True}]
     graph = {"1": {"class_type": "Maker", "inputs": {"text": "a fox", "seed": 1, "image": "x.png"}}}
     server.answers = {path: next(iter(answers.values()))}
-    asked = {"valves": valves(server, graph, api_key=KEY, max_wait_minutes=0.1, lost_after_seconds=5)}
+    asked = {"valves": valves(server, graph, api_key=KEY, max_wait_minutes=0.1)}
     answer = [await home.call("run_workflow", OWNER, workflow="w", images=[home.put(png())], **asked)]
     for job in ("", "0c6d1a52-0000-4000-8000-000000000001"):
         answer.append(await home.call("check_job", OWNER, job_id=job, cancel=bool(job), **asked))

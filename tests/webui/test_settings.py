@@ -65,7 +65,7 @@ def test_user_valves_may_come_in_any_form(stored: Any) -> None:
     [
         ({}, {}, tool.Format("", 90, True)),
         ({}, {"picture_format": "webp", "quality": 500}, tool.Format("WebP", 100, True)),
-        ({"picture_format": "JPEG", "quality": 50}, {"picture_format": "WebP"}, tool.Format("JPEG", 50, True)),
+        ({"picture_format": "JPEG"}, {"picture_format": "WebP", "quality": 50}, tool.Format("JPEG", 50, True)),
         ({"picture_format": "as made"}, {"picture_format": "WebP"}, tool.Format("", 90, True)),
         ({"picture_format": "bitmap"}, {"picture_format": "PNG"}, tool.Format("PNG", 90, True)),
         ({"strip_metadata": True}, {}, tool.Format("", 90, False)),
@@ -111,12 +111,13 @@ def test_a_number_out_of_its_range_is_told_with_what_counts(name: str, value: in
 
 
 @pytest.mark.parametrize("model", [tool.Valves, tool.UserValves])
-def test_the_range_of_a_number_stands_in_its_description(model: type[tool.Tolerant]) -> None:
+def test_the_range_and_the_default_of_a_number_stand_in_its_description(model: type[tool.Tolerant]) -> None:
     for name, (low, high) in tool.RANGES.items():
         if name in model.model_fields:
             description = model.model_fields[name].description or ""
             least = 1 if name in ("max_jobs", "max_queue") else low
             assert f"{least:g} to {high:g}" in description, name
+            assert f"{model.model_fields[name].default:g} unless set" in description, name
 
 
 @pytest.mark.parametrize(
@@ -142,16 +143,34 @@ def test_what_cannot_be_read_is_told_with_what_counts(stored: dict[str, Any], pr
 )
 def test_what_counts_as_it_is_stored_is_no_problem(stored: dict[str, Any]) -> None:
     assert tool.Valves(**stored).problems == ()
-    assert tool.UserValves(quality=0).problems == ()
+
+
+@pytest.mark.parametrize("model", [tool.Valves, tool.UserValves])
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_valve_that_is_left_empty_is_as_if_it_were_not_set(model: type[tool.Tolerant], blank: str) -> None:
+    held = model(**dict.fromkeys(model.model_fields, blank))
+    unset = {name: str(value).strip() for name, value in model().model_dump().items()}
+    texts = {"size", "reachable"}  # an empty one means what the default says
+    assert {name: str(value).strip() for name, value in held.model_dump().items() if name not in texts} == {
+        name: value for name, value in unset.items() if name not in texts
+    }
+    assert held.problems == ()
+    assert isinstance(held, tool.UserValves) or list(tool.valve_problems(held)) == []
+
+
+def test_a_stored_value_of_a_valve_that_is_gone_is_no_problem() -> None:
+    held = tool.Valves(lost_after_seconds=5, idle_minutes=0, max_count=3)
+    assert (held.max_count, held.problems) == (3, ())
+    assert tool.UserValves(quality=900).problems == ()
 
 
 def test_an_administrator_is_told_of_all_valves_and_a_user_of_their_own() -> None:
     bad = {"max_steps": 0, "reachable": "some", "rights": "nonsense", "unchecked_certificates": True}
-    user = {"quality": 900}
+    user = {"paid_run_dollars": 5000}
     for role, expected in (("admin", 5), ("user", 1)):
         found = tool.resolve(tool.Valves(**bad), {"id": "u", "role": role, "valves": tool.UserValves(**user)})
         assert len(found.valve_problems) == expected
-        assert "Quality" in found.valve_problems[-1]
+        assert "US dollars" in found.valve_problems[-1]
 
 
 # --- whose server, whose key ---

@@ -55,6 +55,9 @@ from .rights import EVERY_RIGHT, Rights, read_rules, rights_of
 from .servers import administrators_endpoints, own_endpoint, permitted, pinned, same_server
 from .valves import UserValves, Valves
 
+# without a run, until the valve "Free ComfyUI's memory" takes a server for idle
+IDLE_MEMORY_SECONDS = 600.0
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -112,9 +115,9 @@ class Settings:
         mask: Image.Image | None,
         **arguments: Any,
     ) -> Request:
-        """The request of a call that changes pictures. The valves "Size" and "Workflow" are for new
-        pictures and do not apply; "Workflow for edits" does. With a mask only workflows that paint
-        into one are chosen.
+        """The request of a call that changes pictures. The valves for the size and the workflow of
+        new pictures do not apply; "Workflow for changing pictures" does. With a mask only workflows
+        that paint into one are chosen.
 
         Raises `BadArgument` when there is no prompt.
         """
@@ -331,7 +334,6 @@ def resolve(
         leaves_no_prompts=valves.remove_prompts or mine.remove_prompts,
         show_to_model=mine.show_to_model,
         owner=owner or Owner(str(user.get("id") or "")),
-        timing=Timing(gone=valves.number("lost_after_seconds")),
         unload_ollama=valves.unload_ollama and not has_own_server,
         free_seconds=None if has_own_server else _free_seconds(valves),
         others=tuple(others),
@@ -415,7 +417,7 @@ def _user_valves(stored: Any) -> UserValves:
 def valve_problems(valves: Valves) -> Iterator[str]:
     """What an administrator has to know of the administrator's valves, a sentence each."""
     yield from valves.problems
-    if read_reach(valves.reachable) is None:
+    if valves.reachable.strip() and read_reach(valves.reachable) is None:
         title = Valves.model_fields["reachable"].title
         yield f'The valve "{title}" is neither "public", "any" nor a list of origins: only public ones count.'
     for problem in read_rules(valves.rights).problems:
@@ -528,7 +530,7 @@ def _format(valves: Valves, mine: UserValves) -> Format:
         kind = ""
     return Format(
         kind=kind,
-        quality=int(mine.number("quality") or valves.number("quality")),
+        quality=int(valves.number("quality")),
         metadata=not (valves.strip_metadata or mine.strip_metadata),
     )
 
@@ -538,7 +540,7 @@ def _free_seconds(valves: Valves) -> float | None:
     if valves.free_memory == "after each run":
         return 0.0
     if valves.free_memory == "when idle":
-        return 60 * valves.number("idle_minutes")
+        return IDLE_MEMORY_SECONDS
     return None
 
 
