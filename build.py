@@ -41,7 +41,7 @@ FLOORS = (
     ),
     (
         "graph",
-        "price_expressions definitions link_types nodes prices remarks replacements prompts "
+        "price_expressions definitions link_types nodes price_rates prices remarks replacements prompts "
         "fitting group_nodes ui_file old_files ui_values ui_links editor reading links "
         "input_names facts roles search following makers tracing discovery workflow paths loras "
         "pruning mermaid",

@@ -33,6 +33,7 @@ required_open_webui_version: 0.9.6
 #   graph/definitions         What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
 #   graph/link_types          Types of links: which of them say what a link carries, and how an input's name tells its …
 #   graph/nodes               ComfyUI's API format: what a graph looks like, and how to read its nodes.
+#   graph/price_rates         How many times a run pays the rate of a price badge: "$0.05/second" for the seconds of …
 #   graph/prices              What a graph costs: the price of its partner nodes, which run on companies' services for …
 #   graph/remarks             What a file of ComfyUI's editor tells beside its graph: where its model files are to be …
 #   graph/replacements        Node classes that a server no longer has, and what takes their place there.
@@ -4342,6 +4343,123 @@ def page_only_nodes(graph: Graph) -> set[str]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/price_rates.py
+#
+# How many times a run pays the rate of a price badge: "$0.05/second" for the seconds of its video.
+#
+# A badge tells a rate where the price is not in the node's own values. `times_paid` finds what it is
+# for, where that is certain enough to tell a person:
+#
+#     "/second", "/s", "/minute"        what a widget of the node says of its length ("duration"), or all
+#                                       that its choices allow where it is left to the service ("auto");
+#                                       else how long the videos and sounds play that it is given
+#     "/Image", " x images/Run"         as many as a widget counts; one where a node has none for "/Image"
+#
+# A length is rounded up to whole seconds. Anything else, and what depends on a text, is not known.
+# Facts are those of the 229 partner nodes with a badge in ComfyUI 0.33.0.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+SECONDS_OF_UNIT = (
+    (re.compile(r"\s*/\s*s(?:ecs?|econds?)?", re.IGNORECASE), 1.0),
+    (re.compile(r"\s*/\s*min(?:utes?)?", re.IGNORECASE), 60.0),
+)
+AN_IMAGE = re.compile(r"\s*/\s*image\b.*", re.IGNORECASE)  # "/Image (1K)"
+IMAGES_OF_RUN = re.compile(r"\s*x\s*images\s*/\s*run", re.IGNORECASE)
+LENGTH_WIDGETS = frozenset({"duration", "seconds", "duration_seconds", "video_length"})
+COUNT_WIDGETS = frozenset({"n", "num_images", "number_of_images", "image_count", "max_images"})
+PLAYS = ("VIDEO", "AUDIO")  # types of what has a length
+
+Times = tuple[float, float]  # the least and the most
+
+
+def times_paid(
+    unit: str,
+    nodes: Graph,
+    node_id: str,
+    definition: NodeDefinition,
+    lengths: Mapping[str, float],
+) -> Times | None:
+    """How many times a node pays what is for one such unit; None where that is not known. `lengths`
+    are the seconds of the files that nodes load, by the ids of these.
+    """
+    inputs = node_inputs(nodes[node_id])
+    for pattern, seconds in SECONDS_OF_UNIT:
+        if pattern.fullmatch(unit):
+            played = _seconds_told(inputs, definition) or _seconds_given(
+                inputs, definition, lengths
+            )
+            if played is None:
+                return None
+            least, most = played
+            return math.ceil(least) / seconds, math.ceil(most) / seconds
+    if AN_IMAGE.fullmatch(unit):
+        return _images_counted(inputs, definition) or (1.0, 1.0)
+    if IMAGES_OF_RUN.fullmatch(unit):
+        return _images_counted(inputs, definition)
+    return None
+
+
+def _seconds_told(inputs: Mapping[str, Any], definition: NodeDefinition) -> Times | None:
+    """The seconds that a widget of the node says, or may say."""
+    for _, value, spec in _widgets_called(LENGTH_WIDGETS, inputs, definition):
+        number = _positive(value)
+        if number is not None:
+            return number, number
+        choices = [each for each in map(_positive, spec.choices if spec else ()) if each]
+        if choices and not is_link(value):
+            return min(choices), max(choices)
+    return None
+
+
+def _seconds_given(
+    inputs: Mapping[str, Any], definition: NodeDefinition, lengths: Mapping[str, float]
+) -> Times | None:
+    """The seconds of the longest video or sound that the node is given; None where that of any is
+    not known, since it may have been cut or put together on the way.
+    """
+    sources: list[str] = []
+    for name, value in inputs.items():
+        spec = definition.spec(name, inputs)
+        if is_link(value) and spec and spec.type in PLAYS:
+            sources.append(value[0])
+    if not sources or any(source not in lengths for source in sources):
+        return None
+    longest = max(lengths[source] for source in sources)
+    return longest, longest
+
+
+def _images_counted(inputs: Mapping[str, Any], definition: NodeDefinition) -> Times | None:
+    """How many pictures a widget of the node counts, or allows at most."""
+    for name, value, _ in _widgets_called(COUNT_WIDGETS, inputs, definition):
+        count = _positive(value)
+        if count is not None:
+            return (1.0 if last_part(name).startswith("max") else count), count
+    return None
+
+
+def _widgets_called(
+    names: Collection[str], inputs: Mapping[str, Any], definition: NodeDefinition
+) -> list[tuple[str, Any, InputSpec | None]]:
+    """The inputs of a node that are called so, in whatever group, with what they hold, or would by
+    default.
+    """
+    found: list[tuple[str, Any, InputSpec | None]] = []
+    for name in [*inputs, *(name for name in definition.inputs if name not in inputs)]:
+        if last_part(name) in names:
+            spec = definition.spec(name, inputs)
+            default = spec.default if spec else None
+            found.append((name, inputs.get(name, default), spec))
+    return found
+
+
+def _positive(value: Any) -> float | None:
+    """A number above 0, also one that is written as a text: "5"."""
+    number = as_number(value)
+    return float(number) if number is not None and number > 0 else None
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/prices.py
 #
 # What a graph costs: the price of its partner nodes, which run on companies' services for the
@@ -4356,10 +4474,12 @@ def page_only_nodes(graph: Graph) -> set[str]:
 #
 # A node's price is what its badge says (graph/price_expressions) for the values that the graph holds,
 # as ComfyUI's own page works it out. It is unknown where the server gives no badge, as 0.3.64 does
-# for all nodes; where the badge tells a rate, such as dollars a second; where a value comes over a
-# link from a node that may hold anything; and where the node may run several times, behind a node
-# that makes a list, or in a graph with loops. One such node makes the price of the whole graph
-# unknown. Of the 231 templates of 0.33.0 with partner nodes that can be read, 159 have a known price.
+# for all nodes; where the badge tells a rate, such as dollars a second, and it is not known how often
+# that is paid (graph/price_rates); where a value comes over a link from a node that may hold
+# anything; and where the node may run several times, behind a node that makes a list, or in a graph
+# with loops. One such node makes the price of the whole graph unknown. Of the 277 templates of 0.33.0
+# with partner nodes that can be read, 206 have a known price, and 22 more once they are given videos
+# and sounds.
 # Facts are those of ComfyUI 0.33.0 and its front end 1.49.6.
 # ----------------------------------------------------------------------------------------------------------------------
 
@@ -4368,6 +4488,7 @@ MOST_PRICED = 50  # partner nodes of one graph, whose prices are worked out
 MOST_PARTNERS_TOLD = 5
 # in the class of a node that may run others several times
 LOOPS = re.compile(r"(?i)loop|while|for.?each")
+NO_LENGTHS: Mapping[str, float] = MappingProxyType({})
 PER_RUN = ("", "/run")  # what the amount of a badge is for; anything else is a rate
 
 
@@ -4411,10 +4532,13 @@ def price_of_all(prices: Iterable[Price | None]) -> Price | None:
     )
 
 
-def price_of(graph: Graph, definitions: Definitions) -> Price | None:
-    """What a graph costs each time that it runs; None where none of its nodes costs anything. The
-    work is in proportion to the graph's size; it may take a tenth of a second, so call it in a
-    thread.
+def price_of(
+    graph: Graph, definitions: Definitions, lengths: Mapping[str, float] = NO_LENGTHS
+) -> Price | None:
+    """What a graph costs each time that it runs; None where none of its nodes costs anything.
+    `lengths` are the seconds of the videos and sounds that it is given, by the nodes that load
+    them. The work is in proportion to the graph's size; it may take a tenth of a second, so call it
+    in a thread.
     """
     nodes = graph_nodes(graph)
     paid = {node_id: tag for node_id, node in nodes.items() if (tag := _tag_of(node, definitions))}
@@ -4425,7 +4549,7 @@ def price_of(graph: Graph, definitions: Definitions) -> Price | None:
     for node_id, tag in paid.items():
         price = Price(most=None)
         if node_id not in repeated and len(prices) < MOST_PRICED:
-            price = _price_of_node(nodes, node_id, tag, definitions)
+            price = _price_of_node(nodes, node_id, tag, definitions, lengths)
         title = node_title(graph, node_id)
         prices.append(
             replace(price, partners=(title,), nodes=frozenset({node_id}), keeps_keys=tag.keeps_keys)
@@ -4466,7 +4590,13 @@ def _makes_lists(node: Any, definitions: Definitions) -> bool:
 # The price of one node.
 
 
-def _price_of_node(nodes: Graph, node_id: str, tag: PriceTag, definitions: Definitions) -> Price:
+def _price_of_node(
+    nodes: Graph,
+    node_id: str,
+    tag: PriceTag,
+    definitions: Definitions,
+    lengths: Mapping[str, float],
+) -> Price:
     inputs = node_inputs(nodes[node_id])
     definition = definitions[nodes[node_id]["class_type"]]
     linked = [name for name, value in inputs.items() if is_link(value)]
@@ -4482,9 +4612,17 @@ def _price_of_node(nodes: Graph, node_id: str, tag: PriceTag, definitions: Defin
                 for group in tag.groups
             },
         }
-        return _price_told(work_out(tag.expression, fields))
+        price, unit = _price_told(work_out(tag.expression, fields))
     except NotWorkedOut:
         return Price(most=None)
+    if price.most is None or unit.strip().lower() in PER_RUN:
+        return price
+    times = times_paid(unit, nodes, node_id, definition, lengths)
+    if times is None:
+        space = " " if unit.startswith(" ") else ""
+        return Price(most=None, rate=f"{price.words}{space}{shortened(unit, 30)}")
+    least, most = times
+    return Price(price.least * least, price.most * most, rough=True)
 
 
 def _value_shown(
@@ -4527,9 +4665,9 @@ def _value_handed_on(nodes: Graph, node_id: str) -> Any:
     return inputs["value"]
 
 
-def _price_told(result: Any) -> Price:
+def _price_told(result: Any) -> tuple[Price, str]:
     """What a badge's expression gave: {"type": "usd", "usd": 0.7}, or "range_usd" with "min_usd"
-    and "max_usd".
+    and "max_usd"; and what the amount is for.
     """
     result = object_of(result)
     form = object_of(result.get("format"))
@@ -4539,15 +4677,11 @@ def _price_told(result: Any) -> Price:
     if kind == "range_usd":
         low, high = result.get("min_usd"), result.get("max_usd")
     elif kind != "usd":
-        return Price(most=None)
+        return Price(most=None), ""
     if not is_number(low) or not is_number(high) or min(low, high) < 0:
-        return Price(most=None)
+        return Price(most=None), ""
     low, high = sorted((float(low), float(high)))
-    price = Price(low, high, bool(form.get("approximate")))
-    if suffix.strip().lower() in PER_RUN:
-        return price
-    space = " " if suffix.startswith(" ") else ""
-    return Price(most=None, rate=f"{price.words}{space}{shortened(suffix, 30)}")
+    return Price(low, high, bool(form.get("approximate"))), suffix
 
 
 def _dollars(amount: float) -> str:
@@ -19928,6 +20062,8 @@ class FittedWorkflow:
     sizes: Mapping[Target, Size] = field(default_factory=dict)  # of the pictures that it is given
     models_size: int = 0  # in bytes, of all files of a template's models; 0 where nothing tells
     given: frozenset[Target] = frozenset()  # the widgets that hold files of the call
+    # seconds of the videos and sounds of the call, by the nodes that load them
+    lengths: Mapping[str, float] = field(default_factory=dict)
     # brought by a caller whose workflows may name no files and paths of their own on the server
     guarded: bool = False
     # attached to the chat or pasted by the user, and not put there by the administrator
@@ -26313,7 +26449,7 @@ def find_out(
     as_saved = base if choice.saved and not choice.from_user else None
     check_limits(bound, limits, touched, makes, sizes=choice.sizes, saved=as_saved)
     used = used_values(bound, touched, paints_over=choice.picture is not None)
-    finding = Finding(used, price_of(bound.graph, bound.definitions))
+    finding = Finding(used, price_of(bound.graph, bound.definitions, choice.lengths))
     if key and finding.price is None:
         known[key] = finding
     return finding
@@ -26819,8 +26955,27 @@ async def place_files(
     notes += left_out
     uploads = {names[target]: file for target, file in placed.items() if target not in as_text}
     given = frozenset(target.widget for target in names)
-    choice = replace(choice, given=given, notes=(*choice.notes, *dict.fromkeys(notes)))
+    lengths = await PICTURES.run(_lengths, placed) if _is_priced(workflow) else {}
+    notes = [*choice.notes, *dict.fromkeys(notes)]
+    choice = replace(choice, given=given, lengths=lengths, notes=tuple(notes))
     return choice, list(uploads.values())
+
+
+def _is_priced(workflow: Workflow) -> bool:
+    """Whether any node of a workflow may cost something."""
+    return any(definition.price for definition in workflow.definitions.values())
+
+
+def _lengths(placed: Mapping[Target, InputFile]) -> dict[str, float]:
+    """The seconds of the videos and sounds, by the nodes that load them. Blocks."""
+    lengths: dict[str, float] = {}
+    for target, file in placed.items():
+        if file.kind in ("video", "audio"):
+            content_type, _, _ = content_type_of(file.data, file.stored_name)
+            seconds = running_time(file.data, content_type).seconds
+            if seconds:
+                lengths[target.node_id] = seconds
+    return lengths
 
 
 def _notes_of(files: Iterable[InputFile | None]) -> list[str]:

@@ -134,6 +134,20 @@ NODES = {
     "Film": partner(BY_SECONDS, SECONDS, widgets=["duration", "mode"]),
     "Rough": partner('{"type": "range_usd", "min_usd": 0.01, "max_usd": 0.3, "format": {"approximate": true}}'),
     "PerSecond": partner('{"type": "usd", "usd": 0.05, "format": {"suffix": "/second"}}'),
+    "PerSecondOf": partner(
+        '{"type": "usd", "usd": 0.05, "format": {"suffix": "/second"}}',
+        {"video": ["VIDEO", {}], "speech.audio": ["AUDIO", {}], "image": ["IMAGE", {}]},
+    ),
+    "PerMinute": partner('{"type": "usd", "usd": 0.6, "format": {"suffix": "/minute"}}', {"audio": ["AUDIO", {}]}),
+    "Timed": partner(
+        '{"type": "range_usd", "min_usd": 0.1, "max_usd": 0.2, "format": {"suffix": "/s"}}',
+        {"model.duration": ["COMBO", {"options": ["auto", "5", "10"]}]},
+    ),
+    "PerImage": partner('{"type": "usd", "usd": 0.134, "format": {"suffix": "/Image (1K)"}}'),
+    "Images of a run": partner(
+        '{"type": "usd", "usd": 0.03, "format": {"suffix": " x images/Run"}}', {"max_images": ["INT", {"default": 1}]}
+    ),
+    "Layers": partner('{"type": "usd", "usd": 0.03, "format": {"suffix": " x images/Run"}}'),
     "PerRun": partner('{"type": "usd", "usd": 0.05, "format": {"suffix": "/Run"}}'),
     "Tokens": partner('{"type": "list_usd", "usd": [0.1, 0.2], "format": {"suffix": " per 1K tokens"}}'),
     "Text": partner('{"type": "text", "text": "Token-based"}'),
@@ -203,8 +217,41 @@ def test_several_nodes_cost_their_sum() -> None:
         ("Old", "amount unknown"),
     ],
 )
-def test_a_rate_is_no_amount(node: str, words: str) -> None:
+def test_a_rate_of_nobody_knows_how_many_is_no_amount(node: str, words: str) -> None:
     assert price(a=(node, {})).words == words
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs", "words"),
+    [
+        ("Timed", {"model.duration": "10"}, "about $1 to $2"),
+        ("Timed", {"model.duration": "auto"}, "about $0.5 to $2"),  # all that the service may choose
+        ("Timed", {"model.duration": ["held", 0]}, "amount unknown ($0.1 to $0.2/s)"),
+        ("PerImage", {}, "about $0.134"),
+        ("Images of a run", {"max_images": 4}, "about $0.03 to $0.12"),
+        ("Images of a run", {}, "about $0.03"),
+        ("Layers", {}, "amount unknown ($0.03 x images/Run)"),  # as many as it finds
+    ],
+)
+def test_a_rate_is_paid_for_the_seconds_and_pictures_that_the_node_tells(
+    node: str, inputs: dict[str, Any], words: str
+) -> None:
+    assert price(a=(node, inputs), held=("PrimitiveInt", {"value": 7})).words == words
+
+
+def test_a_rate_is_paid_for_the_whole_seconds_of_what_the_node_is_given() -> None:
+    def told(inputs: dict[str, Any], lengths: dict[str, float], node: str = "PerSecondOf") -> str:
+        nodes = graph(a=(node, inputs), film=("Free", {}), voice=("Free", {}))
+        found = tool.price_of(nodes, KNOWN, lengths)
+        assert found
+        return found.words
+
+    assert told({"video": ["film", 0]}, {"film": 9.2}) == "about $0.5"
+    assert told({"video": ["film", 0], "speech.audio": ["voice", 0]}, {"film": 9.2, "voice": 20.0}) == "about $1"
+    assert told({"audio": ["voice", 0]}, {"voice": 30.0}, "PerMinute") == "about $0.3"
+    unknown = "amount unknown ($0.05/second)"
+    assert told({"video": ["film", 0], "speech.audio": ["voice", 0]}, {"film": 9.2}) == unknown
+    assert told({"image": ["film", 0]}, {"film": 9.2}) == unknown
 
 
 def test_one_unknown_amount_makes_the_sum_unknown() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
+from tests.support import MEDIA
 from tests.support.runs import endpoint, listed, make, order, pasted, small_wish
 from tests.support.stand_in import CloudStandIn, StandIn
 from tests.support.stand_in.custom import OLD_PARTNER_NODES, PARTNER_NODES
@@ -168,6 +169,23 @@ async def test_several_pictures_count_together(paying: StandIn, node: str, promp
 async def test_the_price_is_that_of_what_the_call_asks_for(paying: StandIn) -> None:
     wish = order("paid", {"Paint.quality": "High", "Paint.n": 2})
     assert "$0.6" in (await refused(paying, Purses(tool.NEVER), wish=wish)).message
+
+
+async def test_a_rate_is_paid_for_the_seconds_of_the_video_that_the_call_gives() -> None:
+    backdrop = PARTNER_NODES["PartnerPerSecond"] | {"input": {"required": {"video": ["VIDEO", {}]}}}
+    graph = {
+        "1": {"class_type": "LoadVideo", "inputs": {"file": "saved.mp4"}},
+        "2": {"class_type": "Backdrop", "inputs": {"video": ["1", 0]}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "paid"}},
+    }
+    film = tool.InputFile((MEDIA / "clip.mp4").read_bytes(), "mp4", kind="video")
+    seconds = tool.running_time(film.data, "video/mp4").seconds
+    assert seconds
+    assert 0 < seconds <= 1
+    async with StandIn(custom_nodes={"Backdrop": backdrop}) as server:
+        error = await refused(server, Purses(tool.NEVER), graph, wish=order("paid", {}, [film]))
+        await tool.close_servers()
+    assert "costs credits (about $0.05, for" in error.message
 
 
 @pytest.mark.parametrize("node", ["PartnerSilent", "PartnerPerSecond"])

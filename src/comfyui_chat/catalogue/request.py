@@ -201,6 +201,8 @@ class FittedWorkflow:
     sizes: Mapping[Target, Size] = field(default_factory=dict)  # of the pictures that it is given
     models_size: int = 0  # in bytes, of all files of a template's models; 0 where nothing tells
     given: frozenset[Target] = frozenset()  # the widgets that hold files of the call
+    # seconds of the videos and sounds of the call, by the nodes that load them
+    lengths: Mapping[str, float] = field(default_factory=dict)
     # brought by a caller whose workflows may name no files and paths of their own on the server
     guarded: bool = False
     # attached to the chat or pasted by the user, and not put there by the administrator

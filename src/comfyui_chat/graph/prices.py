@@ -10,10 +10,12 @@ credits of an account.
 
 A node's price is what its badge says (graph/price_expressions) for the values that the graph holds,
 as ComfyUI's own page works it out. It is unknown where the server gives no badge, as 0.3.64 does
-for all nodes; where the badge tells a rate, such as dollars a second; where a value comes over a
-link from a node that may hold anything; and where the node may run several times, behind a node
-that makes a list, or in a graph with loops. One such node makes the price of the whole graph
-unknown. Of the 231 templates of 0.33.0 with partner nodes that can be read, 159 have a known price.
+for all nodes; where the badge tells a rate, such as dollars a second, and it is not known how often
+that is paid (graph/price_rates); where a value comes over a link from a node that may hold
+anything; and where the node may run several times, behind a node that makes a list, or in a graph
+with loops. One such node makes the price of the whole graph unknown. Of the 277 templates of 0.33.0
+with partner nodes that can be read, 206 have a known price, and 22 more once they are given videos
+and sounds.
 Facts are those of ComfyUI 0.33.0 and its front end 1.49.6.
 """
 
@@ -21,6 +23,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from ..names import shortened
@@ -28,11 +31,13 @@ from ..values import as_number, is_number, object_of, text_of
 from .definitions import Definitions, NodeDefinition, PriceTag
 from .nodes import Graph, graph_nodes, is_link, node_inputs, node_title
 from .price_expressions import NotWorkedOut, work_out
+from .price_rates import times_paid
 
 MOST_PRICED = 50  # partner nodes of one graph, whose prices are worked out
 MOST_PARTNERS_TOLD = 5
 # in the class of a node that may run others several times
 LOOPS = re.compile(r"(?i)loop|while|for.?each")
+NO_LENGTHS: Mapping[str, float] = MappingProxyType({})
 PER_RUN = ("", "/run")  # what the amount of a badge is for; anything else is a rate
 
 
@@ -76,10 +81,13 @@ def price_of_all(prices: Iterable[Price | None]) -> Price | None:
     )
 
 
-def price_of(graph: Graph, definitions: Definitions) -> Price | None:
-    """What a graph costs each time that it runs; None where none of its nodes costs anything. The
-    work is in proportion to the graph's size; it may take a tenth of a second, so call it in a
-    thread.
+def price_of(
+    graph: Graph, definitions: Definitions, lengths: Mapping[str, float] = NO_LENGTHS
+) -> Price | None:
+    """What a graph costs each time that it runs; None where none of its nodes costs anything.
+    `lengths` are the seconds of the videos and sounds that it is given, by the nodes that load
+    them. The work is in proportion to the graph's size; it may take a tenth of a second, so call it
+    in a thread.
     """
     nodes = graph_nodes(graph)
     paid = {node_id: tag for node_id, node in nodes.items() if (tag := _tag_of(node, definitions))}
@@ -90,7 +98,7 @@ def price_of(graph: Graph, definitions: Definitions) -> Price | None:
     for node_id, tag in paid.items():
         price = Price(most=None)
         if node_id not in repeated and len(prices) < MOST_PRICED:
-            price = _price_of_node(nodes, node_id, tag, definitions)
+            price = _price_of_node(nodes, node_id, tag, definitions, lengths)
         title = node_title(graph, node_id)
         prices.append(
             replace(price, partners=(title,), nodes=frozenset({node_id}), keeps_keys=tag.keeps_keys)
@@ -131,7 +139,13 @@ def _makes_lists(node: Any, definitions: Definitions) -> bool:
 # The price of one node.
 
 
-def _price_of_node(nodes: Graph, node_id: str, tag: PriceTag, definitions: Definitions) -> Price:
+def _price_of_node(
+    nodes: Graph,
+    node_id: str,
+    tag: PriceTag,
+    definitions: Definitions,
+    lengths: Mapping[str, float],
+) -> Price:
     inputs = node_inputs(nodes[node_id])
     definition = definitions[nodes[node_id]["class_type"]]
     linked = [name for name, value in inputs.items() if is_link(value)]
@@ -147,9 +161,17 @@ def _price_of_node(nodes: Graph, node_id: str, tag: PriceTag, definitions: Defin
                 for group in tag.groups
             },
         }
-        return _price_told(work_out(tag.expression, fields))
+        price, unit = _price_told(work_out(tag.expression, fields))
     except NotWorkedOut:
         return Price(most=None)
+    if price.most is None or unit.strip().lower() in PER_RUN:
+        return price
+    times = times_paid(unit, nodes, node_id, definition, lengths)
+    if times is None:
+        space = " " if unit.startswith(" ") else ""
+        return Price(most=None, rate=f"{price.words}{space}{shortened(unit, 30)}")
+    least, most = times
+    return Price(price.least * least, price.most * most, rough=True)
 
 
 def _value_shown(
@@ -192,9 +214,9 @@ def _value_handed_on(nodes: Graph, node_id: str) -> Any:
     return inputs["value"]
 
 
-def _price_told(result: Any) -> Price:
+def _price_told(result: Any) -> tuple[Price, str]:
     """What a badge's expression gave: {"type": "usd", "usd": 0.7}, or "range_usd" with "min_usd"
-    and "max_usd".
+    and "max_usd"; and what the amount is for.
     """
     result = object_of(result)
     form = object_of(result.get("format"))
@@ -204,15 +226,11 @@ def _price_told(result: Any) -> Price:
     if kind == "range_usd":
         low, high = result.get("min_usd"), result.get("max_usd")
     elif kind != "usd":
-        return Price(most=None)
+        return Price(most=None), ""
     if not is_number(low) or not is_number(high) or min(low, high) < 0:
-        return Price(most=None)
+        return Price(most=None), ""
     low, high = sorted((float(low), float(high)))
-    price = Price(low, high, bool(form.get("approximate")))
-    if suffix.strip().lower() in PER_RUN:
-        return price
-    space = " " if suffix.startswith(" ") else ""
-    return Price(most=None, rate=f"{price.words}{space}{shortened(suffix, 30)}")
+    return Price(low, high, bool(form.get("approximate"))), suffix
 
 
 def _dollars(amount: float) -> str:

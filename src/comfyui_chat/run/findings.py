@@ -58,7 +58,7 @@ def find_out(
     as_saved = base if choice.saved and not choice.from_user else None
     check_limits(bound, limits, touched, makes, sizes=choice.sizes, saved=as_saved)
     used = used_values(bound, touched, paints_over=choice.picture is not None)
-    finding = Finding(used, price_of(bound.graph, bound.definitions))
+    finding = Finding(used, price_of(bound.graph, bound.definitions, choice.lengths))
     if key and finding.price is None:
         known[key] = finding
     return finding

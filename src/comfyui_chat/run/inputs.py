@@ -31,7 +31,9 @@ from ..graph.loras import LORA_LOADERS, NUNCHAKU_LORA_LOADERS
 from ..graph.nodes import Target
 from ..graph.pruning import without_files
 from ..graph.workflow import Workflow
+from ..media.kinds import content_type_of
 from ..media.pictures import InputFile, mask_file, read_mask, with_mask
+from ..media.running_times import running_time
 from ..names import find_name
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
 from ..sizes import Size
@@ -111,8 +113,27 @@ async def place_files(
     notes += left_out
     uploads = {names[target]: file for target, file in placed.items() if target not in as_text}
     given = frozenset(target.widget for target in names)
-    choice = replace(choice, given=given, notes=(*choice.notes, *dict.fromkeys(notes)))
+    lengths = await PICTURES.run(_lengths, placed) if _is_priced(workflow) else {}
+    notes = [*choice.notes, *dict.fromkeys(notes)]
+    choice = replace(choice, given=given, lengths=lengths, notes=tuple(notes))
     return choice, list(uploads.values())
+
+
+def _is_priced(workflow: Workflow) -> bool:
+    """Whether any node of a workflow may cost something."""
+    return any(definition.price for definition in workflow.definitions.values())
+
+
+def _lengths(placed: Mapping[Target, InputFile]) -> dict[str, float]:
+    """The seconds of the videos and sounds, by the nodes that load them. Blocks."""
+    lengths: dict[str, float] = {}
+    for target, file in placed.items():
+        if file.kind in ("video", "audio"):
+            content_type, _, _ = content_type_of(file.data, file.stored_name)
+            seconds = running_time(file.data, content_type).seconds
+            if seconds:
+                lengths[target.node_id] = seconds
+    return lengths
 
 
 def _notes_of(files: Iterable[InputFile | None]) -> list[str]:
