@@ -41,8 +41,8 @@ FLOORS = (
     ),
     (
         "graph",
-        "price_expressions definitions link_types nodes price_rates prices remarks replacements prompts "
-        "fitting group_nodes ui_file old_files ui_values ui_links editor reading links "
+        "price_expressions definitions link_types nodes price_rates prices remarks replacements "
+        "prompts fitting group_nodes ui_file old_files ui_values ui_links editor reading links "
         "input_names facts roles search following makers tracing discovery workflow paths loras "
         "pruning mermaid",
     ),
@@ -70,8 +70,8 @@ FLOORS = (
     (
         "webui",
         "ollama permission spending_record telling references display messages picking "
-        "stored_files chat_files chat given_pictures tolerant valves arguments image_settings "
-        "rights servers settings asking transparency reports jobs tools",
+        "stored_files chat_files buttons chat given_pictures tolerant valves arguments "
+        "image_settings rights servers settings asking transparency reports jobs tools",
     ),
     ("", "installation command_line __main__"),
 )

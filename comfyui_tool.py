@@ -139,6 +139,7 @@ required_open_webui_version: 0.9.6
 #   webui/picking             Which pictures of a chat a model means by its words: "2", "the last two", "1 and 3", …
 #   webui/stored_files        What Open WebUI holds of a file that was made: how a message names it, and what its …
 #   webui/chat_files          What stands in the chat of a call, and what the call takes from there.
+#   webui/buttons             Buttons under a result, which write the message that a person would.
 #   webui/chat                The message that a call belongs to: how the call ends there, and what is stored in it.
 #   webui/given_pictures      Which pictures an edit works on, and which one is its mask, where the call says so and …
 #   webui/tolerant            Reads valves as they are stored: `Tolerant`, of which both kinds of valves are made.
@@ -29259,6 +29260,7 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 #     messages      which messages a chat has up to now, and which files they hold
 #     stored_files  a file that was made, as a message names it and its dialog shows it
 #     chat_files    what stands in the chat of a call, and what the call takes from there
+#     buttons       buttons under a result, which write the next message
 #     chat          the message of a call: where results are stored, and how a call ends in it
 #     valves        what the administrator and each user can set
 #     settings      valves, rights and arguments resolved to what holds for one call
@@ -31204,6 +31206,151 @@ class ChatFiles:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/buttons.py
+#
+# Buttons under a result, which write the message that a person would.
+#
+# `buttons_page` makes a small page of constant text and the numbers of the pictures. Open WebUI shows
+# it in a frame below them, which may run scripts and nothing else: it has no cookies and asks no
+# server for anything. A button hands a sentence to Open WebUI's own page, "Make picture 3 twice as
+# large.", which asks the user before it sends it; "Change picture 3: " only begins a message. So
+# every model understands a button as it understands its user, and nothing is sent that nobody read.
+#
+# A button is there if a bundled workflow can do its task with what is installed (`possible_tasks`).
+# Only the newest result of a chat has buttons; `Chat.show_buttons` takes earlier ones away.
+#
+# Open WebUI's page takes sentences from such a frame since 0.11.4 (read in its bundle; 0.10.2 does
+# not), and keeps frames in the chats that are in its database.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+BUTTONS_MARK = "comfyui-tool-buttons"  # in the page, by which it is known again
+MOST_PICTURES_CHOSEN = 12  # of a result, that the buttons can be about
+LOOK_SECONDS = (
+    3.0  # to find out what the servers can do; a button of which that is unknown is not shown
+)
+
+
+@dataclass(frozen=True)
+class Button:
+    """A button: what stands on it, and the message that it writes, in which "#" is the number of
+    the picture.
+    """
+
+    label: str
+    message: str
+    tasks: tuple[str, ...] = ()  # of which one has to be possible; none for what is always so
+    sends: bool = True  # else the user writes the rest of the message
+
+
+PICTURE_BUTTONS = (
+    Button("Again", "Make picture # again, with another seed."),
+    Button("Vary", "Make a variation of picture #.", ("image_to_image", "image_edit")),
+    Button("Larger", "Make picture # twice as large.", ("upscale",)),
+    Button("Change …", "Change picture #: ", ("image_edit", "image_to_image"), sends=False),
+    Button("To video", "Make picture # move, as a video.", ("image_to_video",)),
+)
+OTHER_BUTTONS = (Button("Again", "Make the same once more, with another seed."),)
+BUTTON_TASKS = tuple({task: None for button in PICTURE_BUTTONS for task in button.tasks})
+
+
+async def possible_tasks(endpoints: Sequence[Endpoint]) -> set[str]:
+    """Those of `BUTTON_TASKS` that bundled workflows can do on one of the servers, as far as that
+    is known within `LOOK_SECONDS`. What a server said lately is not asked for again.
+    """
+    tasks: set[str] = set()
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            for endpoint in endpoints:
+                async with open_server(endpoint) as server:
+                    for task in BUTTON_TASKS:
+                        if task not in tasks and await _can_do(server, task):
+                            tasks.add(task)
+    except (ComfyUIError, TimeoutError):
+        return tasks  # the result is there, whatever else could be done with it
+    return tasks
+
+
+async def _can_do(server: ComfyUIServer, task: str) -> bool:
+    """Whether a bundled workflow for a task can run on a server."""
+    for entry in bundled_entries():
+        if entry.task == task and CANNOT_RUN not in await look_into(server, entry):
+            return True
+    return False
+
+
+def buttons_page(numbers: Sequence[int], tasks: Collection[str]) -> str:
+    """The page of buttons for a result: the pictures that have these numbers in the chat, or, where
+    there is none, a video, a sound or anything else. `tasks` are those that can be done.
+    """
+    buttons = PICTURE_BUTTONS if numbers else OTHER_BUTTONS
+    shown = [
+        {"label": button.label, "message": button.message, "sends": button.sends}
+        for button in buttons
+        if not button.tasks or not set(button.tasks).isdisjoint(tasks)
+    ]
+    data = {"pictures": list(numbers[:MOST_PICTURES_CHOSEN]), "buttons": shown}
+    return BUTTONS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{data}", json.dumps(data))
+
+
+# The frame is not told whether Open WebUI is dark or light, so the buttons have a ground of their
+# own. It says how high it is, as nobody else can measure it.
+BUTTONS_PAGE = """<!doctype html>
+<html lang="en" data-by="{mark}">
+<meta charset="utf-8">
+<style>
+  body { margin: 0; font: 13px/1.5 system-ui, sans-serif; background: transparent; }
+  p { margin: 0; padding: 2px; display: flex; flex-wrap: wrap; gap: 6px; align-items: center; }
+  button { font: inherit; padding: 3px 11px; border: 1px solid #8a8a8a; border-radius: 999px;
+           background: #ececec; color: #1c1c1c; cursor: pointer; }
+  button:hover { background: #fff; }
+  button:focus-visible { outline: 2px solid #3b82f6; outline-offset: 1px; }
+  button[aria-pressed="true"] { background: #3b3b3b; color: #fff; }
+</style>
+<p id="pictures" role="group" aria-label="Which picture"></p>
+<p id="buttons"></p>
+<script>
+  const data = {data};
+  let picture = data.pictures[0];
+
+  function button(parent, text, press) {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.textContent = text;
+    made.addEventListener("click", () => press(made));
+    document.getElementById(parent).append(made);
+    return made;
+  }
+
+  function choose(number) {
+    picture = number;
+    for (const chip of document.getElementById("pictures").children) {
+      chip.setAttribute("aria-pressed", String(chip.textContent === String(number)));
+    }
+  }
+
+  if (data.pictures.length > 1) {
+    for (const number of data.pictures) button("pictures", String(number), () => choose(number));
+    choose(picture);
+  }
+  for (const { label, message, sends } of data.buttons) {
+    button("buttons", label, () => {
+      const text = message.replace("#", picture);
+      parent.postMessage({ type: sends ? "input:prompt:submit" : "input:prompt", text }, "*");
+    });
+  }
+
+  function tellHeight() {
+    parent.postMessage({ type: "iframe:height", height: document.documentElement.offsetHeight }, "*");
+  }
+  new ResizeObserver(tellHeight).observe(document.body);
+  tellHeight();
+</script>
+</html>
+"""
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/chat.py
 #
 # The message that a call belongs to: how the call ends there, and what is stored in it.
@@ -31222,6 +31369,22 @@ STORED_AT_ONCE = 4  # files
 LONGEST_STATUS = 1000  # characters
 # of a user's newest files, that are looked through for those of a job
 KEPT_PAGE, KEPT_PAGES = 100, 20
+
+
+BUTTONS_SINCE = (0, 11, 4)  # the release of Open WebUI whose page takes sentences from a frame
+
+
+def _release() -> tuple[int, ...]:
+    """The release of Open WebUI that runs: (0, 12, 4)."""
+    from open_webui import env
+
+    return tuple(int(number) for number in re.findall(r"\d{1,9}", str(env.VERSION))[:3])
+
+
+def _pages_of_others(message: Mapping[str, Any] | None) -> list[Any]:
+    """The pages that a message shows in frames, without our buttons."""
+    pages = list_of((message or {}).get("embeds"))
+    return [page for page in pages if BUTTONS_MARK not in str(page)]
 
 
 class Chat(ChatFiles):
@@ -31338,10 +31501,7 @@ class Chat(ChatFiles):
             return True
         if self.saved or not self.message_id:
             return False
-        from open_webui import env
-
-        numbers = re.findall(r"\d+", str(env.VERSION))
-        return tuple(int(number) for number in numbers[:2]) >= (0, 12)
+        return _release() >= (0, 12)
 
     async def _say(self, kind: str, data: dict[str, Any]) -> None:
         """Send an event by the emitter of the call, which also writes some kinds to the
@@ -31479,6 +31639,28 @@ class Chat(ChatFiles):
         for job in outputs.values():
             job.files.sort(key=lambda file: (len(file["name"]), file["name"]))  # "-2" before "-10"
         return outputs
+
+    async def show_buttons(self, page: str) -> None:
+        """Show a page of buttons below what the message shows, and no earlier one of this chat.
+        Pages of other tools stay.
+        """
+        if not self.saved or self._emit is None or _release() < BUTTONS_SINCE:
+            return
+        from open_webui.models.chats import Chats
+        from open_webui.socket.main import get_event_emitter
+
+        messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
+        pages = _pages_of_others(messages.get(self.message_id))
+        await self._say("embeds", {"embeds": [*pages, page], "replace": True})
+        for message_id, message in messages.items():
+            shown = list_of(message.get("embeds"))
+            pages = _pages_of_others(message)
+            if message_id == self.message_id or len(pages) == len(shown):
+                continue
+            about = {"chat_id": self.chat_id, "message_id": message_id, "user_id": self._user_id}
+            emit: Emit = await get_event_emitter(about)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await emit({"type": "embeds", "data": {"embeds": pages, "replace": True}})
 
     async def show_again(self, items: list[dict[str, Any]]) -> None:
         """Show files in the message that are stored already."""
@@ -32186,6 +32368,12 @@ class UserValves(Tolerant):
     )
     strip_metadata: bool = STRIP_VALVE
     remove_prompts: bool = TRACES_VALVE
+    buttons: bool = Field(
+        default=True,
+        title="Buttons under results",
+        description="Again, larger, to video …: each writes the message for you. Under the newest result of a chat, "
+        "since Open WebUI 0.11.4.",
+    )
     show_to_model: bool = Field(
         default=False,
         title="The model sees its pictures",
@@ -33346,6 +33534,7 @@ class Settings:
     own_workflows: bool = False  # whether the caller may bring their own
     format: Format = Format()
     leaves_no_prompts: bool = False  # whether prompts are removed from ComfyUI's history
+    buttons: bool = True  # whether the newest result has buttons
     show_to_model: bool = False  # whether the model gets small copies of its pictures
     owner: Owner = field(default_factory=Owner)
     timing: Timing = Timing()
@@ -33607,6 +33796,7 @@ def resolve(
         own_workflows=own_workflows,
         format=_format(valves, mine),
         leaves_no_prompts=valves.remove_prompts or mine.remove_prompts,
+        buttons=mine.buttons,
         show_to_model=mine.show_to_model,
         owner=owner or Owner(str(user.get("id") or "")),
         unload_ollama=valves.unload_ollama and not has_own_server,
@@ -34017,10 +34207,24 @@ async def keep_and_report(
         for product in made.products
     ]
     worked_on = await _worked_on(chat)
-    result, text = report(made, files, chat.shown, await chat.numbers(files), times, worked_on)
+    numbers = await chat.numbers(files)
+    result, text = report(made, files, chat.shown, numbers, times, worked_on)
+    if settings.buttons and chat.shown and files:
+        await _show_buttons(chat, settings, list(numbers.values()))
     if settings.show_to_model and chat.seen_by_model:
         result["copies"] = await _copies(made)
     return result, text
+
+
+async def _show_buttons(chat: Chat, settings: Settings, numbers: Sequence[int]) -> None:
+    """Show buttons for the newest result; without them it is as good, so no failure of theirs
+    counts.
+    """
+    try:
+        tasks = await possible_tasks(settings.endpoints)
+        await chat.show_buttons(buttons_page(numbers, tasks))
+    except Exception as error:
+        log.warning("the buttons could not be shown: %s", type(error).__name__)
 
 
 async def _copies(made: RunResult) -> list[str]:

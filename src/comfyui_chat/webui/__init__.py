@@ -10,6 +10,7 @@ message (display), and goes out as a dictionary for the model (reports).
     messages      which messages a chat has up to now, and which files they hold
     stored_files  a file that was made, as a message names it and its dialog shows it
     chat_files    what stands in the chat of a call, and what the call takes from there
+    buttons       buttons under a result, which write the next message
     chat          the message of a call: where results are stored, and how a call ends in it
     valves        what the administrator and each user can set
     settings      valves, rights and arguments resolved to what holds for one call

@@ -24,6 +24,8 @@ from ..run.owner import Owner
 from ..server.endpoint import Endpoint
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, finish
 from ..threads import PICTURES
+from ..values import list_of
+from .buttons import BUTTONS_MARK
 from .chat_files import ChatFiles
 from .display import Display, Emit
 from .messages import (
@@ -49,6 +51,22 @@ STORED_AT_ONCE = 4  # files
 LONGEST_STATUS = 1000  # characters
 # of a user's newest files, that are looked through for those of a job
 KEPT_PAGE, KEPT_PAGES = 100, 20
+
+
+BUTTONS_SINCE = (0, 11, 4)  # the release of Open WebUI whose page takes sentences from a frame
+
+
+def _release() -> tuple[int, ...]:
+    """The release of Open WebUI that runs: (0, 12, 4)."""
+    from open_webui import env
+
+    return tuple(int(number) for number in re.findall(r"\d{1,9}", str(env.VERSION))[:3])
+
+
+def _pages_of_others(message: Mapping[str, Any] | None) -> list[Any]:
+    """The pages that a message shows in frames, without our buttons."""
+    pages = list_of((message or {}).get("embeds"))
+    return [page for page in pages if BUTTONS_MARK not in str(page)]
 
 
 class Chat(ChatFiles):
@@ -165,10 +183,7 @@ class Chat(ChatFiles):
             return True
         if self.saved or not self.message_id:
             return False
-        from open_webui import env
-
-        numbers = re.findall(r"\d+", str(env.VERSION))
-        return tuple(int(number) for number in numbers[:2]) >= (0, 12)
+        return _release() >= (0, 12)
 
     async def _say(self, kind: str, data: dict[str, Any]) -> None:
         """Send an event by the emitter of the call, which also writes some kinds to the
@@ -306,6 +321,28 @@ class Chat(ChatFiles):
         for job in outputs.values():
             job.files.sort(key=lambda file: (len(file["name"]), file["name"]))  # "-2" before "-10"
         return outputs
+
+    async def show_buttons(self, page: str) -> None:
+        """Show a page of buttons below what the message shows, and no earlier one of this chat.
+        Pages of other tools stay.
+        """
+        if not self.saved or self._emit is None or _release() < BUTTONS_SINCE:
+            return
+        from open_webui.models.chats import Chats
+        from open_webui.socket.main import get_event_emitter
+
+        messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
+        pages = _pages_of_others(messages.get(self.message_id))
+        await self._say("embeds", {"embeds": [*pages, page], "replace": True})
+        for message_id, message in messages.items():
+            shown = list_of(message.get("embeds"))
+            pages = _pages_of_others(message)
+            if message_id == self.message_id or len(pages) == len(shown):
+                continue
+            about = {"chat_id": self.chat_id, "message_id": message_id, "user_id": self._user_id}
+            emit: Emit = await get_event_emitter(about)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await emit({"type": "embeds", "data": {"embeds": pages, "replace": True}})
 
     async def show_again(self, items: list[dict[str, Any]]) -> None:
         """Show files in the message that are stored already."""

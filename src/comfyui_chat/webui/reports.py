@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..logs import log
 from ..media.pictures import small_copy
 from ..media.running_times import RunningTime, running_time
 from ..names import beginning, duration, shortened
@@ -27,6 +28,7 @@ from ..run.traces import remove_prompts
 from ..server.record import SetAside
 from ..server.stats import Device
 from ..threads import PICTURES
+from .buttons import buttons_page, possible_tasks
 from .chat import Chat
 from .settings import Settings
 from .stored_files import player
@@ -76,10 +78,24 @@ async def keep_and_report(
         for product in made.products
     ]
     worked_on = await _worked_on(chat)
-    result, text = report(made, files, chat.shown, await chat.numbers(files), times, worked_on)
+    numbers = await chat.numbers(files)
+    result, text = report(made, files, chat.shown, numbers, times, worked_on)
+    if settings.buttons and chat.shown and files:
+        await _show_buttons(chat, settings, list(numbers.values()))
     if settings.show_to_model and chat.seen_by_model:
         result["copies"] = await _copies(made)
     return result, text
+
+
+async def _show_buttons(chat: Chat, settings: Settings, numbers: Sequence[int]) -> None:
+    """Show buttons for the newest result; without them it is as good, so no failure of theirs
+    counts.
+    """
+    try:
+        tasks = await possible_tasks(settings.endpoints)
+        await chat.show_buttons(buttons_page(numbers, tasks))
+    except Exception as error:
+        log.warning("the buttons could not be shown: %s", type(error).__name__)
 
 
 async def _copies(made: RunResult) -> list[str]:

@@ -71,6 +71,7 @@ class Settings:
     own_workflows: bool = False  # whether the caller may bring their own
     format: Format = Format()
     leaves_no_prompts: bool = False  # whether prompts are removed from ComfyUI's history
+    buttons: bool = True  # whether the newest result has buttons
     show_to_model: bool = False  # whether the model gets small copies of its pictures
     owner: Owner = field(default_factory=Owner)
     timing: Timing = Timing()
@@ -332,6 +333,7 @@ def resolve(
         own_workflows=own_workflows,
         format=_format(valves, mine),
         leaves_no_prompts=valves.remove_prompts or mine.remove_prompts,
+        buttons=mine.buttons,
         show_to_model=mine.show_to_model,
         owner=owner or Owner(str(user.get("id") or "")),
         unload_ollama=valves.unload_ollama and not has_own_server,

@@ -316,6 +316,12 @@ class UserValves(Tolerant):
     )
     strip_metadata: bool = STRIP_VALVE
     remove_prompts: bool = TRACES_VALVE
+    buttons: bool = Field(
+        default=True,
+        title="Buttons under results",
+        description="Again, larger, to video …: each writes the message for you. Under the newest result of a chat, "
+        "since Open WebUI 0.11.4.",
+    )
     show_to_model: bool = Field(
         default=False,
         title="The model sees its pictures",

@@ -1,0 +1,103 @@
+"""Buttons under a result: which there are, what they say, and how they behave on Open WebUI's own page."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import FrameLocator, expect
+
+from comfyui_tool import BUTTON_TASKS, Endpoint, buttons_page, possible_tasks
+from tests.support.browser import ANSWER, DIALOG, INPUT, MISSING, Browser, find_chromium
+from tests.support.chats import installed
+from tests.support.model_server import ModelServer, ToolCall
+from tests.support.open_webui import OpenWebUI
+from tests.support.stand_in import StandIn
+
+FRAME = f'{ANSWER} iframe[title="Embedded Content"]'
+in_a_browser = [
+    pytest.mark.open_webui,
+    pytest.mark.browser,
+    pytest.mark.skipif(find_chromium() is None, reason=MISSING),
+]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "tasks", "labels"),
+    [
+        pytest.param([3], set(), ["Again"], id="nothing but what made it is installed"),
+        pytest.param([3], {"upscale"}, ["Again", "Larger"], id="an upscale model"),
+        pytest.param([3], {"image_edit"}, ["Again", "Vary", "Change"], id="an edit model"),
+        pytest.param([3], set(BUTTON_TASKS), ["Again", "Vary", "Larger", "Change", "To video"], id="everything"),
+        pytest.param([], set(BUTTON_TASKS), ["Again"], id="a video or a sound"),
+    ],
+)
+def test_there_is_a_button_for_what_can_be_done(numbers: list[int], tasks: set[str], labels: list[str]) -> None:
+    page = buttons_page(numbers, tasks)
+    assert [
+        label for label in ("Again", "Vary", "Larger", "Change", "To video") if f'"label": "{label}' in page
+    ] == labels
+
+
+async def test_what_the_servers_can_do_is_known_from_their_files(comfy: StandIn) -> None:
+    tasks = await possible_tasks([Endpoint(comfy.url)])
+    assert tasks
+    assert tasks <= set(BUTTON_TASKS)
+
+
+async def test_a_server_that_does_not_answer_only_takes_buttons_away() -> None:
+    assert await possible_tasks([Endpoint("http://127.0.0.1:9")]) == set()
+
+
+@pytest.fixture
+async def comfy() -> AsyncIterator[StandIn]:
+    async with StandIn() as server:
+        yield server
+
+
+@pytest.fixture
+async def model(webui: OpenWebUI, comfy: StandIn) -> AsyncIterator[ModelServer]:
+    async with installed(webui, comfy) as server:
+        await webui.set_default_tools(["comfyui"])
+        yield server
+
+
+def last_frame(browser: Browser) -> FrameLocator:
+    return browser.page.frame_locator(FRAME).last
+
+
+class TestOnThePage:
+    pytestmark = in_a_browser
+
+    async def test_a_button_sends_what_a_person_would_write_once_the_user_agrees(
+        self, webui: OpenWebUI, model: ModelServer
+    ) -> None:
+        model.script([ToolCall("generate_image", {"prompt": "a fox", "count": 2})], then="Here.")
+        async with Browser(webui.url, (await webui.user("bob")).token) as browser:
+            await browser.chat("Draw two foxes")
+            await browser.wait_for_pictures(2)
+            await browser.wait_until_done()
+            buttons = last_frame(browser)
+            await buttons.get_by_role("button", name="2", exact=True).click()
+            await buttons.get_by_role("button", name="Again").click()
+            dialog = browser.page.locator(DIALOG)
+            await expect(dialog).to_contain_text("Make picture 2 again, with another seed.")
+            model.script([ToolCall("generate_image", {"prompt": "a fox", "seed": 2})], then="Here.")
+            await dialog.get_by_role("button", name="Confirm").click()
+            await expect(browser.page.locator(".chat-user").last).to_contain_text("Make picture 2 again")
+            await browser.wait_until_done()
+            # only the newest result has them, also after a reload
+            await expect(browser.page.locator(FRAME)).to_have_count(1)
+            await browser.reload()
+            await expect(browser.page.locator(FRAME)).to_have_count(1)
+            await last_frame(browser).get_by_role("button", name="Change").click()
+            await expect(browser.page.locator(INPUT)).to_contain_text("Change picture 3:")
+            assert browser.refused == []
+
+    async def test_a_user_who_wants_none_has_none(self, webui: OpenWebUI, model: ModelServer) -> None:
+        model.script([ToolCall("generate_image", {"prompt": "a fox"})], then="Here.")
+        carol = await webui.user("carol")
+        await webui.set_user_valves("comfyui", carol, buttons=False)
+        async with Browser(webui.url, carol.token) as browser:
+            await browser.chat("Draw a fox")
+            await browser.wait_for_pictures(1)
+            await browser.wait_until_done()
+            assert await browser.page.locator(FRAME).count() == 0
