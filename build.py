@@ -73,7 +73,7 @@ FLOORS = (
         "stored_files chat_files buttons chat given_pictures tolerant valves arguments "
         "image_settings rights servers settings asking transparency reports jobs tools",
     ),
-    ("", "installation command_line __main__"),
+    ("", "installation checkup command_line __main__"),
 )
 ORDER = [f"{floor}/{name}".lstrip("/") for floor, names in FLOORS for name in names.split()]
 DATA = "bundled"  # read from files in the repository, written into the built file; any module may import it

@@ -155,7 +155,8 @@ required_open_webui_version: 0.9.6
 #   webui/jobs                check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
 #   webui/tools               The methods that a model can call, as Open WebUI offers them: the class `Tools`.
 #   installation              Into Open WebUI: this very file, installed over its REST interface, or written for its …
-#   command_line              The command line: `generate` pictures, `convert` workflows, `install` or `export` this …
+#   checkup                   `check`: examines a ComfyUI, and the tool in an Open WebUI, and says of each point what …
+#   command_line              The command line: `generate` pictures, `convert` workflows, `check` servers, `install` …
 #   bundled                   The workflows that come with the tool, as data.
 
 # fmt: off
@@ -15733,6 +15734,9 @@ def workflows_among(paths: Iterable[str]) -> list[str]:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+MOST_ARGUMENTS = 200  # of the command that started it, that are looked through
+
+
 @dataclass(frozen=True)
 class Device:
     """What a server computes on, and its memory in bytes, None where the server does not tell
@@ -15750,6 +15754,7 @@ class Stats:
 
     version: str
     devices: tuple[Device, ...]
+    previews: str = ""  # how it was started to send them: "auto"; "" where it was not told
 
 
 def parse_stats(raw: Mapping[str, Any]) -> Stats:
@@ -15760,7 +15765,21 @@ def parse_stats(raw: Mapping[str, Any]) -> Stats:
     devices = [
         device for device in list_of(raw.get("devices"))[:MOST_DEVICES] if isinstance(device, dict)
     ]
-    return Stats(shortened(version, 40), tuple(map(parse_device, devices)))
+    arguments = list_of(raw["system"].get("argv"))
+    return Stats(
+        shortened(version, 40), tuple(map(parse_device, devices)), _preview_method(arguments)
+    )
+
+
+def _preview_method(arguments: Sequence[Any]) -> str:
+    """What follows `--preview-method` in the command that started the server."""
+    words = [str(argument) for argument in arguments[:MOST_ARGUMENTS]]
+    for word, following in itertools.pairwise([*words, ""]):
+        if word == "--preview-method":
+            return shortened(following, 20)
+        if word.startswith("--preview-method="):
+            return shortened(word.partition("=")[2], 20)
+    return ""
 
 
 def parse_device(raw: Mapping[str, Any]) -> Device:
@@ -32875,6 +32894,16 @@ async def _stored(request: Any) -> Mapping[str, Any]:
     return values
 
 
+def image_settings_of_page(page: Mapping[str, Any]) -> ImageSettings:
+    """The page as Open WebUI's REST interface gives it out, by the names from before 0.10."""
+    stored = {
+        key: page.get(name)
+        for fields in (GENERATION_FIELDS, EDITING_FIELDS)
+        for key, name in fields.values()
+    }
+    return ImageSettings(_half(stored, GENERATION_FIELDS), _half(stored, EDITING_FIELDS))
+
+
 def _half(stored: Mapping[str, Any], fields: Mapping[str, tuple[str, str]]) -> PictureSettings:
     return PictureSettings(**{name: _as_text(stored.get(key)) for name, (key, _) in fields.items()})
 
@@ -33805,7 +33834,7 @@ def resolve(
         purses=_purses(endpoints, valves, mine, is_admin, copied),
         secrets=tuple(key for key in (_account_key(valves), _account_key(mine)) if key),
         valve_problems=tuple(valve_problems(valves) if is_admin else ()) + mine.problems,
-        image_settings=_image_settings_told(valves, image_settings) if is_admin else (),
+        image_settings=image_settings_lines(valves, image_settings) if is_admin else (),
     )
 
 
@@ -33956,7 +33985,7 @@ def _valves_before(valves: Valves) -> dict[str, str]:
     return found
 
 
-def _image_settings_told(valves: Valves, image_settings: ImageSettings) -> tuple[str, ...]:
+def image_settings_lines(valves: Valves, image_settings: ImageSettings) -> tuple[str, ...]:
     """What was taken over of Open WebUI's image settings, for administrators, a sentence each."""
     return tuple(image_settings_told(image_settings, _valves_before(valves)))
 
@@ -35580,9 +35609,7 @@ async def command_install(options: argparse.Namespace) -> int:
     """`install`: create or update the tool in a running Open WebUI, set its valves, and check what
     came of it.
     """
-    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN")
-    if not token:
-        token = ask_secretly("Token or API key of Open WebUI: ")
+    token = administrators_token(options)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         webui = OpenWebUI(options.url, token, session)
         try:
@@ -35592,6 +35619,14 @@ async def command_install(options: argparse.Namespace) -> int:
                 f"What answers at {webui.url} does not behave like Open WebUI."
             ) from None
     return 0
+
+
+def administrators_token(options: argparse.Namespace) -> str:
+    """The token for Open WebUI: an option's, else the environment's, else what a person types.
+    Raises `BadArgument` where nobody can be asked.
+    """
+    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN")
+    return token or ask_secretly("Token or API key of Open WebUI: ")
 
 
 def ask_secretly(question: str) -> str:
@@ -35765,9 +35800,327 @@ async def _install_grant(webui: OpenWebUI, path: str, grants: list[dict[str, Any
 
 
 # ======================================================================================================================
+# src/comfyui_chat/checkup.py
+#
+# `check`: examines a ComfyUI, and the tool in an Open WebUI, and says of each point what to do.
+#
+# `command_check` examines the servers that `--endpoint` names; with `--url` the installed tool, and
+# the servers that its valves and Open WebUI's image settings name; else those that the tool finds by
+# itself. `examine_server` goes from what everything needs to what only some things need, and ends
+# where nothing further can be known:
+#
+# - it answers as a ComfyUI, and lets the caller in;
+# - the websocket, and the previews that come over it;
+# - the nodes that the bundled workflows are made of;
+# - what can be done with the models there, task by task;
+# - a tiny job, which needs no model: a picture is sent, shown by a node, and fetched again. Comfy
+#   Cloud has no such job, since it would cost something.
+#
+# Each `Verdict` passes, warns or fails. A warning is of something that works less well, or of a task
+# that cannot be done; a failure of something without which no picture comes. Nothing waits longer
+# than `STEP_SECONDS`, and no key is shown.
+# ======================================================================================================================
+
+
+STEP_SECONDS = 60.0  # that one point may take
+PASS, WARN, FAIL = "pass", "warn", "FAIL"
+LEAST_VERSION = (0, 3, 45)  # of ComfyUI
+# From here on each prompt can ask for previews; between the two nobody has tried.
+PREVIEWS_ASKED_FOR, PREVIEWS_NOT_ASKED_FOR = (0, 33, 0), (0, 3, 64)
+SAMPLE_SIDE, SAMPLE_COLOUR = 16, (200, 60, 20)  # the picture of the tiny job
+
+
+# What errors call the valves that the command has as options.
+OPTION_OF_VALVE = {
+    'the valve "ComfyUI address"': "--endpoint",
+    'the valve "ComfyUI API key"': "--api-key",
+}
+
+
+def with_options(text: str) -> str:
+    """An error's text with the options of the command in the place of valves."""
+    for valve, option in OPTION_OF_VALVE.items():
+        text = text.replace(valve, option)
+    return text
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one point stands, and what to do about it."""
+
+    level: str  # PASS, WARN or FAIL
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"  {self.level}  {self.text}"]
+        if self.remedy:
+            lines.append(f"        {self.remedy}")
+        return "\n".join(lines)
+
+
+def failure(what: str, error: ComfyUIError) -> Verdict:
+    """The finding that something did not work."""
+    notes = getattr(error, "__notes__", ())
+    told = f"{what}: {error.with_place}" if what else error.with_place
+    return Verdict(FAIL, told, " ".join([error.hint, *notes]).strip())
+
+
+async def command_check(options: argparse.Namespace) -> int:
+    """`check`: print what is found of Open WebUI and of each server. Returns 1 if anything fails."""
+    has_failed = False
+
+    def say(finding: Verdict) -> None:
+        nonlocal has_failed
+        has_failed = has_failed or finding.level == FAIL
+        text = str(finding)
+        print(text if options.url and not options.endpoint else with_options(text), flush=True)
+
+    valves, image_settings = Valves(), NO_IMAGE_SETTINGS
+    if options.url:
+        token = administrators_token(options)
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            webui = OpenWebUI(options.url, token, session)
+            print(webui.url)
+            try:
+                valves, image_settings = await examine_open_webui(webui, say)
+            except (LookupError, TypeError, AttributeError):
+                raise UnexpectedAnswer(
+                    f"What answers at {webui.url} does not behave like Open WebUI."
+                ) from None
+    if options.endpoint or not options.url:
+        given = {"endpoint": options.endpoint or "", "api_key": options.api_key or ""}
+        valves = valves.model_copy(update=given)
+    for endpoint in await _servers(administrators_endpoints(valves, image_settings), say):
+        name = f"{endpoint.label}: " if endpoint.label else ""
+        print(f"{name}{endpoint.written}")
+        async for finding in examine_server(endpoint):
+            say(finding)
+    print("Something fails." if has_failed else "Nothing fails.")
+    return int(has_failed)
+
+
+async def _servers(
+    endpoints: Sequence[Endpoint], say: Callable[[Verdict], None]
+) -> Sequence[Endpoint]:
+    """The servers to examine: of guesses the one that answers."""
+    try:
+        fleet = await Fleet(tuple(endpoints)).found()
+    except ComfyUIError as error:
+        say(failure("", error))
+        return ()
+    return fleet.endpoints
+
+
+# The tool in an Open WebUI.
+
+
+async def examine_open_webui(
+    webui: OpenWebUI, say: Callable[[Verdict], None]
+) -> tuple[Valves, ImageSettings]:
+    """Say what is found of the tool there, and return its valves and the image settings. Raises as
+    `OpenWebUI.call` does where nothing can be found out.
+    """
+    tools = await webui.call("GET", "/tools/")
+    say(Verdict(PASS, "Open WebUI answers, and takes the token."))
+    page = image_settings_of_page(await webui.call("GET", "/images/config") or {})
+    if TOOL_ID not in [tool["id"] for tool in tools]:
+        remedy = "Import comfyui_tool.json, or run `python comfyui_tool.py install`."
+        say(Verdict(FAIL, f'There is no tool "{TOOL_ID}".', remedy))
+        return Valves(), page
+    path = f"/tools/id/{TOOL_ID}"
+    tool = await webui.call("GET", path)
+    version = front_matter(str(tool.get("content"))).get("version", "")
+    if version == VERSION:
+        say(Verdict(PASS, f"The tool is installed (version {version})."))
+    else:
+        text = f"The tool there is version {shortened(version, 20)}, and this file {VERSION}."
+        say(Verdict(WARN, text, "`python comfyui_tool.py install` puts this one there."))
+    if tool.get("access_grants"):
+        say(Verdict(PASS, "It is shared with others than its creator."))
+    else:
+        say(Verdict(WARN, "Nobody but administrators can use it.", f"To share it: {SHARING}."))
+    valves = Valves(**(await webui.call("GET", f"{path}/valves") or {}))
+    for problem in valve_problems(valves):
+        say(Verdict(WARN, problem))
+    for line in image_settings_lines(valves, page):
+        level = WARN if "The workflow there" in line or "node mapping there" in line else PASS
+        say(Verdict(level, f"From the image settings. {line}"))
+    return valves, page
+
+
+# One server.
+
+
+async def examine_server(endpoint: Endpoint) -> AsyncIterator[Verdict]:
+    """What is found of a server, one point after the other."""
+    async with open_server(endpoint) as server:
+        try:
+            stats = await _within(server.stats())
+        except ComfyUIError as error:
+            yield failure("", error)
+            return
+        for finding in stats_findings(stats, endpoint):
+            yield finding
+        points: list[tuple[str, Callable[[ComfyUIServer], Awaitable[list[Verdict]]]]] = [
+            ("The websocket", websocket_findings),
+            ("The nodes", node_findings),
+            ("What can be done", task_findings),
+            ("A tiny job", job_findings),
+        ]
+        for what, examine in points:
+            try:
+                findings = await _within(examine(server))
+            except ComfyUIError as error:
+                findings = [failure(what, error)]
+            for finding in findings:
+                yield finding
+
+
+async def _within(work: Awaitable[Any]) -> Any:
+    """What one point comes to. Raises `UnexpectedAnswer` where that takes too long."""
+    try:
+        async with asyncio.timeout(STEP_SECONDS):
+            return await work
+    except TimeoutError:
+        raise UnexpectedAnswer(
+            f"It took longer than {duration(STEP_SECONDS)}.",
+            "Is the server busy, or does something between it and here hold the answers back?",
+        ) from None
+
+
+def stats_findings(stats: Stats, endpoint: Endpoint) -> Iterator[Verdict]:
+    """What the server tells of itself."""
+    devices = quoted(device.name for device in stats.devices[:4])
+    computes = f", computing on {devices}" if devices else ""
+    version = tuple(int(part) for part in re.findall(r"\d+", stats.version)[:3])
+    program = "Comfy Cloud" if endpoint.cloud else f"ComfyUI {stats.version}".strip()
+    yield Verdict(PASS, f"{program} answers and lets the caller in{computes}.")
+    if endpoint.cloud:
+        return
+    if version and version < LEAST_VERSION:
+        yield Verdict(FAIL, f"ComfyUI {stats.version} is too old.", ServerTooOld.default_hint)
+    if stats.previews not in ("", "none") or version >= PREVIEWS_ASKED_FOR:
+        yield Verdict(PASS, "It sends live previews.")
+    else:
+        sure = "sends no" if version <= PREVIEWS_NOT_ASKED_FOR else "may send no"
+        remedy = "Start ComfyUI with `--preview-method auto`."
+        yield Verdict(WARN, f"It {sure} live previews.", remedy)
+
+
+async def websocket_findings(server: ComfyUIServer) -> list[Verdict]:
+    """Whether the websocket can be opened."""
+    listening = server.connection.listen("check", frozenset(), ignore_preview)
+    async with listening as subscription:
+        if subscription.connected:
+            return [Verdict(PASS, "The websocket opens.")]
+    return [
+        Verdict(
+            WARN,
+            "The websocket does not open: no percentage and no previews, and jobs are looked up.",
+            "Have the proxy before ComfyUI pass on the headers Upgrade and Connection for /ws.",
+        )
+    ]
+
+
+async def node_findings(server: ComfyUIServer) -> list[Verdict]:
+    """Whether the nodes of the bundled workflows are there."""
+    wanted = {
+        node["class_type"] for entry in bundled_entries() for node in (entry.graph or {}).values()
+    }
+    known = await server.define_all(wanted)
+    missing = sorted(wanted - known.keys())
+    if not missing:
+        return [Verdict(PASS, f"All {len(wanted)} nodes of the bundled workflows are there.")]
+    text = f"{len(missing)} of {len(wanted)} nodes of the bundled workflows are missing: "
+    return [Verdict(WARN, text + quoted(missing[:6]) + ".", "A newer ComfyUI has them.")]
+
+
+async def task_findings(server: ComfyUIServer) -> list[Verdict]:
+    """What can be done with the models that are installed, a finding for each task."""
+    lines: list[WorkflowLine] = (await list_workflows(server, Catalogue()))["workflows"]
+    told = tasks_told(lines, 4)
+    findings = [
+        Verdict(PASS, f"{task}: {', '.join(names)}.") for task, names in told["tasks"].items()
+    ]
+    level = WARN if told["tasks"] else FAIL
+    without_nodes = {line["name"] for line in lines if "needs the node" in line.get(CANNOT_RUN, "")}
+    for task in told["nothing installed for"]:
+        text = f"{task}: nothing is installed for it."
+        findings.append(Verdict(level, text, _files_for(task, without_nodes)))
+    return findings
+
+
+def _files_for(task: str, without_nodes: Collection[str]) -> str:
+    """What to install for a task: the workflow with the fewest files, one whose nodes are there
+    first.
+    """
+    entries = [entry for entry in bundled_entries() if entry.task == task]
+    entries.sort(key=lambda entry: (entry.name in without_nodes, len(entry.needs)))
+    files = ", ".join(dict.fromkeys(str(need) for need in entries[0].needs))
+    newer = " and a newer ComfyUI" if entries[0].name in without_nodes else ""
+    return f"{entries[0].name} needs in ComfyUI's models folder: {files}{newer}."
+
+
+class _Nobody:
+    """A `ProgressListener` that shows nothing."""
+
+    def status(self, phase: str, text: str, fraction: float | None = None) -> None:
+        """Nothing is shown."""
+
+    def preview(self, data: bytes) -> None:
+        """Nothing is shown."""
+
+
+async def job_findings(server: ComfyUIServer) -> list[Verdict]:
+    """Whether a picture that is sent can be worked on and comes back as it was."""
+    if server.endpoint.cloud:
+        return [Verdict(WARN, "No tiny job was run: it would cost something.")]
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    sample = await PICTURES.run(_sample)
+    name = await server.upload(await PICTURES.run(read_input, sample, "check.png"))
+    graph: Graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": name}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    }
+    fleet = Fleet((server.endpoint,))
+    job, _ = await follow(server, fleet, graph, _Nobody(), wait=2 * STEP_SECONDS, previews=False)
+    collected = await collect(server, job, graph)
+    try:
+        is_same = await PICTURES.run(_is_sample, collected.products[0].data.whole())
+    finally:
+        collected.close()
+        await server.remove_from_history([job.prompt_id])
+    if not is_same:
+        remedy = "Does something between here and ComfyUI change what is sent?"
+        return [Verdict(FAIL, "A picture that was sent came back as another one.", remedy)]
+    seconds = f"{loop.time() - began:.1f} s"
+    findings = [Verdict(PASS, f"A picture was sent, worked on and fetched again in {seconds}.")]
+    if not job.complete and server.connection.is_open:
+        remedy = "Does a proxy before ComfyUI hold frames back? No percentage is shown then."
+        findings.append(Verdict(WARN, "The websocket told little of that job.", remedy))
+    return findings
+
+
+def _sample() -> bytes:
+    """The picture of the tiny job, always the same, so that it is stored once. Blocks."""
+    return encode(Image.new("RGB", (SAMPLE_SIDE, SAMPLE_SIDE), SAMPLE_COLOUR), "PNG")
+
+
+def _is_sample(data: bytes) -> bool:
+    """Whether a picture is that of the tiny job. Blocks."""
+    with Image.open(io.BytesIO(data)) as image:
+        return (
+            image.size == (SAMPLE_SIDE, SAMPLE_SIDE)
+            and image.convert("RGB").getpixel((SAMPLE_SIDE // 2, SAMPLE_SIDE // 2)) == SAMPLE_COLOUR
+        )
+
+
+# ======================================================================================================================
 # src/comfyui_chat/command_line.py
 #
-# The command line: `generate` pictures, `convert` workflows, `install` or `export` this tool.
+# The command line: `generate` pictures, `convert` workflows, `check` servers, `install` this tool.
 #
 # `main` parses what follows `python comfyui_tool.py` and runs one command, an `async` function of the
 # options:
@@ -35775,6 +36128,7 @@ async def _install_grant(webui: OpenWebUI, path: str, grants: list[dict[str, Any
 # - `generate` makes pictures as generate_image does (run/make.py), with a progress bar on the
 #   terminal, and writes them to files.
 # - `convert` turns workflows as ComfyUI's editor saves them into the format of its API.
+# - `check` examines servers, and the tool in an Open WebUI (checkup.py).
 # - `install` creates or updates the tool in a running Open WebUI, and `export` writes the JSON file
 #   that Open WebUI imports (installation.py).
 #
@@ -35798,20 +36152,6 @@ PLAIN_OPTIONS = (
 PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".png": "PNG"}
 
 
-# What errors call the valves that the command has as options.
-OPTION_OF_VALVE = {
-    'the valve "ComfyUI address"': "--endpoint",
-    'the valve "ComfyUI API key"': "--api-key",
-}
-
-
-def _with_options(text: str) -> str:
-    """An error's text with the options of the command in the place of valves."""
-    for valve, option in OPTION_OF_VALVE.items():
-        text = text.replace(valve, option)
-    return text
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. `arguments` are those of the process when None. Returns the exit status: 0
     done, 1 failed, 2 called wrongly, 130 stopped.
@@ -35820,7 +36160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return asyncio.run(_run_command(options))
     except ComfyUIError as error:
-        print(_with_options(f"{error.with_place} {error.hint}"), file=sys.stderr)
+        print(with_options(f"{error.with_place} {error.hint}"), file=sys.stderr)
         if isinstance(error, BadArgument):
             return 2
         return 1
@@ -35899,6 +36239,13 @@ def command_parser() -> argparse.ArgumentParser:
     install.add_argument("--public", action="store_true", help="let all users use it")
     install.set_defaults(run=command_install)
 
+    check = commands.add_parser("check", help="examine ComfyUI, and the tool in an Open WebUI")
+    check.add_argument("--url", help="address of Open WebUI, to examine what is set there")
+    check.add_argument(
+        "--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for"
+    )
+    check.set_defaults(run=command_check)
+
     exporting = commands.add_parser(
         "export", help="write the JSON file for Workspace > Tools > Import of Open WebUI"
     )
@@ -35912,7 +36259,7 @@ def command_parser() -> argparse.ArgumentParser:
     exporting.set_defaults(run=command_export)
 
     comfyui_key = os.environ.get("COMFYUI_API_KEY")
-    for command in (generate, converting, install):
+    for command in (generate, converting, install, check):
         command.add_argument("--endpoint", metavar="URL", help="address of ComfyUI")
         command.add_argument("--api-key", metavar="KEY", default=comfyui_key, help="ComfyUI's key")
     return parser

@@ -1,4 +1,4 @@
-"""The command line: `generate` pictures, `convert` workflows, `install` or `export` this tool.
+"""The command line: `generate` pictures, `convert` workflows, `check` servers, `install` this tool.
 
 `main` parses what follows `python comfyui_tool.py` and runs one command, an `async` function of the
 options:
@@ -6,6 +6,7 @@ options:
 - `generate` makes pictures as generate_image does (run/make.py), with a progress bar on the
   terminal, and writes them to files.
 - `convert` turns workflows as ComfyUI's editor saves them into the format of its API.
+- `check` examines servers, and the tool in an Open WebUI (checkup.py).
 - `install` creates or updates the tool in a running Open WebUI, and `export` writes the JSON file
   that Open WebUI imports (installation.py).
 
@@ -23,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .checkup import command_check, with_options
 from .errors import BadArgument, ComfyUIError
 from .graph.definitions import Definitions, NodeDefinition
 from .graph.editor import convert
@@ -55,20 +57,6 @@ PLAIN_OPTIONS = (
 PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".png": "PNG"}
 
 
-# What errors call the valves that the command has as options.
-OPTION_OF_VALVE = {
-    'the valve "ComfyUI address"': "--endpoint",
-    'the valve "ComfyUI API key"': "--api-key",
-}
-
-
-def _with_options(text: str) -> str:
-    """An error's text with the options of the command in the place of valves."""
-    for valve, option in OPTION_OF_VALVE.items():
-        text = text.replace(valve, option)
-    return text
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. `arguments` are those of the process when None. Returns the exit status: 0
     done, 1 failed, 2 called wrongly, 130 stopped.
@@ -77,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return asyncio.run(_run_command(options))
     except ComfyUIError as error:
-        print(_with_options(f"{error.with_place} {error.hint}"), file=sys.stderr)
+        print(with_options(f"{error.with_place} {error.hint}"), file=sys.stderr)
         if isinstance(error, BadArgument):
             return 2
         return 1
@@ -156,6 +144,13 @@ def command_parser() -> argparse.ArgumentParser:
     install.add_argument("--public", action="store_true", help="let all users use it")
     install.set_defaults(run=command_install)
 
+    check = commands.add_parser("check", help="examine ComfyUI, and the tool in an Open WebUI")
+    check.add_argument("--url", help="address of Open WebUI, to examine what is set there")
+    check.add_argument(
+        "--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for"
+    )
+    check.set_defaults(run=command_check)
+
     exporting = commands.add_parser(
         "export", help="write the JSON file for Workspace > Tools > Import of Open WebUI"
     )
@@ -169,7 +164,7 @@ def command_parser() -> argparse.ArgumentParser:
     exporting.set_defaults(run=command_export)
 
     comfyui_key = os.environ.get("COMFYUI_API_KEY")
-    for command in (generate, converting, install):
+    for command in (generate, converting, install, check):
         command.add_argument("--endpoint", metavar="URL", help="address of ComfyUI")
         command.add_argument("--api-key", metavar="KEY", default=comfyui_key, help="ComfyUI's key")
     return parser

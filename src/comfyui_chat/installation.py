@@ -91,9 +91,7 @@ async def command_install(options: argparse.Namespace) -> int:
     """`install`: create or update the tool in a running Open WebUI, set its valves, and check what
     came of it.
     """
-    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN")
-    if not token:
-        token = ask_secretly("Token or API key of Open WebUI: ")
+    token = administrators_token(options)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         webui = OpenWebUI(options.url, token, session)
         try:
@@ -103,6 +101,14 @@ async def command_install(options: argparse.Namespace) -> int:
                 f"What answers at {webui.url} does not behave like Open WebUI."
             ) from None
     return 0
+
+
+def administrators_token(options: argparse.Namespace) -> str:
+    """The token for Open WebUI: an option's, else the environment's, else what a person types.
+    Raises `BadArgument` where nobody can be asked.
+    """
+    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN")
+    return token or ask_secretly("Token or API key of Open WebUI: ")
 
 
 def ask_secretly(question: str) -> str:

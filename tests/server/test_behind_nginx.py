@@ -123,3 +123,11 @@ async def test_over_tls_it_draws_once_the_certificate_is_known(nginx: Nginx, cer
 
 async def test_where_only_api_is_forwarded_it_draws_as_well(nginx: Nginx) -> None:
     await draw_at(tool.Valves(endpoint=f"{nginx.plain}/only/api/"))
+
+
+async def test_check_says_that_the_password_is_wrong_and_passes_with_the_right_one(nginx: Nginx) -> None:
+    for key, levels in ((f"ann:{PASSWORD}", {tool.PASS, tool.WARN}), ("ann:wrong-wrong", {tool.FAIL})):
+        endpoint = tool.Endpoint.parse(f"{nginx.plain}/comfy", key)
+        findings = [finding async for finding in tool.examine_server(endpoint)]
+        assert {finding.level for finding in findings} == levels
+        assert key.partition(":")[2] not in str(findings)

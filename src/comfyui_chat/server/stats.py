@@ -2,14 +2,17 @@
 memory of that.
 """
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..bounds import MOST_DEVICES, MOST_NAME_CHARACTERS
 from ..names import shortened
 from ..values import list_of
+
+MOST_ARGUMENTS = 200  # of the command that started it, that are looked through
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Stats:
 
     version: str
     devices: tuple[Device, ...]
+    previews: str = ""  # how it was started to send them: "auto"; "" where it was not told
 
 
 def parse_stats(raw: Mapping[str, Any]) -> Stats:
@@ -39,7 +43,21 @@ def parse_stats(raw: Mapping[str, Any]) -> Stats:
     devices = [
         device for device in list_of(raw.get("devices"))[:MOST_DEVICES] if isinstance(device, dict)
     ]
-    return Stats(shortened(version, 40), tuple(map(parse_device, devices)))
+    arguments = list_of(raw["system"].get("argv"))
+    return Stats(
+        shortened(version, 40), tuple(map(parse_device, devices)), _preview_method(arguments)
+    )
+
+
+def _preview_method(arguments: Sequence[Any]) -> str:
+    """What follows `--preview-method` in the command that started the server."""
+    words = [str(argument) for argument in arguments[:MOST_ARGUMENTS]]
+    for word, following in itertools.pairwise([*words, ""]):
+        if word == "--preview-method":
+            return shortened(following, 20)
+        if word.startswith("--preview-method="):
+            return shortened(word.partition("=")[2], 20)
+    return ""
 
 
 def parse_device(raw: Mapping[str, Any]) -> Device:

@@ -129,6 +129,16 @@ async def _stored(request: Any) -> Mapping[str, Any]:
     return values
 
 
+def image_settings_of_page(page: Mapping[str, Any]) -> ImageSettings:
+    """The page as Open WebUI's REST interface gives it out, by the names from before 0.10."""
+    stored = {
+        key: page.get(name)
+        for fields in (GENERATION_FIELDS, EDITING_FIELDS)
+        for key, name in fields.values()
+    }
+    return ImageSettings(_half(stored, GENERATION_FIELDS), _half(stored, EDITING_FIELDS))
+
+
 def _half(stored: Mapping[str, Any], fields: Mapping[str, tuple[str, str]]) -> PictureSettings:
     return PictureSettings(**{name: _as_text(stored.get(key)) for name, (key, _) in fields.items()})
 

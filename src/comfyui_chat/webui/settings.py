@@ -342,7 +342,7 @@ def resolve(
         purses=_purses(endpoints, valves, mine, is_admin, copied),
         secrets=tuple(key for key in (_account_key(valves), _account_key(mine)) if key),
         valve_problems=tuple(valve_problems(valves) if is_admin else ()) + mine.problems,
-        image_settings=_image_settings_told(valves, image_settings) if is_admin else (),
+        image_settings=image_settings_lines(valves, image_settings) if is_admin else (),
     )
 
 
@@ -493,7 +493,7 @@ def _valves_before(valves: Valves) -> dict[str, str]:
     return found
 
 
-def _image_settings_told(valves: Valves, image_settings: ImageSettings) -> tuple[str, ...]:
+def image_settings_lines(valves: Valves, image_settings: ImageSettings) -> tuple[str, ...]:
     """What was taken over of Open WebUI's image settings, for administrators, a sentence each."""
     return tuple(image_settings_told(image_settings, _valves_before(valves)))
 
