@@ -41,11 +41,15 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import aiohttp
 import socketio  # type: ignore[import-untyped]
 
+from tests.support import older_pages
 from tests.support.model_server import MODEL_ID, ModelServer, Request
 
 HOST = "127.0.0.1"
 ADMIN = "admin"
 PASSWORD = "sandbox"
+
+#: The Python of the release to start, where it is not the one installed beside the tests; see `tests.support.releases`.
+PYTHON_OF_A_RELEASE = "OPEN_WEBUI_PYTHON"
 
 START_SECONDS = 180.0  # a cold start on a slow machine; a warm one takes some 20 s
 STOP_SECONDS = 5.0
@@ -169,6 +173,7 @@ class OpenWebUI:
         self.log = self.data_dir / "open-webui.log"
         self.port = port
         self.start_seconds = 0.0
+        self.version: older_pages.Version = ()
         self._chosen_port = port
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -209,6 +214,7 @@ class OpenWebUI:
                     continue
                 raise
             self.start_seconds = time.monotonic() - began
+            self.version = older_pages.parsed(json.loads(self._get("/api/version"))["version"])
             return self
         raise AssertionError("the last attempt either returns or raises")
 
@@ -252,7 +258,8 @@ class OpenWebUI:
             "OPENAI_API_KEY": "none",
         }
         environment |= self._environment
-        command = [sys.executable, "-c", LAUNCHER, "serve", "--host", HOST, "--port", str(self.port)]
+        python = os.environ.get(PYTHON_OF_A_RELEASE) or sys.executable
+        command = [python, "-c", LAUNCHER, "serve", "--host", HOST, "--port", str(self.port)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -272,8 +279,12 @@ class OpenWebUI:
             path.chmod(0o600)
         return path.read_text()
 
-    def _wait_until_ready(self, deadline: float) -> None:
+    def _get(self, path: str) -> bytes:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{self.url}{path}", timeout=5) as answer:
+            return bytes(answer.read())
+
+    def _wait_until_ready(self, deadline: float) -> None:
         while time.monotonic() < deadline:
             process = self._process
             if process is None:
@@ -281,12 +292,9 @@ class OpenWebUI:
             if process.poll() is not None:
                 code = process.returncode
                 raise OpenWebUIError(f"Open WebUI ended with exit code {code}. Its log ends:\n{self.log_tail()}")
-            with (
-                contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError),
-                opener.open(f"{self.url}/ready", timeout=5) as answer,
-            ):
-                if answer.status == 200:
-                    return
+            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+                self._get("/ready")
+                return
             time.sleep(0.1)
         raise OpenWebUIError(f"Open WebUI did not come up in time. Its log ends:\n{self.log_tail()}")
 
@@ -653,11 +661,12 @@ class Turn:
 
     @property
     def shown_files(self) -> list[dict[str, Any]]:
-        """The files that the open page shows, by its own rule: an event replaces them; in a temporary chat it adds."""
+        """The files that the open page shows, by its own rule: an event replaces them, or adds in a temporary chat."""
         shown: list[dict[str, Any]] = []
         for event in self.files_events:
             files = list(event.data.get("files") or [])
-            shown = [*shown, *files] if self.temporary else files
+            adds = older_pages.adds_files(self.owui.version, temporary=self.temporary)
+            shown = [*shown, *files] if adds else files
         return shown
 
     @property
@@ -674,7 +683,7 @@ class Turn:
     def text(self) -> str:
         """What the model said."""
         if content := str(self.message.get("content") or ""):
-            return content
+            return older_pages.without_calls(content)
         parts = [
             part.get("text", "")
             for item in self.message.get("output") or []
@@ -801,7 +810,7 @@ class Turn:
     ) -> None:
         parent = self._after.message_id if self._after else None
         if self.temporary:
-            self.chat_id = f"temporary:{self._socket.get_sid()}"
+            self.chat_id = older_pages.temporary_id(self.owui.version, str(self._socket.get_sid()))
         elif self.chat_id:
             self._first_write = max((number for number, _, _ in await self.owui.writes(self.chat_id)), default=0)
         user_message = {
@@ -818,7 +827,7 @@ class Turn:
         form: dict[str, Any] = {
             "stream": True,
             "model": self.model,
-            "params": params,
+            "params": older_pages.call_params(self.owui.version, params),
             "tool_ids": tools,
             "tool_servers": [],
             "features": features,
@@ -826,7 +835,7 @@ class Turn:
             "session_id": self._socket.get_sid(),
             "chat_id": self.chat_id or None,
             "id": self.message_id,
-            "message_ids": [{"model_id": self.model, "message_id": self.message_id, "modelIdx": 0}],
+            "message_ids": older_pages.message_ids(self.owui.version, self.model, self.message_id),
             "parent_id": parent,
             "user_message": user_message,
             "background_tasks": {"follow_up_generation": False},
