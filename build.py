@@ -70,8 +70,9 @@ FLOORS = (
     (
         "webui",
         "ollama permission spending_record telling references display messages picking "
-        "stored_files chat_files buttons chat given_pictures tolerant valves arguments "
-        "image_settings rights servers settings asking transparency reports jobs tools",
+        "stored_files chat_files buttons chat page_dialog mask_editor painting given_pictures "
+        "tolerant valves arguments image_settings rights servers settings asking transparency "
+        "reports jobs tools",
     ),
     ("", "installation checkup command_line __main__"),
 )

@@ -141,6 +141,9 @@ required_open_webui_version: 0.9.6
 #   webui/chat_files          What stands in the chat of a call, and what the call takes from there.
 #   webui/buttons             Buttons under a result, which write the message that a person would.
 #   webui/chat                The message that a call belongs to: how the call ends there, and what is stored in it.
+#   webui/page_dialog         A dialog of ours over the chat, in which the user points at something: opened, followed, …
+#   webui/mask_editor         The editor in which the user paints a mask over a picture of the chat, and the check of …
+#   webui/painting            Masks that the user paints for a call, and the same ones for later calls.
 #   webui/given_pictures      Which pictures an edit works on, and which one is its mask, where the call says so and …
 #   webui/tolerant            Reads valves as they are stored: `Tolerant`, of which both kinds of valves are made.
 #   webui/valves              The valves: what the administrator and each user can set, as Open WebUI shows it.
@@ -429,6 +432,7 @@ MOST_HEAD_BYTES = 2 * MB  # of the JSON in a model; it is read in one go
 #     ├── NotPermitted
 #     ├── EndpointRefused
 #     ├── CreditsRefused
+#     ├── NotAnswered
 #     ├── UnknownWorkflow
 #     ├── UnknownJob
 #     ├── ServerError
@@ -534,6 +538,13 @@ class CreditsRefused(ComfyUIError):
     default_hint = "Ask the user, or name a workflow that costs nothing."
     is_final = False  # whether no other server is tried: a person said no
     task = ""  # what the workflow is for, so that a free one can be named
+
+
+class NotAnswered(ComfyUIError):
+    """The user was to answer in the chat's page, and did not."""
+
+    code = "not_answered"
+    default_hint = "Do not ask again by yourself."
 
 
 class UnknownWorkflow(ComfyUIError):
@@ -29851,6 +29862,23 @@ SOME_MASK = re.compile(
     r"(?: (?:image|picture))?"
 )
 
+# The user is to paint the mask; beginnings of words, which no picture is named by.
+_PAINT = (
+    "paint|draw|brush|sketch|scribbl|select|interactive|manual|by hand|show you|show where|ask the user|ask user"
+    "|malen|malt|gemalt|zeichn|markier|zeig|pint|dibuj|selec|muestr|dessin|peind|peign|montr|desenh|dipin|disegn"
+)
+_PAINT_UNSPACED = "塗|描|绘|涂|그리|그려|칠하|표시"
+TO_BE_PAINTED = re.compile(
+    rf"(?!.*(?:\d|\.[a-z]{{3,4}}$))(?:(?:.*\W)?(?:{_PAINT})|.*(?:{_PAINT_UNSPACED})).*"
+)
+# The mask that was painted or given for an earlier result.
+_MASK = r"(?:mask\w{0,2}|maske|masque|máscara|maschera|マスク|마스크|蒙版|遮罩)"
+_SAME_ONE = rf"(?:same|gleiche|selbe|misma|même|mesma|stessa|同じ|같은|同样|相同|一样)\w{{0,2}}(?:[ の的]?{_MASK})?"
+_EARLIER = "last|previous|earlier|first|painted|letzte|vorige|última|anterior|dernière|ultima|前の|이전|上次的"
+SAME_MASK = re.compile(
+    rf"{_THE}(?:{_SAME_ONE}|(?:{_EARLIER})\w{{0,2}}[ _-]?{_MASK}(?:\.png)?)(?: as .{{0,30}})?"
+)
+
 # Under which keys an object names its file, the most certain first, and under which it holds
 # several.
 _ONE_FILE = "id file_id url image_url src number name filename image file path index"
@@ -30005,6 +30033,7 @@ PREVIEW_PIXELS = 512  # its longer side
 STATUS_SECONDS = 2.0  # between two texts of the same phase: the chat lists every one of them
 PREVIEW_SECONDS = 0.5  # between two previews
 Emit = Callable[[dict[str, Any]], Awaitable[Any]]  # Open WebUI's event emitter
+EventCall = Callable[[dict[str, Any]], Awaitable[Any]]  # its `__event_call__`, which has an answer
 
 
 class Display:
@@ -30710,11 +30739,15 @@ class StoredOutputs:
         self.files.append(message_file(item, drawn))
 
 
-def run_record(product: OutputFile) -> dict[str, Any]:
-    """What a stored file tells of the run that made it, as `run_of` reads it again."""
+def run_record(product: OutputFile, mask: str = "") -> dict[str, Any]:
+    """What a stored file tells of the run that made it, as `run_of` reads it again. `mask` is the
+    id of the mask with which it was made.
+    """
     record = {"prompt_id": product.prompt_id, "source": product.source, "of": product.of}
     if product.seed is not None:
         record["seed"] = product.seed
+    if FILE_ID.fullmatch(mask):
+        record["mask"] = mask
     return record
 
 
@@ -30727,10 +30760,18 @@ async def stored_seed(file_id: str) -> int | None:
     return seed if isinstance(seed, int) else None
 
 
+async def stored_mask(file_id: str) -> str:
+    """The id of the mask with which a stored file was made; "" for one that was made without."""
+    from open_webui.models.files import Files
+
+    item = await Files.get_file_by_id(file_id)
+    return str(run_of(item).get("mask") or "") if item else ""
+
+
 def run_of(item: Any) -> Mapping[str, Any]:
     """What a stored file tells of the run that made it; empty for a file that none made.
 
-    {"prompt_id": "0c6d...", "source": "ComfyUI_00007_.png", "of": 2, "seed": 7}
+    {"prompt_id": "0c6d...", "source": "ComfyUI_00007_.png", "of": 2, "seed": 7, "mask": "9d2e..."}
     """
     data = (item.meta or {}).get("data") or {}
     run: Mapping[str, Any] = data.get(JOB_KEY) or {}
@@ -30937,6 +30978,8 @@ async def _readable_file(reference: str, user_id: str) -> Any:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+MOST_MASKS_SOUGHT = 50  # of the newest pictures, that are asked for their mask
+MessagePlace = tuple[str, str, str]  # user, chat and message, by their ids
 ATTACHMENTS = 20  # files of a user that are looked into for a workflow
 
 
@@ -30961,7 +31004,13 @@ class ChatFiles:
         self._media: list[ChatFile] | None = None  # what the chat holds, once that is known
         # reference -> name of each file that was read for the workflow
         self.worked_on: dict[str, str] = {}
+        self.mask = ""  # the reference of the one among these that is the mask
         self.shown = bool(self.message_id)  # whether the user sees what is stored
+
+    @property
+    def place(self) -> MessagePlace:
+        """Which message of which user it is."""
+        return str(self.user.get("id") or ""), self.chat_id, self.message_id
 
     @property
     def saved(self) -> bool:
@@ -31176,6 +31225,17 @@ class ChatFiles:
             if seed is not None:
                 return seed
         return None
+
+    async def earlier_mask(self) -> str:
+        """The id of the mask with which the newest masked picture of this chat was made; "" where
+        there is none.
+        """
+        pictures = await self.pictures()
+        for file in pictures[: -MOST_MASKS_SOUGHT - 1 : -1]:
+            mask = "" if file.attached else await stored_mask(file.reference)
+            if mask:
+                return mask
+        return ""
 
     async def attached_workflow(self, called: str = ATTACHED) -> Entry | None:
         """The newest workflow among the files that the user attached to this chat, in a picture
@@ -31418,11 +31478,13 @@ class Chat(ChatFiles):
         chat_id: str | None = None,
         message_id: str | None = None,
         messages: Sequence[Mapping[str, Any]] | None = None,
+        event_call: EventCall | None = None,
     ) -> None:
         """What Open WebUI hands to a tool; all of it may be missing."""
         super().__init__(user, metadata or {}, chat_id, message_id, messages or ())
         self.request = request
         self._emit = emit
+        self.event_call = event_call  # asks the page that the message was sent from
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._display: Display | None = None
         self._hiding = Hiding()
@@ -31522,6 +31584,18 @@ class Chat(ChatFiles):
             return False
         return _release() >= (0, 12)
 
+    def show_status(self, text: str) -> None:
+        """Say in the message what goes on before anything runs."""
+        if self._display:
+            self._display.status(text, text)
+
+    async def send_live(self, event: dict[str, Any]) -> None:
+        """Send an event to every page in which the user has the chat open."""
+        emit = await self._live()
+        if emit:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await emit(event)
+
     async def _say(self, kind: str, data: dict[str, Any]) -> None:
         """Send an event by the emitter of the call, which also writes some kinds to the
         database.
@@ -31587,7 +31661,7 @@ class Chat(ChatFiles):
                 "message_id": self.message_id,
             }
         if product.prompt_id:
-            about[JOB_KEY] = run_record(product)
+            about[JOB_KEY] = run_record(product, self.mask)
         headers = Headers({"content-type": product.content_type})
         upload = UploadFile(file=product.data.reader(), filename=name, headers=headers)
         user = await Users.get_user_by_id(self._user_id)
@@ -31601,6 +31675,14 @@ class Chat(ChatFiles):
             page = self._hiding.of(file_page(product, stored["url"]))
             await Files.update_file_data_by_id(item.id, {"content": page})
         return stored
+
+    async def keep_unshown(self, product: OutputFile, name: str) -> str:
+        """Store a file as the user's own that no message shows; its id. Raises `StorageRefused`."""
+        try:
+            stored = await self._upload(name, product)
+        except Exception as error:
+            raise storage_refused(error, (), 0, shown=False) from None
+        return str(stored["id"])
 
     async def _attach(self, stored: list[dict[str, Any]]) -> None:
         """Add files to the message, in the database or the memory of this process, and in the
@@ -31731,6 +31813,643 @@ class Chat(ChatFiles):
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/page_dialog.py
+#
+# A dialog of ours over the chat, in which the user points at something: opened, followed, closed.
+#
+# Open WebUI's event "execute" runs a script in the page that the message was sent from, as the user,
+# and hands back what it returns (seen in 0.9.6 to 0.12.4). All of the script is constant text: a
+# dialog's own (webui/mask_editor.py, webui/picture_choice.py) behind `DIALOG`, which all have in
+# common. Only JSON goes into it.
+#
+# A script that ran until the user is done would hold up nothing, but when it ends the page puts the
+# message back as it was when the script began, and what came meanwhile is gone. So opening returns at
+# once, and then the page is asked once a second how far the user is. That is a sign of life in both
+# directions: the dialog closes when nobody asks any more, and the call ends when nobody answers.
+#
+#     {"state": "open"}    {"state": "done", "answer": ...}    {"state": "cancelled"}    {"state": "failed"}
+#
+# Nobody answers where the page was closed, shows another chat, forbids scripts made of text, or is of
+# a release that does not know the event; and a program that calls by the API has no page at all.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+ANSWER_MINUTES = 10  # that a user has for one question
+OPEN_SECONDS = 15.0  # in which a page that is there has opened the dialog
+POLL_SECONDS = 1.0
+# A phone holds a page still while another is in front; then Open WebUI closes the connection.
+SILENT_SECONDS = 45.0
+
+# `ask` opens a dialog with a title and gives back its parts. The dialog lives in a shadow root, so
+# that neither the page's styles nor its shortcuts reach into it.
+DIALOG = r"""
+const make = (tag, properties = {}, ...children) => {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+};
+
+const button = (text, action, properties = {}) =>
+  make("button", { type: "button", textContent: text, onclick: action, ...properties });
+
+const DIALOG_STYLE = `
+  :host { --ground: #fff; --ink: #171717; --soft: #ececec; --strong: #171717; --on-strong: #fff;
+          --hint: #676767; --chosen: #2563eb; }
+  :host(.dark) { --ground: #171717; --ink: #ececec; --soft: #333; --strong: #ececec; --on-strong: #171717;
+          --hint: #a3a3a3; --chosen: #60a5fa; }
+  dialog { box-sizing: border-box; position: fixed; inset: 0; margin: auto; padding: 0; border: 0;
+           flex-direction: column; background: var(--ground); color: var(--ink); overflow: hidden;
+           width: 100vw; height: 100vh; height: 100dvh; max-width: none; max-height: none;
+           font: 14px/1.4 system-ui, sans-serif; overscroll-behavior: contain; user-select: none;
+           -webkit-user-select: none; -webkit-touch-callout: none; }
+  dialog[open] { display: flex; }
+  dialog::backdrop { background: #0009; }
+  @media (min-width: 768px) {
+    dialog { width: calc(100vw - 64px); height: calc(100vh - 64px); border-radius: 16px; }
+  }
+  header { padding: 12px 16px 8px; }
+  h1 { margin: 0; font-size: 16px; font-weight: 600; }
+  p { margin: 2px 0 0; min-height: 1.4em; color: var(--hint); }
+  main { flex: 1; min-height: 0; position: relative; overflow: hidden; }
+  footer { display: flex; flex-wrap: wrap; gap: 8px; align-items: center;
+           padding: 10px 16px calc(10px + env(safe-area-inset-bottom)); }
+  button { font: inherit; color: inherit; border: 0; border-radius: 10px; background: var(--soft);
+           padding: 0 14px; min-height: 40px; cursor: pointer; }
+  button[aria-pressed=true] { background: var(--chosen); color: #fff; }
+  :host(.dark) button[aria-pressed=true] { color: #171717; }
+  button.main { background: var(--strong); color: var(--on-strong); }
+  button:disabled { opacity: .4; cursor: default; }
+  button:focus-visible, input:focus-visible { outline: 2px solid var(--chosen); outline-offset: 2px; }
+  .end { margin-left: auto; display: flex; gap: 8px; }
+`;
+
+const ask = (request, title, hint, style) => {
+  window.comfyuiDialog?.close();
+  const host = make("div");
+  host.classList.toggle("dark", document.documentElement.classList.contains("dark"));
+  const shadow = host.attachShadow({ mode: "open" });
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(DIALOG_STYLE + style);
+  shadow.adoptedStyleSheets = [sheet];
+
+  const note = make("p", { textContent: hint });
+  note.setAttribute("role", "status");
+  const content = make("main");
+  const tools = make("footer");
+  const dialog = make("dialog", {}, make("header", {}, make("h1", { textContent: title }), note), content, tools);
+  dialog.setAttribute("aria-label", title);
+  shadow.append(dialog);
+  document.body.append(host);
+  dialog.showModal();
+
+  let told = { state: "open" };
+  let line = hint;
+  let silent = 0; // seconds in which nobody has asked
+  const close = () => {
+    clearInterval(clock);
+    dialog.remove();
+    host.remove();
+    if (window.comfyuiDialog === open) delete window.comfyuiDialog;
+  };
+  const clock = setInterval(() => {
+    silent += 1;
+    if (silent > request.patience) close();
+    else note.textContent = silent > 5 ? "Open WebUI does not answer …" : line;
+  }, 1000);
+  const open = {
+    id: request.id,
+    close,
+    poll: () => {
+      silent = 0;
+      return told;
+    },
+  };
+  const say = (text) => {
+    note.textContent = line = text;
+  };
+  const settle = (state, answer = null) => {
+    if (told.state !== "open") return;
+    told = { state, answer };
+    if (state === "done") {
+      say("Sending …");
+      for (const control of shadow.querySelectorAll("button, input")) control.disabled = true;
+    } else {
+      dialog.close();
+    }
+  };
+  dialog.addEventListener("close", () => settle("cancelled"));
+  for (const kind of ["keydown", "keyup", "keypress", "paste", "wheel"]) {
+    dialog.addEventListener(kind, (event) => event.stopPropagation());
+  }
+  window.comfyuiDialog = open;
+  const cancel = () => settle("cancelled");
+  return { dialog, content, tools, say, settle, cancel, isOpen: () => told.state === "open" };
+};
+
+// A file of the chat as the user may read it.
+const readPicture = async (url) => {
+  const headers = url.startsWith("/") ? { Authorization: `Bearer ${localStorage.token}` } : {};
+  const answer = await fetch(url, { headers });
+  if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+  return createImageBitmap(await answer.blob());
+};
+"""
+ASK_DIALOG = (
+    'const open = window.comfyuiDialog;\nreturn open?.id === ID ? open.poll() : { state: "gone" };'
+)
+CLOSE_DIALOG = "if (window.comfyuiDialog?.id === ID) window.comfyuiDialog.close();"
+
+NOT_THERE = "The user cannot be asked here: that takes an open page of this chat in Open WebUI."
+
+
+# The page shows one dialog at a time, so one question waits for the answer to another.
+_TURNS: WeakValueDictionary[MessagePlace, asyncio.Lock] = WeakValueDictionary()
+
+
+def page_turn(message: MessagePlace) -> asyncio.Lock:
+    """Held by whoever asks the user something for a message."""
+    return _TURNS.setdefault(message, asyncio.Lock())
+
+
+class DialogFailed(Exception):
+    """The page could not show the dialog, such as for a picture that it cannot read."""
+
+
+async def ask_in_page(chat: Chat, script: str, request: Mapping[str, Any], otherwise: str) -> Any:
+    """What the user answers in a dialog over the chat, exactly as the page hands it back.
+
+    `script` is a dialog's own text, which is called with `request`; `otherwise` tells the model
+    what to do without an answer. Raises `NotAnswered`, and `DialogFailed`.
+    """
+    dialog_id = uuid.uuid4().hex
+    about = {**request, "id": dialog_id, "patience": int(SILENT_SECONDS) + 15}
+    opened = await _in_page(
+        chat, f"{DIALOG}{script}\nreturn start({json.dumps(about)});", OPEN_SECONDS
+    )
+    if opened != "open":
+        raise NotAnswered(NOT_THERE, otherwise)
+    quoted_id = json.dumps(dialog_id)
+    try:
+        return await _followed(chat, ASK_DIALOG.replace("ID", quoted_id), otherwise)
+    finally:
+        await finish(
+            _close_dialog(chat, CLOSE_DIALOG.replace("ID", quoted_id)), CLEAN_UP_SECONDS / 2
+        )
+
+
+async def _followed(chat: Chat, poll: str, otherwise: str) -> Any:
+    """What the user answers in the dialog that is open, by asking for it again and again."""
+    until = time.monotonic() + 60 * ANSWER_MINUTES
+    while time.monotonic() < until:
+        await asyncio.sleep(POLL_SECONDS)
+        told = await _in_page(chat, poll, SILENT_SECONDS)
+        state = told.get("state") if isinstance(told, Mapping) else None
+        if state == "open":
+            continue
+        if state == "done":
+            return told.get("answer")
+        if state == "failed":
+            raise DialogFailed
+        if state == "cancelled":
+            raise NotAnswered("The user closed the dialog without an answer.", otherwise)
+        raise NotAnswered(
+            "The page was closed, or left the chat, before the user answered.", otherwise
+        )
+    raise NotAnswered(f"The user did not answer within {ANSWER_MINUTES} minutes.", otherwise)
+
+
+async def _in_page(chat: Chat, code: str, seconds: float) -> Any:
+    """What a script returns in the user's page; None where none runs it."""
+    if chat.event_call is None or chat.channel:
+        return None
+    try:
+        async with asyncio.timeout(seconds):
+            return await chat.event_call({"type": "execute", "data": {"code": code}})
+    except Exception as error:  # no page is there, or none that answers
+        log.info("a script was not run in the page: %s", type(error).__name__)
+        return None
+
+
+async def _close_dialog(chat: Chat, close: str) -> None:
+    """Close the dialog, wherever the user has the chat open: a page that connected again has lost
+    the call.
+    """
+    await chat.send_live({"type": "execute", "data": {"code": close}})
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/mask_editor.py
+#
+# The editor in which the user paints a mask over a picture of the chat, and the check of what comes
+# back.
+#
+# `paint_mask` opens the editor in the page (webui/page_dialog.py). The page fetches the picture by
+# its address, as the user; one that has none in Open WebUI, as in temporary chats, goes along as a
+# small copy. The user paints on a canvas of at most `MOST_PAINTED_SIDE` pixels a side, which every
+# phone can hold, and which is scaled up later. What comes back is a PNG, white on black, as a data
+# URI. It is taken for what anybody may have sent in its place: its length, its kind, its size and its
+# content are looked at before and while it is decoded.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_PAINTED_SIDE = 2048  # pixels of the mask that is painted
+MOST_PAINTED_CHARACTERS = 8_000_000  # of its data URI; the page's connection takes 16 MB at once
+COPY_PIXELS, COPY_BYTES = 1024, 400_000  # of a copy that goes along
+PNG_URI = "data:image/png;base64,"
+WITHOUT_PAINTING = (
+    'Do not ask again by yourself. Without "paint", mask takes the number of a picture that is white where to repaint, '
+    'or "transparency"; or leave it out and say in the prompt where the change is.'
+)
+
+MASK_EDITOR = r"""
+const EDITOR_STYLE = `
+  main { touch-action: none; cursor: none; background: var(--soft); outline: none; }
+  main.moving { cursor: grabbing; }
+  .stage { position: absolute; left: 0; top: 0; transform-origin: 0 0; }
+  .stage canvas { position: absolute; inset: 0; width: 100%; height: 100%; }
+  .picture { background: repeating-conic-gradient(#bbb 0 25%, #eee 0 50%) 0 0 / 20px 20px; }
+  .mask { opacity: .6; }
+  .brush { position: absolute; border: 2px solid #fff; border-radius: 50%; box-shadow: 0 0 0 1px #000;
+           transform: translate(-50%, -50%); pointer-events: none; visibility: hidden; }
+  label { display: flex; gap: 8px; align-items: center; }
+  input { width: 120px; accent-color: var(--chosen); min-height: 40px; margin: 0; }
+`;
+const PAINT = "#ff2d78";
+
+const start = (request) => {
+  const dialog = ask(request, "Paint over what is to change", "Two fingers or the wheel zoom", EDITOR_STYLE);
+  const area = dialog.content;
+  area.tabIndex = 0;
+  area.setAttribute("aria-label", "Picture to paint on");
+  const picture = make("canvas", { className: "picture" });
+  const mask = make("canvas", { className: "mask" });
+  const stage = make("div", { className: "stage" }, picture, mask);
+  const ring = make("div", { className: "brush" });
+  area.append(stage, ring);
+
+  // What was done, oldest first: strokes {erases, width, points}, and "clear" and "invert" of the whole.
+  const done = [];
+  let erases = false;
+  let view = { scale: 1, x: 0, y: 0 }; // against the picture fitted into the area
+
+  // Painting. Places are in pixels of the mask.
+
+  const drawLine = (stroke, from, to) => {
+    const canvas = mask.getContext("2d");
+    canvas.globalCompositeOperation = stroke.erases ? "destination-out" : "source-over";
+    canvas.strokeStyle = PAINT;
+    canvas.lineWidth = stroke.width;
+    canvas.lineCap = canvas.lineJoin = "round";
+    canvas.beginPath();
+    canvas.moveTo(from.x, from.y);
+    canvas.lineTo(to.x + 0.01, to.y); // a line without length would draw no dot
+    canvas.stroke();
+  };
+  const fillWhole = (canvas, operation, colour) => {
+    canvas.globalCompositeOperation = operation;
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, mask.width, mask.height);
+  };
+  const draw = (step) => {
+    if (step === "clear") mask.getContext("2d").clearRect(0, 0, mask.width, mask.height);
+    else if (step === "invert") fillWhole(mask.getContext("2d"), "source-out", PAINT);
+    else step.points.forEach((point, index) => drawLine(step, step.points[Math.max(0, index - 1)], point));
+  };
+  const showSteps = () => {
+    undoButton.disabled = clearButton.disabled = done.length === 0;
+  };
+  const add = (step) => {
+    done.push(step);
+    draw(step);
+    showSteps();
+  };
+  const undo = () => {
+    done.pop();
+    draw("clear");
+    done.forEach(draw);
+    showSteps();
+  };
+  const isEmpty = () => {
+    const { data } = mask.getContext("2d").getImageData(0, 0, mask.width, mask.height);
+    for (let at = 3; at < data.length; at += 4) if (data[at] > 127) return false;
+    return true;
+  };
+  const send = () => {
+    if (!mask.width || !dialog.isOpen()) return;
+    if (isEmpty()) return dialog.say("Nothing is painted yet");
+    const canvas = mask.getContext("2d");
+    fillWhole(canvas, "source-in", "#fff");
+    fillWhole(canvas, "destination-over", "#000");
+    dialog.settle("done", mask.toDataURL("image/png"));
+  };
+
+  // Zooming and moving.
+
+  const showView = () => {
+    const { clientWidth: width, clientHeight: height } = area;
+    const fit = Math.min(width / picture.width, height / picture.height);
+    const [shownWidth, shownHeight] = [picture.width * fit * view.scale, picture.height * fit * view.scale];
+    // What is smaller than the area stays in its middle, what is larger covers it.
+    const within = (place, shown, room) =>
+      shown <= room ? (room - shown) / 2 : Math.min(0, Math.max(room - shown, place));
+    view.x = within(view.x, shownWidth, width);
+    view.y = within(view.y, shownHeight, height);
+    Object.assign(stage.style, {
+      width: `${shownWidth}px`,
+      height: `${shownHeight}px`,
+      transform: `translate(${view.x}px, ${view.y}px)`,
+    });
+  };
+  const zoom = (factor, place) => {
+    const scale = Math.min(16, Math.max(1, view.scale * factor));
+    const by = scale / view.scale;
+    view = { scale, x: place.x - (place.x - view.x) * by, y: place.y - (place.y - view.y) * by };
+    showView();
+  };
+  const move = (x, y) => {
+    view.x += x;
+    view.y += y;
+    showView();
+  };
+  const middle = () => ({ x: area.clientWidth / 2, y: area.clientHeight / 2 });
+  const placeOf = (event) => {
+    const { left, top } = area.getBoundingClientRect();
+    return { x: event.clientX - left, y: event.clientY - top };
+  };
+
+  // Fingers, pen and mouse. One paints; two fingers, or the middle button of a mouse, move and zoom.
+
+  const pointers = new Map();
+  let stroke = null;
+  let moving = false;
+  const inMask = (event) => {
+    const { left, top, width } = mask.getBoundingClientRect();
+    const ratio = mask.width / width;
+    return { x: (event.clientX - left) * ratio, y: (event.clientY - top) * ratio };
+  };
+  const begin = (event) => {
+    if (!mask.width || !dialog.isOpen()) return;
+    area.focus();
+    area.setPointerCapture(event.pointerId);
+    pointers.set(event.pointerId, placeOf(event));
+    if (pointers.size > 1 && stroke) {
+      stroke = null;
+      undo(); // the first of two fingers painted nothing
+    }
+    moving ||= pointers.size > 1 || event.button === 1;
+    area.classList.toggle("moving", moving);
+    if (moving || event.button > 0) return;
+    const width = (size.value * mask.width) / mask.getBoundingClientRect().width;
+    stroke = { erases: erases || event.button === 5 || event.buttons === 32, width, points: [inMask(event)] };
+    add(stroke);
+  };
+  const go = (event) => {
+    showRing(event);
+    const before = pointers.get(event.pointerId);
+    if (!before) return;
+    const place = placeOf(event);
+    const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
+    pointers.set(event.pointerId, place);
+    if (moving && other) {
+      const apart = (one) => Math.hypot(one.x - other.x, one.y - other.y);
+      move((place.x - before.x) / 2, (place.y - before.y) / 2);
+      zoom(apart(place) / Math.max(1, apart(before)), { x: (place.x + other.x) / 2, y: (place.y + other.y) / 2 });
+    } else if (moving) {
+      move(place.x - before.x, place.y - before.y);
+    } else if (stroke) {
+      for (const part of event.getCoalescedEvents?.() ?? [event]) {
+        const point = inMask(part);
+        drawLine(stroke, stroke.points.at(-1), point);
+        stroke.points.push(point);
+      }
+    }
+  };
+  const end = (event) => {
+    pointers.delete(event.pointerId);
+    stroke = null;
+    if (pointers.size === 0) moving = false;
+    area.classList.toggle("moving", moving);
+  };
+  const showRing = (event) => {
+    const { x, y } = placeOf(event);
+    const shown = event.pointerType !== "touch" && event.type !== "pointerleave" && !moving;
+    const visibility = shown ? "visible" : "hidden";
+    Object.assign(ring.style, { left: `${x}px`, top: `${y}px`, visibility });
+  };
+  area.addEventListener("pointerdown", begin);
+  area.addEventListener("pointermove", go);
+  area.addEventListener("pointerup", end);
+  area.addEventListener("pointercancel", end);
+  area.addEventListener("pointerleave", showRing);
+  area.addEventListener("contextmenu", (event) => event.preventDefault());
+  area.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    zoom(Math.exp(-event.deltaY / 400), placeOf(event));
+  });
+
+  // Tools and keys. After a click the keys go to the picture again, so that Enter means Done.
+
+  const clicked = (action) => (event) => {
+    action();
+    if (event.detail > 0) area.focus();
+  };
+  const choose = (eraser) => {
+    erases = eraser;
+    brushButton.setAttribute("aria-pressed", !eraser);
+    eraserButton.setAttribute("aria-pressed", eraser);
+  };
+  const resize = (by) => {
+    size.value = Number(size.value) + by;
+    ring.style.width = ring.style.height = `${size.value}px`;
+  };
+  const brushButton = button("Brush", clicked(() => choose(false)));
+  const eraserButton = button("Eraser", clicked(() => choose(true)));
+  const undoButton = button("Undo", clicked(undo));
+  const clearButton = button("Clear", clicked(() => add("clear")));
+  const size = make("input", { type: "range", min: 4, max: 160, value: 40, oninput: () => resize(0) });
+  dialog.tools.append(
+    brushButton,
+    eraserButton,
+    make("label", {}, "Size", size),
+    undoButton,
+    clearButton,
+    button("Invert", clicked(() => add("invert"))),
+    make(
+      "div",
+      { className: "end" },
+      button("Cancel", dialog.cancel),
+      button("Done", send, { className: "main" }),
+    ),
+  );
+  const keys = {
+    Enter: send,
+    b: () => choose(false),
+    e: () => choose(true),
+    i: () => add("invert"),
+    "[": () => resize(-6),
+    "]": () => resize(6),
+    "+": () => zoom(1.25, middle()),
+    "-": () => zoom(0.8, middle()),
+    0: () => zoom(0, middle()),
+  };
+  dialog.dialog.addEventListener("keydown", (event) => {
+    const isUndo = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
+    const action = isUndo ? undo : event.ctrlKey || event.metaKey || event.altKey ? null : keys[event.key];
+    const isOfButton = event.key === "Enter" && event.target.localName === "button";
+    if (!action || isOfButton || !dialog.isOpen() || !mask.width) return;
+    event.preventDefault();
+    action();
+  });
+
+  const load = async () => {
+    const image = await readPicture(request.url);
+    const shrink = Math.min(1, request.side / Math.max(image.width, image.height));
+    for (const canvas of [picture, mask]) {
+      canvas.width = Math.max(1, Math.round(image.width * shrink));
+      canvas.height = Math.max(1, Math.round(image.height * shrink));
+    }
+    picture.getContext("2d").drawImage(image, 0, 0, picture.width, picture.height);
+    new ResizeObserver(showView).observe(area);
+    showView();
+  };
+  choose(false);
+  resize(0);
+  showSteps();
+  area.focus();
+  load().catch(() => dialog.settle("failed"));
+  return "open";
+};
+"""
+
+
+async def paint_mask(chat: Chat, reference: str, picture: bytes) -> Image.Image:
+    """The mask (mode L, white is where something is to change) that the user paints over a picture
+    of the chat, by its reference and its content.
+
+    Raises `NotAnswered` where nobody paints, and as `read_painted` does.
+    """
+    file = FILE_REFERENCE.fullmatch(reference)
+    if file:
+        try:
+            return await _painted_over(chat, f"/api/v1/files/{file[1]}/content")
+        except DialogFailed:  # a browser reads fewer kinds of pictures than ComfyUI
+            log.info("the page could not show a picture: a copy is sent")
+    copy = await PICTURES.run(small_copy, picture, COPY_PIXELS, COPY_BYTES)
+    try:
+        return await _painted_over(chat, copy or "")
+    except DialogFailed:
+        raise BadArgument("The page could not show the picture.", WITHOUT_PAINTING) from None
+
+
+async def _painted_over(chat: Chat, url: str) -> Image.Image:
+    request = {"url": url, "side": MOST_PAINTED_SIDE}
+    answer = await ask_in_page(chat, MASK_EDITOR, request, WITHOUT_PAINTING)
+    return await PICTURES.run(read_painted, answer)
+
+
+def read_painted(answer: Any) -> Image.Image:
+    """The mask in what the page sent, which may be anything. Raises `BadArgument` and
+    `LimitExceeded`. Blocks.
+    """
+    if not isinstance(answer, str) or not answer.startswith(PNG_URI):
+        raise _no_mask("no PNG")
+    if len(answer) > MOST_PAINTED_CHARACTERS:
+        raise _no_mask(f"more than {MOST_PAINTED_CHARACTERS:,} characters")
+    try:
+        data = base64.b64decode(answer.removeprefix(PNG_URI), validate=True)
+        with open_picture(data, ("PNG",)) as image:
+            size = Size(*image.size)
+    except Exception:  # of whatever cannot be read
+        raise _no_mask("no PNG that can be read") from None
+    if max(size.width, size.height) > MOST_PAINTED_SIDE:
+        raise _no_mask(f"a picture of {size} pixels")
+    return read_mask(data, "the painted mask")
+
+
+def _no_mask(what: str) -> BadArgument:
+    """The error for what the page sent in the place of a mask."""
+    return BadArgument(f"The page sent {what} as the painted mask.", WITHOUT_PAINTING)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/painting.py
+#
+# Masks that the user paints for a call, and the same ones for later calls.
+#
+# A mask is painted once in a message: a second call for the same picture takes what was painted for
+# the first, be it that several variants were asked for, or that the first call failed. A user who did
+# not paint is not asked again in the same message, as with credits (webui/asking.py).
+#
+# What was painted is stored as a file of the user's that no message shows. Every picture that is made
+# with a mask remembers which one, so that "the same mask, but blue" finds it after a restart, too;
+# within this process the newest mask of a chat is known even where nothing came of it.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MASK_NAME = "painted-mask.png"
+_PAINTED = BoundedDict[tuple[MessagePlace, str], str](1000)  # by picture -> the id of the mask
+_UNPAINTED = BoundedDict[MessagePlace, bool](1000)  # where the user did not paint
+_NEWEST = BoundedDict[tuple[str, str], str](1000)  # user and chat -> the id of their newest mask
+
+
+async def painted_mask(chat: Chat, reference: str, picture: InputFile) -> str:
+    """The id of the mask that the user paints over a picture, or has painted for this message.
+
+    Raises `NotAnswered`, and `BadArgument` for what is not a mask.
+    """
+    message = chat.place
+    async with page_turn(message):
+        painted = _PAINTED.get((message, reference))
+        if painted:
+            return painted
+        if message in _UNPAINTED:
+            raise NotAnswered(
+                "The user was asked for this answer, and painted nothing.", WITHOUT_PAINTING
+            )
+        chat.show_status("Waiting for you to paint where the picture is to change")
+        try:
+            mask = await paint_mask(chat, reference, picture.data)
+        except ComfyUIError:
+            _UNPAINTED[message] = True
+            raise
+        painted = await _mask_as_file(chat, mask)
+        _PAINTED[message, reference] = painted
+        remember_mask(chat, painted)
+        return painted
+
+
+async def _mask_as_file(chat: Chat, mask: Image.Image) -> str:
+    """Store a mask, and nothing else that came with it; its id."""
+    png = await PICTURES.run(encode, mask, "PNG")
+    data = hold(png)
+    try:
+        return await chat.keep_unshown(
+            OutputFile(data, "image/png", Size(*mask.size), ""), MASK_NAME
+        )
+    finally:
+        data.close()
+
+
+def remember_mask(chat: Chat, mask: str) -> None:
+    """From now on the newest mask of the chat is this one, a file by its id."""
+    place = chat.place[:2]
+    _NEWEST.pop(place, None)
+    _NEWEST[place] = mask
+
+
+async def same_mask(chat: Chat) -> str:
+    """The id of the newest mask of the chat. Raises `BadArgument` where there was none."""
+    newest = _NEWEST.get(chat.place[:2])
+    mask = newest or await chat.earlier_mask()
+    if not mask:
+        raise BadArgument(
+            "No picture of this chat was made with a mask yet.",
+            'Give the number of a picture that is white where to repaint, or "paint", so that the user paints one.',
+        )
+    return mask
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/given_pictures.py
 #
 # Which pictures an edit works on, and which one is its mask, where the call says so and where it
@@ -31740,7 +32459,8 @@ class Chat(ChatFiles):
 # message are meant, apart from the mask; the newest picture of the chat where that message has none.
 # The second of two that plainly is a mask of the first, white on black and of its size, is taken for
 # its mask. A mask may be described ("the white area") instead of named, and mixed up with its
-# picture. All of this is said in the result.
+# picture; or it is yet to be painted, or that of an earlier result (webui/painting.py). All of this
+# is said in the result.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -31754,13 +32474,14 @@ class GivenPictures:
 
 @dataclass(frozen=True)
 class AskedMask:
-    """What the argument mask says: a picture, the picture's own transparency, or only that there is
-    one.
+    """What the argument mask says: a picture, the picture's own transparency, that the user paints
+    it, or only that there is one.
     """
 
     reference: str = ""  # of the picture that it names
     is_own: bool = False
     is_some: bool = False
+    is_painted: bool = False
 
 
 async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
@@ -31773,6 +32494,8 @@ async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
         given, changed = await _with_mask_named(chat, given.files, named, asked.reference)
     elif asked.is_own and given.files[0]:
         given = replace(given, mask=await _own_mask(given.files[0]))
+    elif asked.is_painted:
+        given, changed = await _with_painted_mask(chat, given.files, named)
     if given.mask is None:
         given, changed = await _with_second_as_mask(given.files)
     if given.mask is None and asked.is_some:
@@ -31792,6 +32515,10 @@ async def _asked_mask(chat: Chat, mask: Any) -> AskedMask:
     if mask is True:
         return AskedMask(is_some=True)
     words = " ".join(map(plain_words, read_references(mask, "mask")))
+    if SAME_MASK.fullmatch(words):
+        return AskedMask(await same_mask(chat))
+    if TO_BE_PAINTED.fullmatch(words):
+        return AskedMask(is_painted=True)
     if OF_IMAGE.fullmatch(words):
         return AskedMask(is_own=True)
     if SOME_MASK.fullmatch(words):
@@ -31827,6 +32554,8 @@ async def _with_mask_named(
     """
     name, data = await chat.read_file(mask)
     chat.worked_on[mask] = name
+    chat.mask = mask
+    remember_mask(chat, mask)
     painted = await PICTURES.run(read_mask, data, name)
     drawn = files[0]
     picture = await _picture_in_the_mask(chat, files, mask)
@@ -31836,6 +32565,18 @@ async def _with_mask_named(
     painted = await PICTURES.run(read_mask, drawn.data, "the mask")
     note = "the picture is white on black and was taken for the mask, and the mask for the picture"
     return GivenPictures([picture], painted), note
+
+
+async def _with_painted_mask(
+    chat: Chat, files: list[InputFile | None], named: Sequence[str]
+) -> tuple[GivenPictures, str]:
+    """The pictures with the mask that the user paints over the first of them, and a note on it."""
+    picture = files[0]
+    if picture is None or picture.kind != "image":
+        raise BadArgument("A mask can only be painted over a picture.", "Name one in images.")
+    mask = await painted_mask(chat, named[0], picture)
+    given, _ = await _with_mask_named(chat, files, named, mask)
+    return given, 'the user painted the mask; mask="same" takes it again'
 
 
 async def _with_second_as_mask(files: list[InputFile | None]) -> tuple[GivenPictures, str]:
@@ -34078,22 +34819,16 @@ def _catalogue(
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-EventCall = Callable[[dict[str, Any]], Awaitable[Any]]  # Open WebUI's `__event_call__`
 QUESTION_TITLE = "Spend credits?"
-MessagePlace = tuple[str, str, str]  # user, chat and message, by their ids
 _DECLINED = BoundedDict[MessagePlace, bool](1000)  # where a user said no
-# The page shows one dialog at a time, so one question waits for the answer to another.
-_TURNS: WeakValueDictionary[MessagePlace, asyncio.Lock] = WeakValueDictionary()
 
 
-def credits_of(chat: Chat, settings: Settings, event_call: EventCall | None) -> Credits:
+def credits_of(chat: Chat, settings: Settings) -> Credits:
     """What a call may spend, whom to ask, and where it is recorded."""
     secret = str(getattr(sys.modules.get("open_webui.env"), "WEBUI_SECRET_KEY", "") or "")
     user_id = str(chat.user.get("id") or "")
     record = StoredSpending(user_id, secret.encode()) if secret and user_id else None
-    return Credits(
-        settings.purses, _asking(event_call, (user_id, chat.chat_id, chat.message_id)), record
-    )
+    return Credits(settings.purses, _asking(chat.event_call, chat.place), record)
 
 
 def _asking(event_call: EventCall | None, message: MessagePlace) -> Asking:
@@ -34101,8 +34836,7 @@ def _asking(event_call: EventCall | None, message: MessagePlace) -> Asking:
         return nobody_to_ask
 
     async def ask(question: str) -> bool:
-        turn = _TURNS.setdefault(message, asyncio.Lock())
-        async with turn:
+        async with page_turn(message):
             if message in _DECLINED:
                 return False
             says_yes = False
@@ -35065,6 +35799,7 @@ class Tools:
             __chat_id__,
             __message_id__,
             __messages__,
+            __event_call__,
         )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
@@ -35072,12 +35807,7 @@ class Tools:
             if request.workflow is None or request.workflow.level:
                 request = replace(request, notes=(*request.notes, *await unused_note(chat)))
             return await _run(
-                chat,
-                display,
-                settings,
-                request,
-                await settings.including(chat, workflow),
-                __event_call__,
+                chat, display, settings, request, await settings.including(chat, workflow)
             )
 
         return await _make(chat, self.valves, work)
@@ -35108,10 +35838,10 @@ class Tools:
         or thing from one into a new image.
 
         :param prompt: What to change and what to keep; "image 1", "image 2" are in the order of `images`
-        :param images: Numbers from results (["2"]; the chat's first is 1), file names, ids or URLs; else the newest
-        :param mask: Number of an image that is white where to repaint, or "transparency"
+        :param images: Numbers from results (["2"]; the chat's first is 1), names, ids or URLs; else the newest
+        :param mask: Number of an image white where to repaint, "paint" (by the user), "same" as before, "transparency"
         :param strength: To vary an image: 0.2 a little to 0.9 strongly
-        :param size: Without it the image keeps its own
+        :param size: Else the image keeps its own
         :param count: Number of results
         :param seed: As in generate_image
         :param model: As in generate_image
@@ -35133,6 +35863,7 @@ class Tools:
             __chat_id__,
             __message_id__,
             __messages__,
+            __event_call__,
         )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
@@ -35141,12 +35872,7 @@ class Tools:
                 prompt, given.files, given.mask, **await with_earlier_seed(chat, arguments)
             )
             return await _run(
-                chat,
-                display,
-                settings,
-                request,
-                await settings.including(chat, workflow),
-                __event_call__,
+                chat, display, settings, request, await settings.including(chat, workflow)
             )
 
         return await _make(chat, self.valves, work)
@@ -35181,6 +35907,7 @@ class Tools:
             __chat_id__,
             __message_id__,
             __messages__,
+            __event_call__,
         )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
@@ -35195,7 +35922,7 @@ class Tools:
                     "Call once for each.",
                 )
             request = settings.enlarge(files[0], scale=scale, size=size, model=model)
-            return await _run(chat, display, settings, request, settings.catalogue, __event_call__)
+            return await _run(chat, display, settings, request, settings.catalogue)
 
         return await _make(chat, self.valves, work)
 
@@ -35231,6 +35958,7 @@ class Tools:
             __chat_id__,
             __message_id__,
             __messages__,
+            __event_call__,
         )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
@@ -35241,12 +35969,7 @@ class Tools:
             if request.offers:
                 request = replace(request, sent_pictures=await chat.sent_offers())
             return await _run(
-                chat,
-                display,
-                settings,
-                request,
-                await settings.including(chat, workflow),
-                __event_call__,
+                chat, display, settings, request, await settings.including(chat, workflow)
             )
 
         return await _make(chat, self.valves, work)
@@ -35519,7 +36242,6 @@ async def _run(
     settings: Settings,
     request: Request,
     catalogue: Catalogue,
-    event_call: Any,
 ) -> tuple[dict[str, Any], str]:
     """A request made, stored as files of the user, and reported."""
     memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)
@@ -35528,7 +36250,7 @@ async def _run(
         settings.previews and display.previews,
         settings.format,
         memory,
-        credits_of(chat, settings, event_call),
+        credits_of(chat, settings),
     )
     made = await make(request, settings.fleet, display, options)
     with contextlib.closing(made):

@@ -18,6 +18,7 @@ the first sentences of the classes that are raised.
     ├── NotPermitted
     ├── EndpointRefused
     ├── CreditsRefused
+    ├── NotAnswered
     ├── UnknownWorkflow
     ├── UnknownJob
     ├── ServerError
@@ -127,6 +128,13 @@ class CreditsRefused(ComfyUIError):
     default_hint = "Ask the user, or name a workflow that costs nothing."
     is_final = False  # whether no other server is tried: a person said no
     task = ""  # what the workflow is for, so that a free one can be named
+
+
+class NotAnswered(ComfyUIError):
+    """The user was to answer in the chat's page, and did not."""
+
+    code = "not_answered"
+    default_hint = "Do not ask again by yourself."
 
 
 class UnknownWorkflow(ComfyUIError):

@@ -119,8 +119,10 @@ class House:
         kept = Stored(its_id, user.id, file.filename, file.content_type or "", size, start, metadata=metadata)
         self.stored.append(kept)
         meta = {"name": file.filename, "content_type": kept.content_type, "size": size, "data": metadata or {}}
+        path = self.folder / its_id
+        path.write_bytes(start)
         item = SimpleNamespace(
-            id=its_id, user_id=user.id, filename=file.filename, meta=meta, data={}, path="", created_at=1
+            id=its_id, user_id=user.id, filename=file.filename, meta=meta, data={}, path=str(path), created_at=1
         )
         self.files[its_id] = item
         return item

@@ -10,35 +10,28 @@ After a no, nobody is asked again in the same message: a model that tries again,
 that by a text, would have the user click until it is a yes.
 """
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any
-from weakref import WeakValueDictionary
 
 from ..bounded import BoundedDict
 from ..logs import log
 from ..run.credits import Asking, Credits, nobody_to_ask
 from .chat import Chat
+from .chat_files import MessagePlace
+from .display import EventCall
+from .page_dialog import page_turn
 from .settings import Settings
 from .spending_record import StoredSpending
 
-EventCall = Callable[[dict[str, Any]], Awaitable[Any]]  # Open WebUI's `__event_call__`
 QUESTION_TITLE = "Spend credits?"
-MessagePlace = tuple[str, str, str]  # user, chat and message, by their ids
 _DECLINED = BoundedDict[MessagePlace, bool](1000)  # where a user said no
-# The page shows one dialog at a time, so one question waits for the answer to another.
-_TURNS: WeakValueDictionary[MessagePlace, asyncio.Lock] = WeakValueDictionary()
 
 
-def credits_of(chat: Chat, settings: Settings, event_call: EventCall | None) -> Credits:
+def credits_of(chat: Chat, settings: Settings) -> Credits:
     """What a call may spend, whom to ask, and where it is recorded."""
     secret = str(getattr(sys.modules.get("open_webui.env"), "WEBUI_SECRET_KEY", "") or "")
     user_id = str(chat.user.get("id") or "")
     record = StoredSpending(user_id, secret.encode()) if secret and user_id else None
-    return Credits(
-        settings.purses, _asking(event_call, (user_id, chat.chat_id, chat.message_id)), record
-    )
+    return Credits(settings.purses, _asking(chat.event_call, chat.place), record)
 
 
 def _asking(event_call: EventCall | None, message: MessagePlace) -> Asking:
@@ -46,8 +39,7 @@ def _asking(event_call: EventCall | None, message: MessagePlace) -> Asking:
         return nobody_to_ask
 
     async def ask(question: str) -> bool:
-        turn = _TURNS.setdefault(message, asyncio.Lock())
-        async with turn:
+        async with page_turn(message):
             if message in _DECLINED:
                 return False
             says_yes = False

@@ -27,7 +27,7 @@ from ..threads import PICTURES
 from ..values import list_of
 from .buttons import BUTTONS_MARK
 from .chat_files import ChatFiles
-from .display import Display, Emit
+from .display import Display, Emit, EventCall
 from .messages import (
     UnsavedMessage,
     remember_unsaved,
@@ -81,11 +81,13 @@ class Chat(ChatFiles):
         chat_id: str | None = None,
         message_id: str | None = None,
         messages: Sequence[Mapping[str, Any]] | None = None,
+        event_call: EventCall | None = None,
     ) -> None:
         """What Open WebUI hands to a tool; all of it may be missing."""
         super().__init__(user, metadata or {}, chat_id, message_id, messages or ())
         self.request = request
         self._emit = emit
+        self.event_call = event_call  # asks the page that the message was sent from
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._display: Display | None = None
         self._hiding = Hiding()
@@ -185,6 +187,18 @@ class Chat(ChatFiles):
             return False
         return _release() >= (0, 12)
 
+    def show_status(self, text: str) -> None:
+        """Say in the message what goes on before anything runs."""
+        if self._display:
+            self._display.status(text, text)
+
+    async def send_live(self, event: dict[str, Any]) -> None:
+        """Send an event to every page in which the user has the chat open."""
+        emit = await self._live()
+        if emit:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await emit(event)
+
     async def _say(self, kind: str, data: dict[str, Any]) -> None:
         """Send an event by the emitter of the call, which also writes some kinds to the
         database.
@@ -250,7 +264,7 @@ class Chat(ChatFiles):
                 "message_id": self.message_id,
             }
         if product.prompt_id:
-            about[JOB_KEY] = run_record(product)
+            about[JOB_KEY] = run_record(product, self.mask)
         headers = Headers({"content-type": product.content_type})
         upload = UploadFile(file=product.data.reader(), filename=name, headers=headers)
         user = await Users.get_user_by_id(self._user_id)
@@ -264,6 +278,14 @@ class Chat(ChatFiles):
             page = self._hiding.of(file_page(product, stored["url"]))
             await Files.update_file_data_by_id(item.id, {"content": page})
         return stored
+
+    async def keep_unshown(self, product: OutputFile, name: str) -> str:
+        """Store a file as the user's own that no message shows; its id. Raises `StorageRefused`."""
+        try:
+            stored = await self._upload(name, product)
+        except Exception as error:
+            raise storage_refused(error, (), 0, shown=False) from None
+        return str(stored["id"])
 
     async def _attach(self, stored: list[dict[str, Any]]) -> None:
         """Add files to the message, in the database or the memory of this process, and in the

@@ -36,8 +36,10 @@ from .messages import (
 )
 from .picking import NO_PICTURE, pick_pictures, split_words
 from .references import OF_AUTHOR, file_references, read_references
-from .stored_files import read_stored_file, stored_seed
+from .stored_files import read_stored_file, stored_mask, stored_seed
 
+MOST_MASKS_SOUGHT = 50  # of the newest pictures, that are asked for their mask
+MessagePlace = tuple[str, str, str]  # user, chat and message, by their ids
 ATTACHMENTS = 20  # files of a user that are looked into for a workflow
 
 
@@ -62,7 +64,13 @@ class ChatFiles:
         self._media: list[ChatFile] | None = None  # what the chat holds, once that is known
         # reference -> name of each file that was read for the workflow
         self.worked_on: dict[str, str] = {}
+        self.mask = ""  # the reference of the one among these that is the mask
         self.shown = bool(self.message_id)  # whether the user sees what is stored
+
+    @property
+    def place(self) -> MessagePlace:
+        """Which message of which user it is."""
+        return str(self.user.get("id") or ""), self.chat_id, self.message_id
 
     @property
     def saved(self) -> bool:
@@ -277,6 +285,17 @@ class ChatFiles:
             if seed is not None:
                 return seed
         return None
+
+    async def earlier_mask(self) -> str:
+        """The id of the mask with which the newest masked picture of this chat was made; "" where
+        there is none.
+        """
+        pictures = await self.pictures()
+        for file in pictures[: -MOST_MASKS_SOUGHT - 1 : -1]:
+            mask = "" if file.attached else await stored_mask(file.reference)
+            if mask:
+                return mask
+        return ""
 
     async def attached_workflow(self, called: str = ATTACHED) -> Entry | None:
         """The newest workflow among the files that the user attached to this chat, in a picture

@@ -29,6 +29,7 @@ PREVIEW_PIXELS = 512  # its longer side
 STATUS_SECONDS = 2.0  # between two texts of the same phase: the chat lists every one of them
 PREVIEW_SECONDS = 0.5  # between two previews
 Emit = Callable[[dict[str, Any]], Awaitable[Any]]  # Open WebUI's event emitter
+EventCall = Callable[[dict[str, Any]], Awaitable[Any]]  # its `__event_call__`, which has an answer
 
 
 class Display:

@@ -5,7 +5,8 @@ A model often leaves `images` out, or names the mask alone. Then all pictures of
 message are meant, apart from the mask; the newest picture of the chat where that message has none.
 The second of two that plainly is a mask of the first, white on black and of its size, is taken for
 its mask. A mask may be described ("the white area") instead of named, and mixed up with its
-picture. All of this is said in the result.
+picture; or it is yet to be painted, or that of an earlier result (webui/painting.py). All of this
+is said in the result.
 """
 
 from collections.abc import Sequence
@@ -21,8 +22,16 @@ from ..run.inputs import unnamed_note
 from ..spelling import plain_words
 from ..threads import PICTURES
 from .chat import Chat
+from .painting import painted_mask, remember_mask, same_mask
 from .picking import NO_PICTURE
-from .references import FILE_REFERENCE, OF_IMAGE, SOME_MASK, read_references
+from .references import (
+    FILE_REFERENCE,
+    OF_IMAGE,
+    SAME_MASK,
+    SOME_MASK,
+    TO_BE_PAINTED,
+    read_references,
+)
 
 
 @dataclass(frozen=True)
@@ -35,13 +44,14 @@ class GivenPictures:
 
 @dataclass(frozen=True)
 class AskedMask:
-    """What the argument mask says: a picture, the picture's own transparency, or only that there is
-    one.
+    """What the argument mask says: a picture, the picture's own transparency, that the user paints
+    it, or only that there is one.
     """
 
     reference: str = ""  # of the picture that it names
     is_own: bool = False
     is_some: bool = False
+    is_painted: bool = False
 
 
 async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
@@ -54,6 +64,8 @@ async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
         given, changed = await _with_mask_named(chat, given.files, named, asked.reference)
     elif asked.is_own and given.files[0]:
         given = replace(given, mask=await _own_mask(given.files[0]))
+    elif asked.is_painted:
+        given, changed = await _with_painted_mask(chat, given.files, named)
     if given.mask is None:
         given, changed = await _with_second_as_mask(given.files)
     if given.mask is None and asked.is_some:
@@ -73,6 +85,10 @@ async def _asked_mask(chat: Chat, mask: Any) -> AskedMask:
     if mask is True:
         return AskedMask(is_some=True)
     words = " ".join(map(plain_words, read_references(mask, "mask")))
+    if SAME_MASK.fullmatch(words):
+        return AskedMask(await same_mask(chat))
+    if TO_BE_PAINTED.fullmatch(words):
+        return AskedMask(is_painted=True)
     if OF_IMAGE.fullmatch(words):
         return AskedMask(is_own=True)
     if SOME_MASK.fullmatch(words):
@@ -108,6 +124,8 @@ async def _with_mask_named(
     """
     name, data = await chat.read_file(mask)
     chat.worked_on[mask] = name
+    chat.mask = mask
+    remember_mask(chat, mask)
     painted = await PICTURES.run(read_mask, data, name)
     drawn = files[0]
     picture = await _picture_in_the_mask(chat, files, mask)
@@ -117,6 +135,18 @@ async def _with_mask_named(
     painted = await PICTURES.run(read_mask, drawn.data, "the mask")
     note = "the picture is white on black and was taken for the mask, and the mask for the picture"
     return GivenPictures([picture], painted), note
+
+
+async def _with_painted_mask(
+    chat: Chat, files: list[InputFile | None], named: Sequence[str]
+) -> tuple[GivenPictures, str]:
+    """The pictures with the mask that the user paints over the first of them, and a note on it."""
+    picture = files[0]
+    if picture is None or picture.kind != "image":
+        raise BadArgument("A mask can only be painted over a picture.", "Name one in images.")
+    mask = await painted_mask(chat, named[0], picture)
+    given, _ = await _with_mask_named(chat, files, named, mask)
+    return given, 'the user painted the mask; mask="same" takes it again'
 
 
 async def _with_second_as_mask(files: list[InputFile | None]) -> tuple[GivenPictures, str]:

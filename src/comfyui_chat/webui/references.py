@@ -50,6 +50,23 @@ SOME_MASK = re.compile(
     r"(?: (?:image|picture))?"
 )
 
+# The user is to paint the mask; beginnings of words, which no picture is named by.
+_PAINT = (
+    "paint|draw|brush|sketch|scribbl|select|interactive|manual|by hand|show you|show where|ask the user|ask user"
+    "|malen|malt|gemalt|zeichn|markier|zeig|pint|dibuj|selec|muestr|dessin|peind|peign|montr|desenh|dipin|disegn"
+)
+_PAINT_UNSPACED = "塗|描|绘|涂|그리|그려|칠하|표시"
+TO_BE_PAINTED = re.compile(
+    rf"(?!.*(?:\d|\.[a-z]{{3,4}}$))(?:(?:.*\W)?(?:{_PAINT})|.*(?:{_PAINT_UNSPACED})).*"
+)
+# The mask that was painted or given for an earlier result.
+_MASK = r"(?:mask\w{0,2}|maske|masque|máscara|maschera|マスク|마스크|蒙版|遮罩)"
+_SAME_ONE = rf"(?:same|gleiche|selbe|misma|même|mesma|stessa|同じ|같은|同样|相同|一样)\w{{0,2}}(?:[ の的]?{_MASK})?"
+_EARLIER = "last|previous|earlier|first|painted|letzte|vorige|última|anterior|dernière|ultima|前の|이전|上次的"
+SAME_MASK = re.compile(
+    rf"{_THE}(?:{_SAME_ONE}|(?:{_EARLIER})\w{{0,2}}[ _-]?{_MASK}(?:\.png)?)(?: as .{{0,30}})?"
+)
+
 # Under which keys an object names its file, the most certain first, and under which it holds
 # several.
 _ONE_FILE = "id file_id url image_url src number name filename image file path index"

@@ -26,7 +26,7 @@ from ..errors import BadArgument, ComfyUIError, LimitExceeded, StorageRefused
 from ..media.kinds import MAX_INPUT_BYTES, OTHER_TYPES, OutputFile, content_type_of, ending_of
 from ..names import quoted, shortened
 from ..threads import FILES, STORAGE
-from .references import DATA_URI, FILE_REFERENCE, read_data_uri
+from .references import DATA_URI, FILE_ID, FILE_REFERENCE, read_data_uri
 
 JOB_KEY = "comfyui_job"  # under which a stored file tells of the run that made it
 # What the page's browser draws as a picture; others are offered for download.
@@ -66,11 +66,15 @@ class StoredOutputs:
         self.files.append(message_file(item, drawn))
 
 
-def run_record(product: OutputFile) -> dict[str, Any]:
-    """What a stored file tells of the run that made it, as `run_of` reads it again."""
+def run_record(product: OutputFile, mask: str = "") -> dict[str, Any]:
+    """What a stored file tells of the run that made it, as `run_of` reads it again. `mask` is the
+    id of the mask with which it was made.
+    """
     record = {"prompt_id": product.prompt_id, "source": product.source, "of": product.of}
     if product.seed is not None:
         record["seed"] = product.seed
+    if FILE_ID.fullmatch(mask):
+        record["mask"] = mask
     return record
 
 
@@ -83,10 +87,18 @@ async def stored_seed(file_id: str) -> int | None:
     return seed if isinstance(seed, int) else None
 
 
+async def stored_mask(file_id: str) -> str:
+    """The id of the mask with which a stored file was made; "" for one that was made without."""
+    from open_webui.models.files import Files
+
+    item = await Files.get_file_by_id(file_id)
+    return str(run_of(item).get("mask") or "") if item else ""
+
+
 def run_of(item: Any) -> Mapping[str, Any]:
     """What a stored file tells of the run that made it; empty for a file that none made.
 
-    {"prompt_id": "0c6d...", "source": "ComfyUI_00007_.png", "of": 2, "seed": 7}
+    {"prompt_id": "0c6d...", "source": "ComfyUI_00007_.png", "of": 2, "seed": 7, "mask": "9d2e..."}
     """
     data = (item.meta or {}).get("data") or {}
     run: Mapping[str, Any] = data.get(JOB_KEY) or {}

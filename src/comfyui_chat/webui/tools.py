@@ -115,6 +115,7 @@ class Tools:
             __chat_id__,
             __message_id__,
             __messages__,
+            __event_call__,
         )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
@@ -122,12 +123,7 @@ class Tools:
             if request.workflow is None or request.workflow.level:
                 request = replace(request, notes=(*request.notes, *await unused_note(chat)))
             return await _run(
-                chat,
-                display,
-                settings,
-                request,
-                await settings.including(chat, workflow),
-                __event_call__,
+                chat, display, settings, request, await settings.including(chat, workflow)
             )
 
         return await _make(chat, self.valves, work)
@@ -158,10 +154,10 @@ class Tools:
         or thing from one into a new image.
 
         :param prompt: What to change and what to keep; "image 1", "image 2" are in the order of `images`
-        :param images: Numbers from results (["2"]; the chat's first is 1), file names, ids or URLs; else the newest
-        :param mask: Number of an image that is white where to repaint, or "transparency"
+        :param images: Numbers from results (["2"]; the chat's first is 1), names, ids or URLs; else the newest
+        :param mask: Number of an image white where to repaint, "paint" (by the user), "same" as before, "transparency"
         :param strength: To vary an image: 0.2 a little to 0.9 strongly
-        :param size: Without it the image keeps its own
+        :param size: Else the image keeps its own
         :param count: Number of results
         :param seed: As in generate_image
         :param model: As in generate_image
@@ -183,6 +179,7 @@ class Tools:
             __chat_id__,
             __message_id__,
             __messages__,
+            __event_call__,
         )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
@@ -191,12 +188,7 @@ class Tools:
                 prompt, given.files, given.mask, **await with_earlier_seed(chat, arguments)
             )
             return await _run(
-                chat,
-                display,
-                settings,
-                request,
-                await settings.including(chat, workflow),
-                __event_call__,
+                chat, display, settings, request, await settings.including(chat, workflow)
             )
 
         return await _make(chat, self.valves, work)
@@ -231,6 +223,7 @@ class Tools:
             __chat_id__,
             __message_id__,
             __messages__,
+            __event_call__,
         )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
@@ -245,7 +238,7 @@ class Tools:
                     "Call once for each.",
                 )
             request = settings.enlarge(files[0], scale=scale, size=size, model=model)
-            return await _run(chat, display, settings, request, settings.catalogue, __event_call__)
+            return await _run(chat, display, settings, request, settings.catalogue)
 
         return await _make(chat, self.valves, work)
 
@@ -281,6 +274,7 @@ class Tools:
             __chat_id__,
             __message_id__,
             __messages__,
+            __event_call__,
         )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
@@ -291,12 +285,7 @@ class Tools:
             if request.offers:
                 request = replace(request, sent_pictures=await chat.sent_offers())
             return await _run(
-                chat,
-                display,
-                settings,
-                request,
-                await settings.including(chat, workflow),
-                __event_call__,
+                chat, display, settings, request, await settings.including(chat, workflow)
             )
 
         return await _make(chat, self.valves, work)
@@ -569,7 +558,6 @@ async def _run(
     settings: Settings,
     request: Request,
     catalogue: Catalogue,
-    event_call: Any,
 ) -> tuple[dict[str, Any], str]:
     """A request made, stored as files of the user, and reported."""
     memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)
@@ -578,7 +566,7 @@ async def _run(
         settings.previews and display.previews,
         settings.format,
         memory,
-        credits_of(chat, settings, event_call),
+        credits_of(chat, settings),
     )
     made = await make(request, settings.fleet, display, options)
     with contextlib.closing(made):

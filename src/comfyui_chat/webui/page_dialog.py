@@ -1,0 +1,233 @@
+"""A dialog of ours over the chat, in which the user points at something: opened, followed, closed.
+
+Open WebUI's event "execute" runs a script in the page that the message was sent from, as the user,
+and hands back what it returns (seen in 0.9.6 to 0.12.4). All of the script is constant text: a
+dialog's own (webui/mask_editor.py, webui/picture_choice.py) behind `DIALOG`, which all have in
+common. Only JSON goes into it.
+
+A script that ran until the user is done would hold up nothing, but when it ends the page puts the
+message back as it was when the script began, and what came meanwhile is gone. So opening returns at
+once, and then the page is asked once a second how far the user is. That is a sign of life in both
+directions: the dialog closes when nobody asks any more, and the call ends when nobody answers.
+
+    {"state": "open"}    {"state": "done", "answer": ...}    {"state": "cancelled"}    {"state": "failed"}
+
+Nobody answers where the page was closed, shows another chat, forbids scripts made of text, or is of
+a release that does not know the event; and a program that calls by the API has no page at all.
+"""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakValueDictionary
+
+from ..errors import NotAnswered
+from ..logs import log
+from ..tasks import CLEAN_UP_SECONDS, finish
+from .chat import Chat
+from .chat_files import MessagePlace
+
+ANSWER_MINUTES = 10  # that a user has for one question
+OPEN_SECONDS = 15.0  # in which a page that is there has opened the dialog
+POLL_SECONDS = 1.0
+# A phone holds a page still while another is in front; then Open WebUI closes the connection.
+SILENT_SECONDS = 45.0
+
+# `ask` opens a dialog with a title and gives back its parts. The dialog lives in a shadow root, so
+# that neither the page's styles nor its shortcuts reach into it.
+DIALOG = r"""
+const make = (tag, properties = {}, ...children) => {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+};
+
+const button = (text, action, properties = {}) =>
+  make("button", { type: "button", textContent: text, onclick: action, ...properties });
+
+const DIALOG_STYLE = `
+  :host { --ground: #fff; --ink: #171717; --soft: #ececec; --strong: #171717; --on-strong: #fff;
+          --hint: #676767; --chosen: #2563eb; }
+  :host(.dark) { --ground: #171717; --ink: #ececec; --soft: #333; --strong: #ececec; --on-strong: #171717;
+          --hint: #a3a3a3; --chosen: #60a5fa; }
+  dialog { box-sizing: border-box; position: fixed; inset: 0; margin: auto; padding: 0; border: 0;
+           flex-direction: column; background: var(--ground); color: var(--ink); overflow: hidden;
+           width: 100vw; height: 100vh; height: 100dvh; max-width: none; max-height: none;
+           font: 14px/1.4 system-ui, sans-serif; overscroll-behavior: contain; user-select: none;
+           -webkit-user-select: none; -webkit-touch-callout: none; }
+  dialog[open] { display: flex; }
+  dialog::backdrop { background: #0009; }
+  @media (min-width: 768px) {
+    dialog { width: calc(100vw - 64px); height: calc(100vh - 64px); border-radius: 16px; }
+  }
+  header { padding: 12px 16px 8px; }
+  h1 { margin: 0; font-size: 16px; font-weight: 600; }
+  p { margin: 2px 0 0; min-height: 1.4em; color: var(--hint); }
+  main { flex: 1; min-height: 0; position: relative; overflow: hidden; }
+  footer { display: flex; flex-wrap: wrap; gap: 8px; align-items: center;
+           padding: 10px 16px calc(10px + env(safe-area-inset-bottom)); }
+  button { font: inherit; color: inherit; border: 0; border-radius: 10px; background: var(--soft);
+           padding: 0 14px; min-height: 40px; cursor: pointer; }
+  button[aria-pressed=true] { background: var(--chosen); color: #fff; }
+  :host(.dark) button[aria-pressed=true] { color: #171717; }
+  button.main { background: var(--strong); color: var(--on-strong); }
+  button:disabled { opacity: .4; cursor: default; }
+  button:focus-visible, input:focus-visible { outline: 2px solid var(--chosen); outline-offset: 2px; }
+  .end { margin-left: auto; display: flex; gap: 8px; }
+`;
+
+const ask = (request, title, hint, style) => {
+  window.comfyuiDialog?.close();
+  const host = make("div");
+  host.classList.toggle("dark", document.documentElement.classList.contains("dark"));
+  const shadow = host.attachShadow({ mode: "open" });
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(DIALOG_STYLE + style);
+  shadow.adoptedStyleSheets = [sheet];
+
+  const note = make("p", { textContent: hint });
+  note.setAttribute("role", "status");
+  const content = make("main");
+  const tools = make("footer");
+  const dialog = make("dialog", {}, make("header", {}, make("h1", { textContent: title }), note), content, tools);
+  dialog.setAttribute("aria-label", title);
+  shadow.append(dialog);
+  document.body.append(host);
+  dialog.showModal();
+
+  let told = { state: "open" };
+  let line = hint;
+  let silent = 0; // seconds in which nobody has asked
+  const close = () => {
+    clearInterval(clock);
+    dialog.remove();
+    host.remove();
+    if (window.comfyuiDialog === open) delete window.comfyuiDialog;
+  };
+  const clock = setInterval(() => {
+    silent += 1;
+    if (silent > request.patience) close();
+    else note.textContent = silent > 5 ? "Open WebUI does not answer …" : line;
+  }, 1000);
+  const open = {
+    id: request.id,
+    close,
+    poll: () => {
+      silent = 0;
+      return told;
+    },
+  };
+  const say = (text) => {
+    note.textContent = line = text;
+  };
+  const settle = (state, answer = null) => {
+    if (told.state !== "open") return;
+    told = { state, answer };
+    if (state === "done") {
+      say("Sending …");
+      for (const control of shadow.querySelectorAll("button, input")) control.disabled = true;
+    } else {
+      dialog.close();
+    }
+  };
+  dialog.addEventListener("close", () => settle("cancelled"));
+  for (const kind of ["keydown", "keyup", "keypress", "paste", "wheel"]) {
+    dialog.addEventListener(kind, (event) => event.stopPropagation());
+  }
+  window.comfyuiDialog = open;
+  const cancel = () => settle("cancelled");
+  return { dialog, content, tools, say, settle, cancel, isOpen: () => told.state === "open" };
+};
+
+// A file of the chat as the user may read it.
+const readPicture = async (url) => {
+  const headers = url.startsWith("/") ? { Authorization: `Bearer ${localStorage.token}` } : {};
+  const answer = await fetch(url, { headers });
+  if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+  return createImageBitmap(await answer.blob());
+};
+"""
+ASK_DIALOG = (
+    'const open = window.comfyuiDialog;\nreturn open?.id === ID ? open.poll() : { state: "gone" };'
+)
+CLOSE_DIALOG = "if (window.comfyuiDialog?.id === ID) window.comfyuiDialog.close();"
+
+NOT_THERE = "The user cannot be asked here: that takes an open page of this chat in Open WebUI."
+
+
+# The page shows one dialog at a time, so one question waits for the answer to another.
+_TURNS: WeakValueDictionary[MessagePlace, asyncio.Lock] = WeakValueDictionary()
+
+
+def page_turn(message: MessagePlace) -> asyncio.Lock:
+    """Held by whoever asks the user something for a message."""
+    return _TURNS.setdefault(message, asyncio.Lock())
+
+
+class DialogFailed(Exception):
+    """The page could not show the dialog, such as for a picture that it cannot read."""
+
+
+async def ask_in_page(chat: Chat, script: str, request: Mapping[str, Any], otherwise: str) -> Any:
+    """What the user answers in a dialog over the chat, exactly as the page hands it back.
+
+    `script` is a dialog's own text, which is called with `request`; `otherwise` tells the model
+    what to do without an answer. Raises `NotAnswered`, and `DialogFailed`.
+    """
+    dialog_id = uuid.uuid4().hex
+    about = {**request, "id": dialog_id, "patience": int(SILENT_SECONDS) + 15}
+    opened = await _in_page(
+        chat, f"{DIALOG}{script}\nreturn start({json.dumps(about)});", OPEN_SECONDS
+    )
+    if opened != "open":
+        raise NotAnswered(NOT_THERE, otherwise)
+    quoted_id = json.dumps(dialog_id)
+    try:
+        return await _followed(chat, ASK_DIALOG.replace("ID", quoted_id), otherwise)
+    finally:
+        await finish(
+            _close_dialog(chat, CLOSE_DIALOG.replace("ID", quoted_id)), CLEAN_UP_SECONDS / 2
+        )
+
+
+async def _followed(chat: Chat, poll: str, otherwise: str) -> Any:
+    """What the user answers in the dialog that is open, by asking for it again and again."""
+    until = time.monotonic() + 60 * ANSWER_MINUTES
+    while time.monotonic() < until:
+        await asyncio.sleep(POLL_SECONDS)
+        told = await _in_page(chat, poll, SILENT_SECONDS)
+        state = told.get("state") if isinstance(told, Mapping) else None
+        if state == "open":
+            continue
+        if state == "done":
+            return told.get("answer")
+        if state == "failed":
+            raise DialogFailed
+        if state == "cancelled":
+            raise NotAnswered("The user closed the dialog without an answer.", otherwise)
+        raise NotAnswered(
+            "The page was closed, or left the chat, before the user answered.", otherwise
+        )
+    raise NotAnswered(f"The user did not answer within {ANSWER_MINUTES} minutes.", otherwise)
+
+
+async def _in_page(chat: Chat, code: str, seconds: float) -> Any:
+    """What a script returns in the user's page; None where none runs it."""
+    if chat.event_call is None or chat.channel:
+        return None
+    try:
+        async with asyncio.timeout(seconds):
+            return await chat.event_call({"type": "execute", "data": {"code": code}})
+    except Exception as error:  # no page is there, or none that answers
+        log.info("a script was not run in the page: %s", type(error).__name__)
+        return None
+
+
+async def _close_dialog(chat: Chat, close: str) -> None:
+    """Close the dialog, wherever the user has the chat open: a page that connected again has lost
+    the call.
+    """
+    await chat.send_live({"type": "execute", "data": {"code": close}})

@@ -1,0 +1,86 @@
+"""Masks that the user paints for a call, and the same ones for later calls.
+
+A mask is painted once in a message: a second call for the same picture takes what was painted for
+the first, be it that several variants were asked for, or that the first call failed. A user who did
+not paint is not asked again in the same message, as with credits (webui/asking.py).
+
+What was painted is stored as a file of the user's that no message shows. Every picture that is made
+with a mask remembers which one, so that "the same mask, but blue" finds it after a restart, too;
+within this process the newest mask of a chat is known even where nothing came of it.
+"""
+
+from PIL import Image
+
+from ..bounded import BoundedDict
+from ..errors import BadArgument, ComfyUIError, NotAnswered
+from ..media.file_bytes import hold
+from ..media.kinds import OutputFile
+from ..media.pictures import InputFile, encode
+from ..sizes import Size
+from ..threads import PICTURES
+from .chat import Chat
+from .chat_files import MessagePlace
+from .mask_editor import WITHOUT_PAINTING, paint_mask
+from .page_dialog import page_turn
+
+MASK_NAME = "painted-mask.png"
+_PAINTED = BoundedDict[tuple[MessagePlace, str], str](1000)  # by picture -> the id of the mask
+_UNPAINTED = BoundedDict[MessagePlace, bool](1000)  # where the user did not paint
+_NEWEST = BoundedDict[tuple[str, str], str](1000)  # user and chat -> the id of their newest mask
+
+
+async def painted_mask(chat: Chat, reference: str, picture: InputFile) -> str:
+    """The id of the mask that the user paints over a picture, or has painted for this message.
+
+    Raises `NotAnswered`, and `BadArgument` for what is not a mask.
+    """
+    message = chat.place
+    async with page_turn(message):
+        painted = _PAINTED.get((message, reference))
+        if painted:
+            return painted
+        if message in _UNPAINTED:
+            raise NotAnswered(
+                "The user was asked for this answer, and painted nothing.", WITHOUT_PAINTING
+            )
+        chat.show_status("Waiting for you to paint where the picture is to change")
+        try:
+            mask = await paint_mask(chat, reference, picture.data)
+        except ComfyUIError:
+            _UNPAINTED[message] = True
+            raise
+        painted = await _mask_as_file(chat, mask)
+        _PAINTED[message, reference] = painted
+        remember_mask(chat, painted)
+        return painted
+
+
+async def _mask_as_file(chat: Chat, mask: Image.Image) -> str:
+    """Store a mask, and nothing else that came with it; its id."""
+    png = await PICTURES.run(encode, mask, "PNG")
+    data = hold(png)
+    try:
+        return await chat.keep_unshown(
+            OutputFile(data, "image/png", Size(*mask.size), ""), MASK_NAME
+        )
+    finally:
+        data.close()
+
+
+def remember_mask(chat: Chat, mask: str) -> None:
+    """From now on the newest mask of the chat is this one, a file by its id."""
+    place = chat.place[:2]
+    _NEWEST.pop(place, None)
+    _NEWEST[place] = mask
+
+
+async def same_mask(chat: Chat) -> str:
+    """The id of the newest mask of the chat. Raises `BadArgument` where there was none."""
+    newest = _NEWEST.get(chat.place[:2])
+    mask = newest or await chat.earlier_mask()
+    if not mask:
+        raise BadArgument(
+            "No picture of this chat was made with a mask yet.",
+            'Give the number of a picture that is white where to repaint, or "paint", so that the user paints one.',
+        )
+    return mask

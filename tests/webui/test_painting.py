@@ -1,0 +1,196 @@
+"""Masks that the user paints: what a call makes of them, and how it ends when nobody paints.
+
+The page is played by `PaintingPage`; tests/webui/test_painting_in_browser.py has the real one.
+"""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import comfyui_tool as tool
+from tests.attacks.house import House, house
+from tests.support.painting import PaintingPage, mask_uri, painted
+from tests.support.stand_in import StandIn
+
+INPAINT = "checkpoint-inpaint"
+
+
+@pytest.fixture
+async def home() -> AsyncIterator[House]:
+    """What Open WebUI offers to a tool."""
+    for memory in (tool._PAINTED, tool._UNPAINTED, tool._NEWEST):
+        memory.clear()
+    with house() as place:
+        yield place
+        await tool.close_servers()
+
+
+def photo(colour: str = "teal", size: tuple[int, int] = (512, 384)) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", size, colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+async def edit(home: House, comfy: StandIn, page: Any, picture: str = "", **more: Any) -> Any:
+    """What a call answers that has the user paint, unless `more` says otherwise."""
+    arguments = {"images": [picture or home.put(photo())], "mask": "paint", "workflow": INPAINT, **more}
+    return await home.call(
+        "edit_image", prompt="a red door", valves={"endpoint": comfy.url}, __event_call__=page, **arguments
+    )
+
+
+def made(home: House) -> Image.Image:
+    """The newest picture that was made."""
+    return Image.open(io.BytesIO(home.stored[-1].data)).convert("RGB")
+
+
+TEAL = (0, 128, 128)
+
+
+async def test_only_what_the_user_paints_changes(home: House, quick_comfy: StandIn) -> None:
+    page = PaintingPage(painted())
+    answer = await edit(home, quick_comfy, page)
+    assert answer["status"] == "done"
+    assert 'mask="same"' in str(answer["adjusted"])
+    assert (made(home).getpixel((500, 20)), made(home).getpixel((100, 100)) == TEAL) == (TEAL, False)
+    assert "Waiting for you to paint" in home.page.texts[0]
+
+
+async def test_the_page_is_told_which_file_and_nothing_else(home: House, quick_comfy: StandIn) -> None:
+    page, picture = PaintingPage(painted()), home.put(photo(), name='a".png')
+    await edit(home, quick_comfy, page, picture)
+    (request,) = page.requests
+    assert request.keys() == {"url", "side", "id", "patience"}
+    assert request["url"] == f"/api/v1/files/{picture}/content"
+    assert 'a".png' not in "".join(page.scripts)
+
+
+async def test_a_smaller_mask_is_scaled_up(home: House, quick_comfy: StandIn) -> None:
+    page = PaintingPage(painted(mask_uri((64, 48), (4, 4, 30, 30))))
+    await edit(home, quick_comfy, page)
+    assert (made(home).getpixel((500, 20)), made(home).getpixel((100, 100)) == TEAL) == (TEAL, False)
+
+
+async def test_what_the_page_cannot_show_is_sent_to_it_as_a_small_copy(home: House, quick_comfy: StandIn) -> None:
+    page = PaintingPage({"state": "failed"}, painted())
+    assert (await edit(home, quick_comfy, page))["status"] == "done"
+    _, second = page.requests
+    assert second["url"].startswith("data:image/jpeg;base64,")
+
+
+async def test_the_same_mask_serves_again_also_after_a_restart(home: House, quick_comfy: StandIn) -> None:
+    page = PaintingPage(painted())
+    first = await edit(home, quick_comfy, page)
+    for word in ("same", "the same mask", "painted-mask.png", "previous mask"):
+        tool._NEWEST.clear()
+        again = await edit(home, quick_comfy, page, mask=word)
+        assert (again["status"], again["from"][1]) == ("done", first["from"][1])
+    assert len(page.requests) == 1
+
+
+async def test_without_an_earlier_one_there_is_no_same_mask(home: House, quick_comfy: StandIn) -> None:
+    answer = await edit(home, quick_comfy, PaintingPage(painted()), mask="same")
+    assert answer["code"] == "bad_argument"
+    assert '"paint"' in answer["hint"]
+
+
+async def test_calls_of_one_message_share_what_was_painted_on_a_picture(home: House, quick_comfy: StandIn) -> None:
+    page, picture = PaintingPage(painted()), home.put(photo())
+    answers = await asyncio.gather(*[edit(home, quick_comfy, page, picture) for _ in range(3)])
+    assert [answer["status"] for answer in answers] == ["done"] * 3
+    assert len(page.requests) == 1
+    await edit(home, quick_comfy, page)
+    assert len(page.requests) == 2, "another picture is painted on by itself"
+
+
+async def test_a_painted_mask_outlives_a_run_that_fails(home: House, quick_comfy: StandIn) -> None:
+    page, picture = PaintingPage(painted()), home.put(photo())
+    assert (await edit(home, quick_comfy, page, picture, model="no-such-model"))["code"] == "model_not_installed"
+    assert (await edit(home, quick_comfy, page, picture))["status"] == "done"
+    assert len(page.requests) == 1
+
+
+ENDS: dict[str, tuple[Callable[[], Any], str, float]] = {
+    "the user cancels": (lambda: PaintingPage({"state": "cancelled"}), "closed the dialog", 5),
+    "the page is loaded anew": (lambda: PaintingPage({"state": "gone"}), "page was closed", 5),
+    "the connection is lost": (lambda: PaintingPage({"error": "Client session disconnected."}), "page was closed", 5),
+    "the page fails": (lambda: PaintingPage(RuntimeError("no")), "page was closed", 5),
+    "the page is silent": (lambda: PaintingPage(lambda: asyncio.sleep(10_000)), "page was closed", 60),
+    "the user thinks on": (lambda: PaintingPage({"state": "open"}), "within 10 minutes", 661),
+    "no page at all": (lambda: None, "cannot be asked here", 1),
+    "a page that knows no scripts": (lambda: PaintingPage(opens=None), "cannot be asked here", 1),
+    "a page that shows another chat": (lambda: lambda _event: asyncio.sleep(10_000), "cannot be asked here", 20),
+    "an older Open WebUI": (
+        lambda: PaintingPage(opens={"error": "Client session disconnected."}),
+        "cannot be asked",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+async def test_without_a_painting_the_call_ends_in_time(
+    home: House, quick_comfy: StandIn, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, words, seconds = ENDS[name]
+    if seconds > 600:
+        monkeypatch.setattr(tool, "POLL_SECONDS", 60.0)  # fewer jumps of the clock
+    began = asyncio.get_running_loop().time()
+    answer = await edit(home, quick_comfy, page())
+    assert asyncio.get_running_loop().time() - began < seconds
+    assert (answer["code"], quick_comfy.prompts) == ("not_answered", [])
+    assert words in answer["error"]
+    assert '"transparency"' in answer["hint"], "what else serves as a mask"
+
+
+async def test_who_did_not_paint_is_not_asked_again_in_the_same_message(home: House, quick_comfy: StandIn) -> None:
+    page = PaintingPage({"state": "cancelled"}, painted())
+    answers = [await edit(home, quick_comfy, page) for _ in range(2)]
+    assert [answer["code"] for answer in answers] == ["not_answered"] * 2
+    assert len(page.requests) == 1
+
+
+async def test_stop_closes_the_editor(home: House, quick_comfy: StandIn) -> None:
+    page = PaintingPage({"state": "open"})
+    call = asyncio.create_task(edit(home, quick_comfy, page))
+    while not page.requests:
+        await asyncio.sleep(0.1)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    closing = [data["code"] for _, kind, data in home.page.events if kind == "execute"]
+    assert len(closing) == 1
+    assert page.requests[0]["id"] in closing[0]
+    assert home.page.texts[-1].startswith("Stopped")
+
+
+@pytest.mark.parametrize(
+    ("words", "paints", "same"),
+    [
+        ("paint", True, False),
+        ("I'll show you where", True, False),
+        ("let the user paint it", True, False),
+        ("interactive", True, False),
+        ("ich zeige es dir", True, False),
+        ("yo lo pinto", True, False),
+        ("涂抹", True, False),
+        ("painting.png", False, False),
+        ("painted image 2", False, False),
+        ("last", False, False),
+        ("image 2", False, False),
+        ("same", False, True),
+        ("the same mask as before", False, True),
+        ("die gleiche Maske", False, True),
+        ("last mask", False, True),
+        ("同じマスク", False, True),
+        ("the last image", False, False),
+    ],
+)
+def test_words_for_a_mask_to_paint_and_for_the_same_again(words: str, paints: bool, same: bool) -> None:
+    plain = tool.plain_words(words)
+    assert bool(tool.SAME_MASK.fullmatch(plain)) == same
+    assert bool(tool.TO_BE_PAINTED.fullmatch(plain) and not same) == paints
