@@ -29,7 +29,8 @@ import aiohttp
 from PIL import Image
 
 from .catalogue.entries import Catalogue, bundled_entries
-from .catalogue.workflow_list import CANNOT_RUN, WorkflowLine, list_workflows, tasks_told
+from .catalogue.searching import WorkflowLine
+from .catalogue.workflow_list import CANNOT_RUN, list_workflows, tasks_told
 from .errors import ComfyUIError, ServerTooOld, UnexpectedAnswer
 from .graph.nodes import Graph
 from .installation import TOOL_ID, VERSION, OpenWebUI, administrators_token, front_matter
