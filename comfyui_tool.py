@@ -21047,6 +21047,7 @@ def _other_files(
 
 
 LORAS = "loras"  # the folder
+MAIN_FOLDERS = ("checkpoints", "diffusion_models")
 MOST_LORAS_ASKED = 8  # of a list, and of one call
 LORA_SECONDS = 4.0  # for what all of them say; who is late is told without it
 TRIGGER_LENGTH, TAG_LENGTH, KIND_LENGTH = 120, 30, 40  # characters
@@ -21151,31 +21152,48 @@ def _words(text: str, length: int) -> str:
 
 
 async def lora_notes(
-    server: ComfyUIServer, fitted: FittedWorkflow, bound: Workflow, model: str, files: Sequence[str]
+    server: ComfyUIServer,
+    fitted: FittedWorkflow,
+    bound: Workflow,
+    model: str,
+    files: Sequence[str],
+    called: Collection[str] = (),
 ) -> list[str]:
     """Notes on the LoRAs that a picture is made with: one that was made for models of another
-    family, and words that call what it was trained for and that its prompt does not have.
+    family, and words that call what it was trained for and that its prompt does not have. Those
+    `called` need no such words.
     """
     facts = await lora_facts(server, files)
     if not facts:
         return []
     family = await _family_of_model(server, fitted, bound, model)
+    others = await FILES.run_unless_short([bound], _families_in, bound)
     prompt = str(bound.value("prompt") or "").lower()
     notes: list[str] = []
     for file, said in facts.items():
         name = MODEL_FILE.sub("", base_name(file))
         made_for = family_of(said.kind)
-        if family and made_for and made_for != family:
+        if family and made_for and made_for not in {family, *others}:
             its_own = f"{shortened(base_name(model))} is a model of {family}"
             notes.append(
                 f'the LoRA "{name}" says that it was made for {made_for}, and {its_own}: it may do nothing'
             )
         trigger = _words(said.trigger, TRIGGER_LENGTH) or ", ".join(_telling_tags(said))
+        if file in called:
+            continue
         if trigger and not all(word.strip() in prompt for word in trigger.lower().split(",")):
             notes.append(
                 f'the LoRA "{name}" says that it is called by words that are not in the prompt: "{trigger}"'
             )
     return notes
+
+
+def _families_in(bound: Workflow) -> set[str]:
+    """The families of all models that a graph loads, by their names: a LoRA may be for any of them.
+    Blocks, where the graph is large.
+    """
+    files = model_files(bound.graph, bound.definitions)
+    return {family_of(base_name(file.file)) for file in files if file.folder in MAIN_FOLDERS}
 
 
 def _telling_tags(facts: ModelFacts) -> list[str]:
@@ -26384,6 +26402,12 @@ def _loras_in(workflow: Workflow) -> list[str]:
     return list(told)[:MOST_LORAS_TOLD]
 
 
+def loras_used(used: Mapping[str, Any]) -> list[str]:
+    """The files of the LoRAs that do anything, among what a graph is made with."""
+    loras = [parse_lora(lora) for lora in used.get("loras", ())]
+    return list(dict.fromkeys(file for file, strength in loras if strength))
+
+
 def _with_strength(workflow: Workflow, target: Target, file: str) -> str:
     """A LoRA with the strength that stands in its row, or beside its name."""
     inputs = node_inputs(workflow.graph[target.node_id])
@@ -27315,6 +27339,7 @@ class BoundPrompts:
     # what the first one is made with, as `used_values` tells it
     used: Mapping[str, Any] = field(default_factory=dict)
     loras: tuple[str, ...] = ()  # the files that the call asked for
+    saved_loras: tuple[str, ...] = ()  # those that somebody's workflow has besides
     prices: tuple[Price | None, ...] = ()  # of each; None for one that costs nothing
 
 
@@ -27371,9 +27396,19 @@ def prepare(
         binding.notes.append(f"nothing was given for {quoted(left_empty[:8])}, which stayed empty")
     notes = (*request.notes, *choice.notes, *binding.notes)
     files = tuple(lora.file for lora in loras)
+    saved_files: tuple[str, ...] = ()
+    if choice.saved:
+        saved_files = tuple(file for file in loras_used(findings[0].used) if file not in files)
     prices = tuple(finding.price for finding in findings)
     return BoundPrompts(
-        tuple(ready), first_seed, str(model), notes, findings[0].used, files, prices
+        workflows=tuple(ready),
+        seed=first_seed,
+        model=str(model),
+        notes=notes,
+        used=findings[0].used,
+        loras=files,
+        saved_loras=saved_files,
+        prices=prices,
     )
 
 
@@ -28772,9 +28807,12 @@ class RunProgress:
         prompts = await FILES.run_unless_short(
             what, prepare, fitted, request, limits, self.random_seed, self.moment
         )
-        if prompts.loras:
+        loras = [*prompts.loras, *prompts.saved_loras]
+        if loras:
+            # the author of a workflow knew what calls its LoRAs when writing its prompt
+            called = prompts.saved_loras if prompts.used.get("prompt") else ()
             notes = await lora_notes(
-                server, fitted, prompts.workflows[0], prompts.model, prompts.loras
+                server, fitted, prompts.workflows[0], prompts.model, loras, called
             )
             prompts = replace(prompts, notes=(*prompts.notes, *notes))
         account_key = await self.settle_cost(server.endpoint, fitted, prompts)

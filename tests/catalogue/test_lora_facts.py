@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
-from tests.support.runs import listed_models, make, models_of, small_wish
+from tests.support.runs import listed_models, make, models_of, order, pasted, small_graph, small_wish
 from tests.support.stand_in import StandIn
 from tests.support.tokens import tokens
 
@@ -95,6 +95,43 @@ async def test_tags_of_nearly_all_pictures_stand_in_for_words_that_call_it(studi
     made = await make(studio, wish=small_wish(prompt="a fox", loras=["fox"]))
     offered = 'the LoRA "fox" says that it is called by words that are not in the prompt: "sks fox"'
     assert [note for note in made.notes if "LoRA" in note] == [offered]
+
+
+def with_lora(studio: StandIn, file: str, strength: float = 0.8, **nodes: Any) -> tool.Catalogue:
+    """A workflow "mine" that somebody saved with a LoRA."""
+    graph = small_graph(studio, ckpt_name="sd_xl_base_1.0.safetensors")
+    loader = next(node_id for node_id, node in graph.items() if node["class_type"] == "CheckpointLoaderSimple")
+    for node in graph.values():
+        node["inputs"] = {
+            name: ["lora", 0] if value == [loader, 0] else value for name, value in node["inputs"].items()
+        }
+    inputs = {"model": [loader, 0], "lora_name": file, "strength_model": strength}
+    graph["lora"] = {"class_type": "LoraLoaderModelOnly", "inputs": inputs}
+    return pasted(mine=graph | nodes)
+
+
+async def lora_notes(studio: StandIn, catalogue: tool.Catalogue, **inputs: Any) -> list[str]:
+    made = await make(studio, wish=order("mine", inputs), catalogue=catalogue)
+    return [note for note in made.notes if "LoRA" in note]
+
+
+async def test_a_lora_of_a_saved_workflow_gives_the_same_notes(studio: StandIn) -> None:
+    other_family, called_by = await lora_notes(studio, with_lora(studio, "people/old.safetensors"), prompt="a fox")
+    assert other_family.startswith('the LoRA "old" says that it was made for Stable Diffusion 1.5, and sd_xl_base')
+    assert called_by.endswith('is called by words that are not in the prompt: "ohwx woman"')
+
+
+async def test_the_author_of_a_prompt_knew_what_calls_the_lora(studio: StandIn) -> None:
+    (note,) = await lora_notes(studio, with_lora(studio, "people/old.safetensors"), seed=2)
+    assert "it may do nothing" in note
+
+
+async def test_a_lora_that_is_off_or_may_be_for_another_model_of_the_workflow_gives_none(studio: StandIn) -> None:
+    assert await lora_notes(studio, with_lora(studio, "people/old.safetensors", strength=0), prompt="a fox") == []
+    second = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd15.safetensors"}}
+    studio.models["checkpoints"].append("sd15.safetensors")
+    notes = await lora_notes(studio, with_lora(studio, "people/old.safetensors", second=second), seed=2)
+    assert notes == []
 
 
 async def test_nothing_is_asked_for_a_picture_without_loras(studio: StandIn) -> None:

@@ -16,19 +16,21 @@ import asyncio
 import contextlib
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ..errors import ServerError
-from ..graph.facts import model_folder
+from ..graph.facts import model_files, model_folder
 from ..graph.workflow import Workflow
 from ..names import MODEL_FILE, base_name, quoted, shortened
 from ..server.client import ComfyUIServer
 from ..server.model_files import ModelFacts
 from ..tasks import gather
+from ..threads import FILES
 from .missing import without_links
 from .request import FittedWorkflow
 
 LORAS = "loras"  # the folder
+MAIN_FOLDERS = ("checkpoints", "diffusion_models")
 MOST_LORAS_ASKED = 8  # of a list, and of one call
 LORA_SECONDS = 4.0  # for what all of them say; who is late is told without it
 TRIGGER_LENGTH, TAG_LENGTH, KIND_LENGTH = 120, 30, 40  # characters
@@ -133,31 +135,48 @@ def _words(text: str, length: int) -> str:
 
 
 async def lora_notes(
-    server: ComfyUIServer, fitted: FittedWorkflow, bound: Workflow, model: str, files: Sequence[str]
+    server: ComfyUIServer,
+    fitted: FittedWorkflow,
+    bound: Workflow,
+    model: str,
+    files: Sequence[str],
+    called: Collection[str] = (),
 ) -> list[str]:
     """Notes on the LoRAs that a picture is made with: one that was made for models of another
-    family, and words that call what it was trained for and that its prompt does not have.
+    family, and words that call what it was trained for and that its prompt does not have. Those
+    `called` need no such words.
     """
     facts = await lora_facts(server, files)
     if not facts:
         return []
     family = await _family_of_model(server, fitted, bound, model)
+    others = await FILES.run_unless_short([bound], _families_in, bound)
     prompt = str(bound.value("prompt") or "").lower()
     notes: list[str] = []
     for file, said in facts.items():
         name = MODEL_FILE.sub("", base_name(file))
         made_for = family_of(said.kind)
-        if family and made_for and made_for != family:
+        if family and made_for and made_for not in {family, *others}:
             its_own = f"{shortened(base_name(model))} is a model of {family}"
             notes.append(
                 f'the LoRA "{name}" says that it was made for {made_for}, and {its_own}: it may do nothing'
             )
         trigger = _words(said.trigger, TRIGGER_LENGTH) or ", ".join(_telling_tags(said))
+        if file in called:
+            continue
         if trigger and not all(word.strip() in prompt for word in trigger.lower().split(",")):
             notes.append(
                 f'the LoRA "{name}" says that it is called by words that are not in the prompt: "{trigger}"'
             )
     return notes
+
+
+def _families_in(bound: Workflow) -> set[str]:
+    """The families of all models that a graph loads, by their names: a LoRA may be for any of them.
+    Blocks, where the graph is large.
+    """
+    files = model_files(bound.graph, bound.definitions)
+    return {family_of(base_name(file.file)) for file in files if file.folder in MAIN_FOLDERS}
 
 
 def _telling_tags(facts: ModelFacts) -> list[str]:

@@ -392,9 +392,12 @@ class RunProgress:
         prompts = await FILES.run_unless_short(
             what, prepare, fitted, request, limits, self.random_seed, self.moment
         )
-        if prompts.loras:
+        loras = [*prompts.loras, *prompts.saved_loras]
+        if loras:
+            # the author of a workflow knew what calls its LoRAs when writing its prompt
+            called = prompts.saved_loras if prompts.used.get("prompt") else ()
             notes = await lora_notes(
-                server, fitted, prompts.workflows[0], prompts.model, prompts.loras
+                server, fitted, prompts.workflows[0], prompts.model, loras, called
             )
             prompts = replace(prompts, notes=(*prompts.notes, *notes))
         account_key = await self.settle_cost(server.endpoint, fitted, prompts)

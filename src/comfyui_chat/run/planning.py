@@ -61,6 +61,7 @@ from .findings import Finding, find_out
 from .fleet import Limits
 from .limits import raise_all
 from .sizing import Sizing, names_of, over_limit
+from .used import loras_used
 
 MAX_SEED = 2**32 - 1  # of random seeds: they stay short enough for a person, or a model, to repeat
 
@@ -76,6 +77,7 @@ class BoundPrompts:
     # what the first one is made with, as `used_values` tells it
     used: Mapping[str, Any] = field(default_factory=dict)
     loras: tuple[str, ...] = ()  # the files that the call asked for
+    saved_loras: tuple[str, ...] = ()  # those that somebody's workflow has besides
     prices: tuple[Price | None, ...] = ()  # of each; None for one that costs nothing
 
 
@@ -132,9 +134,19 @@ def prepare(
         binding.notes.append(f"nothing was given for {quoted(left_empty[:8])}, which stayed empty")
     notes = (*request.notes, *choice.notes, *binding.notes)
     files = tuple(lora.file for lora in loras)
+    saved_files: tuple[str, ...] = ()
+    if choice.saved:
+        saved_files = tuple(file for file in loras_used(findings[0].used) if file not in files)
     prices = tuple(finding.price for finding in findings)
     return BoundPrompts(
-        tuple(ready), first_seed, str(model), notes, findings[0].used, files, prices
+        workflows=tuple(ready),
+        seed=first_seed,
+        model=str(model),
+        notes=notes,
+        used=findings[0].used,
+        loras=files,
+        saved_loras=saved_files,
+        prices=prices,
     )
 
 

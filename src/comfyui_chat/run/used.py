@@ -17,6 +17,7 @@ from typing import Any
 
 from ..graph.facts import model_files
 from ..graph.input_names import PRESETS
+from ..graph.loras import parse_lora
 from ..graph.nodes import Target, node_inputs
 from ..graph.workflow import Workflow
 from ..names import shortened
@@ -96,6 +97,12 @@ def _loras_in(workflow: Workflow) -> list[str]:
         if file.target.node_id in needed:
             told[_with_strength(workflow, file.target, file.file)] = None
     return list(told)[:MOST_LORAS_TOLD]
+
+
+def loras_used(used: Mapping[str, Any]) -> list[str]:
+    """The files of the LoRAs that do anything, among what a graph is made with."""
+    loras = [parse_lora(lora) for lora in used.get("loras", ())]
+    return list(dict.fromkeys(file for file, strength in loras if strength))
 
 
 def _with_strength(workflow: Workflow, target: Target, file: str) -> str:
