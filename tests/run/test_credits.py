@@ -183,7 +183,7 @@ async def test_a_rate_is_paid_for_the_seconds_of_the_video_that_the_call_gives()
     assert seconds
     assert 0 < seconds <= 1
     async with StandIn(custom_nodes={"Backdrop": backdrop}) as server:
-        error = await refused(server, Purses(tool.NEVER), graph, wish=order("paid", {}, [film]))
+        error = await refused(server, Purses(tool.NEVER), graph, wish=order("paid", {}, film))
         await tool.close_servers()
     assert "costs credits (about $0.05, for" in error.message
 
