@@ -28204,6 +28204,7 @@ class Spending:
         self._credits = credits
         self._agreed: tuple[Purse, float | None] | None = None  # what the user said yes to
         self._reserved = 0.0  # in the record, for prompts that are not posted yet
+        self._day, self._left = 0.0, 0.0  # what a day's limit is, and what is left of it
         self.paid: list[Price] = []  # of the prompts that were posted
 
     async def allow(
@@ -28243,7 +28244,7 @@ class Spending:
         """Reserve what the prompts cost at most, where the administrator limits a day. Raises
         `CreditsRefused`.
         """
-        most = purse.rule.day_dollars
+        self._day, most = 0.0, purse.rule.day_dollars
         if purse.is_own or not most:
             return
         if self._credits.record is None:
@@ -28263,6 +28264,7 @@ class Spending:
                 "Tomorrow (UTC) there is the whole amount again.",
             )
         self._reserved += cost.most
+        self._left, self._day = left, most
 
     async def _settle(
         self, purse: Purse, cost: Price, name: str, say: Callable[[str], None]
@@ -28302,6 +28304,7 @@ class Spending:
     async def _give_back(self, dollars: float) -> None:
         if dollars and self._credits.record:
             await self._credits.record.give_back(dollars)
+            self._left += dollars
 
     # What becomes of a prompt.
 
@@ -28321,11 +28324,15 @@ class Spending:
 
     @property
     def words(self) -> str:
-        """What the prompts of the call cost, in words; "" for nothing, and for the time at Comfy
-        Cloud.
+        """What the prompts of the call cost, in words, and where a day is limited, what this call
+        knows to be left of it; "" for nothing, and for the time at Comfy Cloud.
         """
         cost = price_of_all(self.paid)
-        return cost.words if cost and cost.partners else ""
+        if not cost or not cost.partners:
+            return ""
+        if not self._day:
+            return cost.words
+        return f"{cost.words}; ${self._left:.2f} of ${self._day:g} are left for the user today"
 
 
 def spent_nothing(price: Price | None, error: BaseException) -> bool:

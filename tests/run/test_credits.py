@@ -242,6 +242,23 @@ async def test_what_a_run_costs_is_recorded(paying: StandIn) -> None:
     assert purses.record.spent == pytest.approx(0.04)
 
 
+async def test_what_is_left_of_the_amount_of_a_day_is_told(paying: StandIn) -> None:
+    purses = Purses(tool.ALWAYS, day=1)
+    assert (await run_paid(paying, purses)).cost == "$0.04; $0.96 of $1 are left for the user today"
+    again = order("paid", {"seed": 8})
+    assert (await run_paid(paying, purses, wish=again)).cost == "$0.04; $0.92 of $1 are left for the user today"
+    own = Purses(tool.ALWAYS, own=True, day=1)
+    assert (await run_paid(paying, own, wish=order("paid", {"seed": 9}))).cost == "$0.04"
+
+
+async def test_what_was_given_back_is_left(paying: StandIn) -> None:
+    purses = Purses(tool.ALWAYS, day=1)
+    await run_paid(paying, purses)
+    made = await run_paid(paying, purses)  # the same once more, which ComfyUI has in its cache
+    assert made.cost == ""
+    assert (await run_paid(paying, purses, wish=order("paid", {"seed": 8}))).cost.startswith("$0.04; $0.92 of $1")
+
+
 async def test_more_than_the_amount_of_a_day_is_not_posted(paying: StandIn) -> None:
     purses = Purses(tool.ASK, day=0.1)
     error = await refused(paying, purses, paid_graph(n=3))
