@@ -60,7 +60,7 @@ FLOORS = (
     (
         "catalogue",
         "task_words secret_inputs entries missing request small_files naming fitted lora_facts "
-        "model_list gallery choosing searching workflow_list listings",
+        "model_list last_seen gallery choosing searching workflow_list listings",
     ),
     (
         "run",
@@ -71,8 +71,8 @@ FLOORS = (
         "webui",
         "ollama permission spending_record telling references display messages picking "
         "stored_files chat_files buttons chat page_dialog mask_editor painting given_pictures "
-        "tolerant valves arguments image_settings rights servers settings asking transparency "
-        "reports jobs tools",
+        "tolerant menus valves arguments image_settings rights servers settings asking "
+        "transparency reports jobs tools",
     ),
     ("", "installation checkup command_line __main__"),
 )

@@ -103,6 +103,7 @@ required_open_webui_version: 0.9.6
 #   catalogue/fitted          A workflow made to fit a server: which of its installed files it runs with.
 #   catalogue/lora_facts      What LoRAs say of themselves, told to a model: what they were made for, and the words …
 #   catalogue/model_list      What list_models answers: which models are installed, by their kinds.
+#   catalogue/last_seen       What a server was last seen to have, without asking it: its models and workflows, for …
 #   catalogue/gallery         Which of the templates that came with a ComfyUI can run there.
 #   catalogue/choosing        From what somebody wants to a workflow and model files that this server has.
 #   catalogue/searching       Which workflows a search finds, the best first.
@@ -146,6 +147,7 @@ required_open_webui_version: 0.9.6
 #   webui/painting            Masks that the user paints for a call, and the same ones for later calls.
 #   webui/given_pictures      Which pictures an edit works on, and which one is its mask, where the call says so and …
 #   webui/tolerant            Reads valves as they are stored: `Tolerant`, of which both kinds of valves are made.
+#   webui/menus               The menus of valves: what there is to choose on Open WebUI's page of valves.
 #   webui/valves              The valves: what the administrator and each user can set, as Open WebUI shows it.
 #   webui/arguments           What a call says: its arguments as values with their names, without those that stand for …
 #   webui/image_settings      What Open WebUI's own image settings say of ComfyUI (Admin Panel > Settings > Images), …
@@ -18108,6 +18110,11 @@ class ComfyUIServer(FileServer):
         ask = functools.partial(self._ask_names, path, read)
         return await self.background.together(f"names {path}", ask)
 
+    def names_seen(self, path: str) -> list[str]:
+        """What `names` found there last, if anything, without asking."""
+        _, names = self._names.get(path, (-math.inf, None))
+        return names or []
+
     async def _ask_names(self, path: str, read: Callable[[Any], str]) -> list[str] | None:
         answer = await self.call("GET", path, max_bytes=MOST_LIST_BYTES)
         names = None
@@ -18810,6 +18817,10 @@ class Pool:
         server.endpoint = endpoint  # an equal one, but its label may be new
         self._servers[endpoint] = server  # the last one is the latest used
         return server
+
+    def remembered(self, endpoint: Endpoint) -> ComfyUIServer | None:
+        """The server of an endpoint that a call has asked for before, if any."""
+        return self._servers.get(endpoint)
 
     @contextlib.asynccontextmanager
     async def open(self, endpoint: Endpoint) -> AsyncIterator[ComfyUIServer]:
@@ -19731,6 +19742,11 @@ class Listing:
 
 REMEMBERED_LISTINGS = 4  # of each server
 _LISTED: "weakref.WeakKeyDictionary[ComfyUIServer, list[Listing]]" = weakref.WeakKeyDictionary()
+
+
+def last_listing(server: ComfyUIServer) -> Listing | None:
+    """What was last listed of a server, for whomever; None where nothing was."""
+    return next(iter(_LISTED.get(server, ())), None)
 
 
 def _exact_name(name: str, entries: Mapping[str, Entry]) -> str | None:
@@ -21477,6 +21493,56 @@ def _first_models(models: Mapping[str, list[str]], most: int) -> dict[str, Any]:
     if cut:
         answer["more"] = cut
     return answer
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/last_seen.py
+#
+# What a server was last seen to have, without asking it: its models and workflows, for the menus
+# of the valves.
+#
+# Nothing here waits. It reads what earlier calls left in the memory of this process: node
+# definitions, lists of files and the last listing of workflows, each as far as the caller of then was
+# allowed to see them.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MAIN_MODEL_FOLDERS = ("checkpoints", "diffusion_models", "unet")
+# The inputs of loaders whose choices are the models that people name.
+MODEL_INPUTS = (
+    ("CheckpointLoaderSimple", "ckpt_name"),
+    ("UNETLoader", "unet_name"),
+    *(
+        (loader.class_type, loader.inputs["unet_name"])
+        for loader in SMALL_LOADERS
+        if "unet_name" in loader.inputs
+    ),
+)
+
+
+def models_seen(server: ComfyUIServer) -> list[str]:
+    """The names of the checkpoints and diffusion models that this server was last seen to have."""
+    names: list[str] = []
+    for class_type, input_name in MODEL_INPUTS:
+        definition = server.definitions.get(class_type)
+        if definition and input_name in definition.inputs:
+            names += map(str, definition.inputs[input_name].choices)
+    for folder in MAIN_MODEL_FOLDERS:
+        names += server.names_seen(f"/models/{folder}")
+    return list(dict.fromkeys(names))
+
+
+def workflows_seen(server: ComfyUIServer, tasks: Sequence[str]) -> Iterator[Entry]:
+    """The workflows for these tasks that were last seen to be saved on this server or to come with
+    it; of what is saved also what nobody knows the task of. What callers brought is not among them.
+    """
+    listing = last_listing(server)
+    if listing is None:
+        return
+    for entry in listing.entries:
+        is_unknown = bool(entry.path) and not entry.task
+        if (entry.path or entry.template) and (is_unknown or entry.task in tasks):
+            yield entry
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -32859,6 +32925,190 @@ def _stored_number(value: Any, default: float) -> float:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/menus.py
+#
+# The menus of valves: what there is to choose on Open WebUI's page of valves.
+#
+# Open WebUI calls a class method of the valves, named in the schema, when the page opens, and waits
+# for it with everything else. So no server is asked there: the menus hold what calls of this process
+# last saw (`note_call`, catalogue/last_seen.py), and the bundled workflows, which are always there.
+# Besides these each menu has an empty choice, and the value that is stored, whether or not it was
+# seen: a `<select>` would show nothing for it.
+#
+# Users see in their menus what they may use: what their own last call saw, or, where the
+# administrator has set no rules about rights, what anybody's call saw of the administrator's servers.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_IN_MENU = 300
+LONGEST_CHOICE = 200  # characters of a name; a longer one is left out
+REMEMBERED_CALLERS = 1000
+EDIT_TASKS = (*CHANGING, "inpaint")
+# A module of a tool is called after its id, since Open WebUI 0.12 with a number behind it.
+MODULE_OF_TOOL = re.compile(r"tool_(.+?)(?:_[0-9a-f]{32})?")
+Choice = dict[str, str]  # of a menu: {"value": "flux2", "label": "flux2"}
+
+
+@dataclass(frozen=True)
+class LastCall:
+    """What a call could use."""
+
+    servers: tuple[Endpoint, ...]  # all that it could have run on
+    workflows: tuple[str, ...] = ()  # names of those pasted into the administrator's valve
+    own_workflows: tuple[str, ...] = ()  # and into the caller's
+    own_address: bool = False  # whether the server was the caller's own
+    rules: str = ""  # about rights, by which that is what the caller may use
+
+
+_CALLS = BoundedDict[str, LastCall](REMEMBERED_CALLERS)  # by user id
+ADMINISTRATORS = ""  # in place of a user id: the last call that saw all of the administrator's
+
+
+def note_call(user_id: str, sees_all: bool, call: LastCall) -> None:
+    """Remember what a call could use; `sees_all` where that is all that the administrator has.
+    What was seen by other rules is forgotten.
+    """
+    for caller in [caller for caller, last in _CALLS.items() if last.rules != call.rules]:
+        _CALLS.pop(caller, None)
+    _CALLS.pop(user_id, None)  # the one that is set last is the newest
+    if user_id:
+        _CALLS[user_id] = call
+    if sees_all and not call.own_address:
+        _CALLS.pop(ADMINISTRATORS, None)
+        _CALLS[ADMINISTRATORS] = replace(call, own_workflows=())
+
+
+class WithMenus(Tolerant):
+    """Valves some of which are menus. The methods are named in the schema."""
+
+    everybodys: ClassVar[bool] = False  # whether these are the administrator's valves
+
+    @classmethod
+    def model_menu(cls, __user__: Any = None) -> list[Choice]:
+        """Models."""
+        found = (
+            name
+            for server in cls._servers(__user__)
+            for name in models_seen(server)
+            if MODEL_FILE.search(name)
+        )
+        return cls._menu("model", "(chosen among those installed)", found, __user__)
+
+    @classmethod
+    def workflow_menu(cls, __user__: Any = None) -> list[Choice]:
+        """Workflows for new pictures."""
+        found = cls._workflows(TEXT_TO_IMAGE, __user__)
+        return cls._menu("workflow", "(chosen by the installed models)", found, __user__)
+
+    @classmethod
+    def edit_workflow_menu(cls, __user__: Any = None) -> list[Choice]:
+        """Workflows that change pictures."""
+        found = cls._workflows(EDIT_TASKS, __user__)
+        return cls._menu("edit_workflow", "(chosen by the installed models)", found, __user__)
+
+    @classmethod
+    def server_menu(cls, __user__: Any = None) -> list[Choice]:
+        """The administrator's servers."""
+        call = cls._last_call(__user__)
+        found: list[str] = []
+        if call and not call.own_address and len(call.servers) > 1:
+            found = [endpoint.name for endpoint in call.servers if not endpoint.guessed]
+        return cls._menu("server", "(the one that is done soonest)", found, __user__)
+
+    @classmethod
+    def _menu(cls, valve: str, empty: str, found: Iterable[str], user: Any) -> list[Choice]:
+        """The choices of a valve: none, the stored one, and what was found, each once."""
+        choices = [{"value": "", "label": empty}]
+        stored = str(cls._stored(user).get(valve) or "")
+        names = dict.fromkeys(name for name in found if 0 < len(name) <= LONGEST_CHOICE)
+        if stored.strip() and stored not in names:
+            choices.append({"value": stored, "label": f"{shortened(stored)} (not seen lately)"})
+        shown = list(names)[:MOST_IN_MENU]
+        if stored in names and stored not in shown:
+            shown.append(stored)
+        return choices + [{"value": name, "label": name} for name in shown]
+
+    @classmethod
+    def _workflows(cls, tasks: tuple[str, ...], user: Any) -> Iterator[str]:
+        """The names of workflows for these tasks, the likeliest first: pasted, saved on servers,
+        bundled, templates.
+        """
+        call = cls._last_call(user)
+        if call:
+            yield from (*call.own_workflows, *call.workflows)
+        seen = [entry for server in cls._servers(user) for entry in workflows_seen(server, tasks)]
+        yield from (entry.name for entry in seen if not entry.template)
+        rules = [endpoint.allowed for endpoint in call.servers] if call else []
+        for entry in bundled_entries():
+            is_allowed = not rules or any(allowed.workflow(entry.name) for allowed in rules)
+            if entry.task in tasks and is_allowed:
+                yield entry.name
+        yield from (entry.name for entry in seen if entry.template)
+
+    @classmethod
+    def _last_call(cls, user: Any) -> LastCall | None:
+        """The call that saw what may be told on this page."""
+        everybodys = _CALLS.get(ADMINISTRATORS)
+        if cls.everybodys:
+            return everybodys
+        own = _CALLS.get(str(object_of(user).get("id") or ""))
+        if own:
+            return own
+        return everybodys if everybodys and not everybodys.rules.strip() else None
+
+    @classmethod
+    def _servers(cls, user: Any) -> list[ComfyUIServer]:
+        """The servers of that call that this process remembers."""
+        call = cls._last_call(user)
+        if call is None:
+            return []
+        pool = Pool.here()
+        remembered = [pool.remembered(endpoint) for endpoint in call.servers]
+        return [server for server in remembered if server]
+
+    @classmethod
+    def _stored(cls, user: Any) -> Mapping[str, Any]:
+        """What is stored of these valves. A user's come with the user; the administrator's are
+        read by their key from Open WebUI's database.
+        """
+        named = MODULE_OF_TOOL.fullmatch(cls.__module__)
+        if named is None:  # not loaded by Open WebUI
+            return {}
+        stored: Any = None
+        # Open WebUI's internals may change: a menu does without what is stored then
+        try:
+            stored = _administrators(named[1]) if cls.everybodys else _users(named[1], user)
+        except Exception as error:
+            log.info("the stored valves could not be read: %s", type(error).__name__)
+        return object_of(stored)
+
+
+def _users(tool_id: str, user: Any) -> Any:
+    settings = object_of(object_of(user).get("settings"))
+    return _decrypted(object_of(object_of(settings.get("tools")).get("valves")).get(tool_id))
+
+
+def _administrators(tool_id: str) -> Any:
+    """One value by its key, read at once: whoever shows the page cannot wait for anything."""
+    from open_webui.internal.db import SessionLocal
+    from open_webui.models.tools import Tool
+
+    with SessionLocal() as session:
+        return _decrypted(session.query(Tool.valves).filter_by(id=tool_id).scalar())
+
+
+def _decrypted(stored: Any) -> Any:
+    """Stored valves as they are; Open WebUI may have encrypted them (since 0.10)."""
+    if not isinstance(stored, str):
+        return stored
+    with contextlib.suppress(ImportError):
+        from open_webui.utils.valves import decrypt_valves
+
+        return decrypt_valves(stored)
+    return {}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/valves.py
 #
 # The valves: what the administrator and each user can set, as Open WebUI shows it.
@@ -32878,8 +33128,15 @@ def _stored_number(value: Any, default: float) -> float:
 
 # How a valve is told to hide what is typed.
 SECRET: Any = {"input": {"type": "password"}}
+
+
+def menu(method: str) -> Any:
+    """How a valve is told to be a menu of what a method of `WithMenus` finds."""
+    return {"input": {"type": "select", "options": method}}
+
+
 KEY_FORMS = (
-    "Also `user:password`, a header such as `X-Auth: secret`, several as JSON, `token=secret` for every address, or "
+    "Or `user:password`, a header such as `X-Auth: secret`, several as JSON, `token=secret` for every address, or "
     "`login user:password` for ComfyUI-Login."
 )
 PARTNER_NODES = "Pays for partner nodes (Veo, Kling, GPT Image …)"
@@ -32892,19 +33149,20 @@ PaidRuns = Literal["never", "ask", "up to the amount", "always"]  # the words of
 MODEL_VALVE: Any = Field(
     default="",
     title="Model",
-    description="The model file to use when none is asked for, such as `sd_xl_base_1.0.safetensors`. Leave empty to "
-    "have an installed one chosen.",
+    json_schema_extra=menu("model_menu"),
+    description="Used when none is asked for. Empty: one is chosen of those installed.",
 )
 WORKFLOW_VALVE: Any = Field(
     default="",
     title="Workflow for new pictures",
-    description="The one to use when none is asked for, such as `flux2`. Leave empty to have one chosen by the "
-    "installed models.",
+    json_schema_extra=menu("workflow_menu"),
+    description="Used when none is asked for. Empty: one is chosen that has its models.",
 )
 EDIT_WORKFLOW_VALVE: Any = Field(
     default="",
     title="Workflow for changing pictures",
-    description="The same for edits, such as `qwen-image-edit`.",
+    json_schema_extra=menu("edit_workflow_menu"),
+    description="Used for edits when none is asked for. Empty: one is chosen.",
 )
 SIZE_VALVE: Any = Field(
     default="auto",
@@ -32943,8 +33201,10 @@ WORKFLOWS_VALVE: Any = Field(
 )
 
 
-class Valves(Tolerant):
+class Valves(WithMenus):
     """What the administrator sets for everybody."""
+
+    everybodys = True
 
     # Where ComfyUI is.
     endpoint: str = Field(
@@ -33094,8 +33354,8 @@ class Valves(Tolerant):
     api_key: str = Field(
         default="",
         title="ComfyUI API key",
-        description=f"Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`), and to the administrator's "
-        f"addresses only. {KEY_FORMS} For several addresses: one for all, or one each behind commas, in their order.",
+        description="Goes to the administrator's addresses only, as `Authorization: Bearer` (to Comfy Cloud as "
+        f"`X-API-Key`). {KEY_FORMS} For several addresses: one for all, or one each behind commas, in their order.",
         repr=False,
         json_schema_extra=SECRET,
     )
@@ -33139,14 +33399,15 @@ class Valves(Tolerant):
         return found[0] if found else 0.01
 
 
-class UserValves(Tolerant):
+class UserValves(WithMenus):
     """What each user sets for themselves."""
 
     # Where ComfyUI is.
     server: str = Field(
         default="",
         title="Server",
-        description="The one to use, where the administrator has set several. Leave empty to have the soonest chosen.",
+        json_schema_extra=menu("server_menu"),
+        description="One of the administrator's. Empty: whichever will be done soonest.",
     )
     endpoint: str = Field(
         default="",
@@ -33190,7 +33451,7 @@ class UserValves(Tolerant):
     api_key: str = Field(
         default="",
         title="API key for your address",
-        description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`) to your own address only. "
+        description="Goes to your own address only, as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`). "
         f"{KEY_FORMS}",
         repr=False,
         json_schema_extra=SECRET,
@@ -34530,8 +34791,29 @@ async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> 
     """The settings of a call. Workflows in a valve may be megabytes, so they are then read beside
     the event loop.
     """
-    image_settings = await read_image_settings(chat.request)
     rights = await rights_of(valves.rights, user or {})
+    settings = await _settle(valves, user, chat, rights)
+    _note(valves, user or {}, settings, sees_all=rights == EVERY_RIGHT)
+    return settings
+
+
+def _note(valves: Valves, user: Mapping[str, Any], settings: Settings, *, sees_all: bool) -> None:
+    """Remember what the call can use, for the menus of the valves."""
+    given = settings.catalogue.given
+    call = LastCall(
+        servers=settings.fleet.known,
+        workflows=tuple(entry.name for entry in given if not entry.brought),
+        own_workflows=tuple(entry.name for entry in given if entry.brought),
+        own_address=bool(_user_valves(user.get("valves")).endpoint.strip()),
+        rules=valves.rights,
+    )
+    note_call(str(user.get("id") or ""), sees_all, call)
+
+
+async def _settle(
+    valves: Valves, user: Mapping[str, Any] | None, chat: Chat, rights: Rights
+) -> Settings:
+    image_settings = await read_image_settings(chat.request)
     stored = (user or {}).get("valves")
     texts: list[Any] = [
         vars(each) if isinstance(each, BaseModel) else each for each in (valves, stored)

@@ -430,6 +430,23 @@ async def test_valves_have_titles_and_hide_their_keys(webui: OpenWebUI, model: M
         assert schema["properties"]["api_key"]["input"] == {"type": "password"}
 
 
+async def test_menus_have_what_is_stored_and_what_a_call_saw(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn
+) -> None:
+    bob = await webui.user("bob")
+    valves = {"endpoint": comfy.url}
+    await webui.set_valves("comfyui", **valves, model="gone.safetensors")
+    await webui.set_user_valves("comfyui", bob, model="mine.safetensors")
+    await ask(webui, model, ToolCall("list_models", {}), user=bob)
+    for user, stored in ((None, "gone.safetensors"), (bob, "mine.safetensors")):
+        schema = await webui.valves_schema("comfyui", user=user)
+        menu = [choice["value"] for choice in schema["properties"]["model"]["input"]["options"]]
+        assert menu[:2] == ["", stored]
+        assert "tiny.safetensors" in menu
+    await webui.set_user_valves("comfyui", bob)
+    await webui.set_valves("comfyui", **valves)
+
+
 # --- the permission to make images ---
 
 

@@ -544,6 +544,11 @@ REMEMBERED_LISTINGS = 4  # of each server
 _LISTED: "weakref.WeakKeyDictionary[ComfyUIServer, list[Listing]]" = weakref.WeakKeyDictionary()
 
 
+def last_listing(server: ComfyUIServer) -> Listing | None:
+    """What was last listed of a server, for whomever; None where nothing was."""
+    return next(iter(_LISTED.get(server, ())), None)
+
+
 def _exact_name(name: str, entries: Mapping[str, Entry]) -> str | None:
     """The name itself, or without the ending of its file, if one of the workflows has it."""
     return next((each for each in (name, without_json(name)) if each in entries), None)

@@ -280,6 +280,11 @@ class ComfyUIServer(FileServer):
         ask = functools.partial(self._ask_names, path, read)
         return await self.background.together(f"names {path}", ask)
 
+    def names_seen(self, path: str) -> list[str]:
+        """What `names` found there last, if anything, without asking."""
+        _, names = self._names.get(path, (-math.inf, None))
+        return names or []
+
     async def _ask_names(self, path: str, read: Callable[[Any], str]) -> list[str] | None:
         answer = await self.call("GET", path, max_bytes=MOST_LIST_BYTES)
         names = None

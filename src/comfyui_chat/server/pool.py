@@ -77,6 +77,10 @@ class Pool:
         self._servers[endpoint] = server  # the last one is the latest used
         return server
 
+    def remembered(self, endpoint: Endpoint) -> ComfyUIServer | None:
+        """The server of an endpoint that a call has asked for before, if any."""
+        return self._servers.get(endpoint)
+
     @contextlib.asynccontextmanager
     async def open(self, endpoint: Endpoint) -> AsyncIterator[ComfyUIServer]:
         """The server of an endpoint, which is not closed meanwhile."""

@@ -50,6 +50,7 @@ from .image_settings import (
     read_image_settings,
     take_over,
 )
+from .menus import LastCall, note_call
 from .references import OF_CHAT
 from .rights import EVERY_RIGHT, Rights, read_rules, rights_of
 from .servers import administrators_endpoints, own_endpoint, permitted, pinned, same_server
@@ -252,8 +253,29 @@ async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> 
     """The settings of a call. Workflows in a valve may be megabytes, so they are then read beside
     the event loop.
     """
-    image_settings = await read_image_settings(chat.request)
     rights = await rights_of(valves.rights, user or {})
+    settings = await _settle(valves, user, chat, rights)
+    _note(valves, user or {}, settings, sees_all=rights == EVERY_RIGHT)
+    return settings
+
+
+def _note(valves: Valves, user: Mapping[str, Any], settings: Settings, *, sees_all: bool) -> None:
+    """Remember what the call can use, for the menus of the valves."""
+    given = settings.catalogue.given
+    call = LastCall(
+        servers=settings.fleet.known,
+        workflows=tuple(entry.name for entry in given if not entry.brought),
+        own_workflows=tuple(entry.name for entry in given if entry.brought),
+        own_address=bool(_user_valves(user.get("valves")).endpoint.strip()),
+        rules=valves.rights,
+    )
+    note_call(str(user.get("id") or ""), sees_all, call)
+
+
+async def _settle(
+    valves: Valves, user: Mapping[str, Any] | None, chat: Chat, rights: Rights
+) -> Settings:
+    image_settings = await read_image_settings(chat.request)
     stored = (user or {}).get("valves")
     texts: list[Any] = [
         vars(each) if isinstance(each, BaseModel) else each for each in (valves, stored)

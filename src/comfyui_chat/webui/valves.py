@@ -17,12 +17,19 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from .tolerant import Tolerant
+from .menus import WithMenus
 
 # How a valve is told to hide what is typed.
 SECRET: Any = {"input": {"type": "password"}}
+
+
+def menu(method: str) -> Any:
+    """How a valve is told to be a menu of what a method of `WithMenus` finds."""
+    return {"input": {"type": "select", "options": method}}
+
+
 KEY_FORMS = (
-    "Also `user:password`, a header such as `X-Auth: secret`, several as JSON, `token=secret` for every address, or "
+    "Or `user:password`, a header such as `X-Auth: secret`, several as JSON, `token=secret` for every address, or "
     "`login user:password` for ComfyUI-Login."
 )
 PARTNER_NODES = "Pays for partner nodes (Veo, Kling, GPT Image …)"
@@ -35,19 +42,20 @@ PaidRuns = Literal["never", "ask", "up to the amount", "always"]  # the words of
 MODEL_VALVE: Any = Field(
     default="",
     title="Model",
-    description="The model file to use when none is asked for, such as `sd_xl_base_1.0.safetensors`. Leave empty to "
-    "have an installed one chosen.",
+    json_schema_extra=menu("model_menu"),
+    description="Used when none is asked for. Empty: one is chosen of those installed.",
 )
 WORKFLOW_VALVE: Any = Field(
     default="",
     title="Workflow for new pictures",
-    description="The one to use when none is asked for, such as `flux2`. Leave empty to have one chosen by the "
-    "installed models.",
+    json_schema_extra=menu("workflow_menu"),
+    description="Used when none is asked for. Empty: one is chosen that has its models.",
 )
 EDIT_WORKFLOW_VALVE: Any = Field(
     default="",
     title="Workflow for changing pictures",
-    description="The same for edits, such as `qwen-image-edit`.",
+    json_schema_extra=menu("edit_workflow_menu"),
+    description="Used for edits when none is asked for. Empty: one is chosen.",
 )
 SIZE_VALVE: Any = Field(
     default="auto",
@@ -86,8 +94,10 @@ WORKFLOWS_VALVE: Any = Field(
 )
 
 
-class Valves(Tolerant):
+class Valves(WithMenus):
     """What the administrator sets for everybody."""
+
+    everybodys = True
 
     # Where ComfyUI is.
     endpoint: str = Field(
@@ -237,8 +247,8 @@ class Valves(Tolerant):
     api_key: str = Field(
         default="",
         title="ComfyUI API key",
-        description=f"Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`), and to the administrator's "
-        f"addresses only. {KEY_FORMS} For several addresses: one for all, or one each behind commas, in their order.",
+        description="Goes to the administrator's addresses only, as `Authorization: Bearer` (to Comfy Cloud as "
+        f"`X-API-Key`). {KEY_FORMS} For several addresses: one for all, or one each behind commas, in their order.",
         repr=False,
         json_schema_extra=SECRET,
     )
@@ -282,14 +292,15 @@ class Valves(Tolerant):
         return found[0] if found else 0.01
 
 
-class UserValves(Tolerant):
+class UserValves(WithMenus):
     """What each user sets for themselves."""
 
     # Where ComfyUI is.
     server: str = Field(
         default="",
         title="Server",
-        description="The one to use, where the administrator has set several. Leave empty to have the soonest chosen.",
+        json_schema_extra=menu("server_menu"),
+        description="One of the administrator's. Empty: whichever will be done soonest.",
     )
     endpoint: str = Field(
         default="",
@@ -333,7 +344,7 @@ class UserValves(Tolerant):
     api_key: str = Field(
         default="",
         title="API key for your address",
-        description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`) to your own address only. "
+        description="Goes to your own address only, as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`). "
         f"{KEY_FORMS}",
         repr=False,
         json_schema_extra=SECRET,
