@@ -69,7 +69,7 @@ FLOORS = (
     ),
     (
         "webui",
-        "ollama permission spending_record telling references display messages picking "
+        "releases ollama permission spending_record telling references display messages picking "
         "stored_files chat_files buttons chat page_dialog mask_editor painting given_pictures "
         "tolerant menus valves arguments image_settings rights servers settings asking "
         "transparency reports jobs tools",

@@ -130,6 +130,7 @@ required_open_webui_version: 0.9.6
 #   run/make                  From a request to finished files: a server chosen, prompts run, what they made fetched.
 #   run/traces                Prompts taken out of ComfyUI's history, where their users want no trace of them there.
 #   run/earlier               Finds jobs of earlier calls on the servers, and brings what they made.
+#   webui/releases            What differs between the releases of Open WebUI, 0.9.6 to 0.12.4; everything else is …
 #   webui/ollama              Sends Ollama's models off a graphics card that ComfyUI shares with it.
 #   webui/permission          Who may use the tool: what administrators are told of its sharing, and Open WebUI's …
 #   webui/spending_record     What each user has spent today of the administrator's credits: a record in Open WebUI's …
@@ -29395,6 +29396,7 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 # both kinds of valves (settings), has the floors below do the work while a `Display` shows it in the
 # message (display), and goes out as a dictionary for the model (reports).
 #
+#     releases      what differs between the releases of Open WebUI
 #     ollama        Open WebUI's Ollamas, sent off a graphics card that they share with ComfyUI
 #     references    what a model writes when it means a file of the chat: "2", "last", an id, a data URI
 #     display       status texts and previews in the message, shown live and never stored
@@ -29411,8 +29413,84 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 #
 # `open_webui` is imported inside functions only, so that the file loads, and the command line works,
 # without it. What is imported is there, under the same names, in Open WebUI 0.9.6 to 0.12.4, but for
-# the places that say otherwise.
+# what `releases` says.
 # ======================================================================================================================
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/releases.py
+#
+# What differs between the releases of Open WebUI, 0.9.6 to 0.12.4; everything else is alike in them.
+#
+# - Settings stand in rows of the database since 0.10, and hung on the application before.
+# - A temporary chat is called "local:..." before 0.11 and "temporary:..." since; files sent to it
+#   replace those that its message shows before 0.12 and are added to them since.
+# - A channel's message takes files that are sent to it since 0.11.4. Before, they are dropped, and
+#   have to be written into it.
+# - Pictures in a tool's result reach the model as pictures since 0.11.4.
+# - A frame below a message may hand a sentence to the page since 0.11.4 (read in the bundles of that
+#   release and of 0.10.2, which drops it).
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# How the id of a chat begins that is not in the database.
+UNSAVED_CHATS = ("local:", "temporary:", "channel:")
+CHANNEL = "channel:"
+
+
+async def stored_settings(request: Any, names: Mapping[str, str]) -> Mapping[str, Any]:
+    """Open WebUI's own settings by their keys in the database, None for one that it does not have.
+    `names` has for each key its name at the application. Raises `AttributeError` where there is no
+    application.
+    """
+    try:
+        from open_webui.models.config import Config
+    except ImportError:  # before 0.10
+        held = request.app.state.config
+        return {key: getattr(held, name, None) for key, name in names.items()}
+    values: Mapping[str, Any] = await Config.get_many(*names)
+    return {key: values.get(key) for key in names}
+
+
+def adds_to_temporary_chats() -> bool:
+    """Whether files that are sent to a temporary chat are added to what its message shows."""
+    return _release() >= (0, 12)
+
+
+def takes_sentences_from_frames() -> bool:
+    """Whether the page takes a message for the chat from a frame without cookies."""
+    return _release() >= (0, 11, 4)
+
+
+def _release() -> tuple[int, ...]:
+    """The release that runs: (0, 12, 4)."""
+    from open_webui import env
+
+    return tuple(int(number) for number in re.findall(r"\d{1,9}", str(env.VERSION))[:3])
+
+
+def takes_pictures_from_results() -> bool:
+    """Whether pictures in a tool's result reach the model as pictures."""
+    return hasattr(sys.modules.get("open_webui.utils.middleware"), "extract_base64_images")
+
+
+async def write_into_channel(
+    chat_id: str, message_id: str, files: Sequence[Mapping[str, Any]]
+) -> None:
+    """See that a channel's message holds these files, each with its id, after they were sent to it.
+    They are seen there with the next words of the answer.
+    """
+    from open_webui.models.messages import MessageForm, Messages
+
+    message = await Messages.get_message_by_id(message_id)
+    if message is None or message.channel_id != chat_id.removeprefix(CHANNEL):
+        return
+    held = list((message.data or {}).get("files") or ())
+    ids = {item.get("id") for item in held}
+    lacking = [dict(file, url=file["id"]) for file in files if file["id"] not in ids]
+    if lacking:
+        form = MessageForm(content=message.content, data={"files": [*held, *lacking]})
+        await Messages.update_message_by_id(message_id, form)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -29433,6 +29511,12 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 
 UNLOAD_SECONDS = 5.0  # for all that is done to get Ollama's models off the graphics card
 UNLOAD_PAUSE_SECONDS = 0.2  # between two looks whether they are gone
+# What `Ollama.all_of` takes, in its order: a key of Open WebUI's settings, and its name before 0.10.
+OLLAMA_SETTINGS = {
+    "ollama.enable": "ENABLE_OLLAMA_API",
+    "ollama.base_urls": "OLLAMA_BASE_URLS",
+    "ollama.api_configs": "OLLAMA_API_CONFIGS",
+}
 
 
 @dataclass(frozen=True)
@@ -29525,19 +29609,11 @@ class Ollama:
 
 async def configured_ollamas(request: Any) -> list[Ollama]:
     """The Ollamas in Open WebUI's own settings. `request` is the one that a call belongs to."""
-    with contextlib.suppress(ImportError, AttributeError):
-        from open_webui.models.config import Config
-
-        enabled = await Config.get("ollama.enable")
-        urls = await Config.get("ollama.base_urls")
-        configs = await Config.get("ollama.api_configs")
-        return Ollama.all_of(enabled, urls, configs)
-    with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
-        config = request.app.state.config
-        return Ollama.all_of(
-            config.ENABLE_OLLAMA_API, config.OLLAMA_BASE_URLS, config.OLLAMA_API_CONFIGS
-        )
-    return []
+    try:
+        stored = await stored_settings(request, OLLAMA_SETTINGS)
+    except AttributeError:
+        return []
+    return Ollama.all_of(*(stored[key] for key in OLLAMA_SETTINGS))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -29550,12 +29626,13 @@ async def configured_ollamas(request: Any) -> list[Ollama]:
 # permission is for the valve that has it count here as well: administrators give it to all users
 # (Admin Panel > Users > Groups > Default permissions > Image Generation), or to groups. Open WebUI's
 # `has_permission` tells whether a user has it; the defaults for all users are handed to it, and stand
-# in its settings under `user.permissions`, before 0.10 at the application. Facts are those of Open
-# WebUI 0.9.6 to 0.12.4; what cannot be found in another release is no permission.
+# in its settings under `user.permissions`. Facts are those of Open WebUI 0.9.6 to 0.12.4; what cannot
+# be found in another release is no permission.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 IMAGE_PERMISSION = "features.image_generation"
+FOR_ALL = "user.permissions"  # Open WebUI's setting: what every user may do
 WHERE_GIVEN = (
     f"Only an administrator can give it ({IMAGE_PERMISSION}): Admin Panel > Users > Groups, in the default permissions "
     "or in a group of the user."
@@ -29611,13 +29688,8 @@ async def require_image_permission(request: Any, user: Mapping[str, Any]) -> Non
 async def _has_permission(request: Any, user_id: str) -> bool:
     from open_webui.utils.access_control import has_permission
 
-    try:
-        from open_webui.models.config import Config
-    except ImportError:  # before 0.10
-        for_all = request.app.state.config.USER_PERMISSIONS
-    else:
-        for_all = await Config.get("user.permissions")
-    return bool(await has_permission(user_id, IMAGE_PERMISSION, for_all or {}))
+    stored = await stored_settings(request, {FOR_ALL: "USER_PERMISSIONS"})
+    return bool(await has_permission(user_id, IMAGE_PERMISSION, stored[FOR_ALL] or {}))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -31083,9 +31155,9 @@ async def _readable_file(reference: str, user_id: str) -> Any:
 # on.
 #
 # There are three kinds of chats. A saved one is in the database, with all its messages and their
-# files. A temporary one ("local:...", since Open WebUI 0.11 "temporary:...") is not, and the messages
-# of a channel ("channel:...") are not read: what was made in these two is remembered by this process,
-# in `ELSEWHERE`. Facts are those of Open WebUI 0.9.6 to 0.12.4.
+# files. A temporary one is not, and the messages of a channel ("channel:...") are not read: what was
+# made in these two is remembered by this process, in `ELSEWHERE`. Facts are those of Open WebUI 0.9.6
+# to 0.12.4.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -31126,7 +31198,7 @@ class ChatFiles:
     @property
     def saved(self) -> bool:
         """Whether the chat is in the database."""
-        unsaved = self.chat_id.startswith(("local:", "temporary:", "channel:"))
+        unsaved = self.chat_id.startswith(UNSAVED_CHATS)
         return bool(self.chat_id and self.message_id and not unsaved)
 
     @property
@@ -31134,7 +31206,7 @@ class ChatFiles:
         """Whether the message stands in a channel: no status is shown there, and every picture sent
         there stays.
         """
-        return self.chat_id.startswith("channel:")
+        return self.chat_id.startswith(CHANNEL)
 
     # What stands in the chat, and what is said of it by number.
 
@@ -31561,16 +31633,6 @@ LONGEST_STATUS = 1000  # characters
 KEPT_PAGE, KEPT_PAGES = 100, 20
 
 
-BUTTONS_SINCE = (0, 11, 4)  # the release of Open WebUI whose page takes sentences from a frame
-
-
-def _release() -> tuple[int, ...]:
-    """The release of Open WebUI that runs: (0, 12, 4)."""
-    from open_webui import env
-
-    return tuple(int(number) for number in re.findall(r"\d{1,9}", str(env.VERSION))[:3])
-
-
 def _pages_of_others(message: Mapping[str, Any] | None) -> list[Any]:
     """The pages that a message shows in frames, without our buttons."""
     pages = list_of((message or {}).get("embeds"))
@@ -31687,13 +31749,13 @@ class Chat(ChatFiles):
 
     def _adds(self) -> bool:
         """Whether files that are sent are added to what the message shows, instead of replacing it:
-        in channels, and in temporary chats since 0.12.0.
+        in channels, and in temporary chats of some releases.
         """
         if self.channel:
             return True
         if self.saved or not self.message_id:
             return False
-        return _release() >= (0, 12)
+        return adds_to_temporary_chats()
 
     def show_status(self, text: str) -> None:
         """Say in the message what goes on before anything runs."""
@@ -31768,7 +31830,7 @@ class Chat(ChatFiles):
             about = {"chat_id": self.chat_id, "message_id": self.message_id}
         elif self.channel:
             about = {
-                "channel_id": self.chat_id.removeprefix("channel:"),
+                "channel_id": self.chat_id.removeprefix(CHANNEL),
                 "message_id": self.message_id,
             }
         if product.prompt_id:
@@ -31821,6 +31883,8 @@ class Chat(ChatFiles):
         self._files = shown
         self._media = None
         await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
+        if self.channel and self.message_id and self._emit:
+            await write_into_channel(self.chat_id, self.message_id, stored)
         if self._display:
             self._display.preview_shown = False
 
@@ -31856,7 +31920,7 @@ class Chat(ChatFiles):
         """Show a page of buttons below what the message shows, and no earlier one of this chat.
         Pages of other tools stay.
         """
-        if not self.saved or self._emit is None or _release() < BUTTONS_SINCE:
+        if not self.saved or self._emit is None or not takes_sentences_from_frames():
             return
         from open_webui.models.chats import Chats
         from open_webui.socket.main import get_event_emitter
@@ -31900,7 +31964,7 @@ class Chat(ChatFiles):
     @property
     def seen_by_model(self) -> bool:
         """Whether the model gets to see pictures in a result. It has to have vision and to call
-        natively, and Open WebUI has to take pictures out of a result's text (since 0.11.4).
+        natively, and Open WebUI has to take pictures out of a result's text.
         """
         model = self._metadata.get("model") or {}
         meta = (model.get("info") or {}).get("meta") or {}
@@ -31910,7 +31974,7 @@ class Chat(ChatFiles):
         params = self._metadata.get("params") or {}
         if params.get("function_calling") == "legacy":
             return False
-        return hasattr(sys.modules.get("open_webui.utils.middleware"), "extract_base64_images")
+        return takes_pictures_from_results()
 
     async def unload_ollama(self) -> None:
         """Have every Ollama in Open WebUI's own settings unload its models, all at the same time.
@@ -33917,28 +33981,19 @@ EDITING_FIELDS: Mapping[str, tuple[str, str]] = {
     "size": ("images.edit.size", "IMAGE_EDIT_SIZE"),
 }
 
+# The same for both halves: key -> name at the application.
+PLACES = (*GENERATION_FIELDS.values(), *EDITING_FIELDS.values())
+
 
 async def read_image_settings(request: Any) -> ImageSettings:
     """The page as it is stored now; empty where Open WebUI does not tell."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            stored = await _stored(request)
+            stored = await stored_settings(request, dict(PLACES))
     except Exception as error:  # whatever another release has in its place
         log.info("Open WebUI does not tell its image settings: %s", type(error).__name__)
         return NO_IMAGE_SETTINGS
     return ImageSettings(_half(stored, GENERATION_FIELDS), _half(stored, EDITING_FIELDS))
-
-
-async def _stored(request: Any) -> Mapping[str, Any]:
-    """The stored values by their keys in the database."""
-    places = [*GENERATION_FIELDS.values(), *EDITING_FIELDS.values()]
-    try:
-        from open_webui.models.config import Config
-    except ImportError:  # before 0.10
-        held = request.app.state.config
-        return {key: getattr(held, name, None) for key, name in places}
-    values: Mapping[str, Any] = await Config.get_many(*(key for key, _ in places))
-    return values
 
 
 def image_settings_of_page(page: Mapping[str, Any]) -> ImageSettings:

@@ -4,6 +4,7 @@ A call comes in at `Tools` (tools), makes a `Chat` of what Open WebUI hands over
 both kinds of valves (settings), has the floors below do the work while a `Display` shows it in the
 message (display), and goes out as a dictionary for the model (reports).
 
+    releases      what differs between the releases of Open WebUI
     ollama        Open WebUI's Ollamas, sent off a graphics card that they share with ComfyUI
     references    what a model writes when it means a file of the chat: "2", "last", an id, a data URI
     display       status texts and previews in the message, shown live and never stored
@@ -20,5 +21,5 @@ message (display), and goes out as a dictionary for the model (reports).
 
 `open_webui` is imported inside functions only, so that the file loads, and the command line works,
 without it. What is imported is there, under the same names, in Open WebUI 0.9.6 to 0.12.4, but for
-the places that say otherwise.
+what `releases` says.
 """

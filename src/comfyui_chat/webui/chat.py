@@ -12,7 +12,6 @@ none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
 import asyncio
 import hmac
 import math
-import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -34,6 +33,13 @@ from .messages import (
     sent_pictures,
 )
 from .ollama import configured_ollamas
+from .releases import (
+    CHANNEL,
+    adds_to_temporary_chats,
+    takes_pictures_from_results,
+    takes_sentences_from_frames,
+    write_into_channel,
+)
 from .stored_files import (
     DRAWN,
     JOB_KEY,
@@ -51,16 +57,6 @@ STORED_AT_ONCE = 4  # files
 LONGEST_STATUS = 1000  # characters
 # of a user's newest files, that are looked through for those of a job
 KEPT_PAGE, KEPT_PAGES = 100, 20
-
-
-BUTTONS_SINCE = (0, 11, 4)  # the release of Open WebUI whose page takes sentences from a frame
-
-
-def _release() -> tuple[int, ...]:
-    """The release of Open WebUI that runs: (0, 12, 4)."""
-    from open_webui import env
-
-    return tuple(int(number) for number in re.findall(r"\d{1,9}", str(env.VERSION))[:3])
 
 
 def _pages_of_others(message: Mapping[str, Any] | None) -> list[Any]:
@@ -179,13 +175,13 @@ class Chat(ChatFiles):
 
     def _adds(self) -> bool:
         """Whether files that are sent are added to what the message shows, instead of replacing it:
-        in channels, and in temporary chats since 0.12.0.
+        in channels, and in temporary chats of some releases.
         """
         if self.channel:
             return True
         if self.saved or not self.message_id:
             return False
-        return _release() >= (0, 12)
+        return adds_to_temporary_chats()
 
     def show_status(self, text: str) -> None:
         """Say in the message what goes on before anything runs."""
@@ -260,7 +256,7 @@ class Chat(ChatFiles):
             about = {"chat_id": self.chat_id, "message_id": self.message_id}
         elif self.channel:
             about = {
-                "channel_id": self.chat_id.removeprefix("channel:"),
+                "channel_id": self.chat_id.removeprefix(CHANNEL),
                 "message_id": self.message_id,
             }
         if product.prompt_id:
@@ -313,6 +309,8 @@ class Chat(ChatFiles):
         self._files = shown
         self._media = None
         await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
+        if self.channel and self.message_id and self._emit:
+            await write_into_channel(self.chat_id, self.message_id, stored)
         if self._display:
             self._display.preview_shown = False
 
@@ -348,7 +346,7 @@ class Chat(ChatFiles):
         """Show a page of buttons below what the message shows, and no earlier one of this chat.
         Pages of other tools stay.
         """
-        if not self.saved or self._emit is None or _release() < BUTTONS_SINCE:
+        if not self.saved or self._emit is None or not takes_sentences_from_frames():
             return
         from open_webui.models.chats import Chats
         from open_webui.socket.main import get_event_emitter
@@ -392,7 +390,7 @@ class Chat(ChatFiles):
     @property
     def seen_by_model(self) -> bool:
         """Whether the model gets to see pictures in a result. It has to have vision and to call
-        natively, and Open WebUI has to take pictures out of a result's text (since 0.11.4).
+        natively, and Open WebUI has to take pictures out of a result's text.
         """
         model = self._metadata.get("model") or {}
         meta = (model.get("info") or {}).get("meta") or {}
@@ -402,7 +400,7 @@ class Chat(ChatFiles):
         params = self._metadata.get("params") or {}
         if params.get("function_calling") == "legacy":
             return False
-        return hasattr(sys.modules.get("open_webui.utils.middleware"), "extract_base64_images")
+        return takes_pictures_from_results()
 
     async def unload_ollama(self) -> None:
         """Have every Ollama in Open WebUI's own settings unload its models, all at the same time.

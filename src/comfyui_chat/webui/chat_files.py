@@ -5,9 +5,9 @@
 on.
 
 There are three kinds of chats. A saved one is in the database, with all its messages and their
-files. A temporary one ("local:...", since Open WebUI 0.11 "temporary:...") is not, and the messages
-of a channel ("channel:...") are not read: what was made in these two is remembered by this process,
-in `ELSEWHERE`. Facts are those of Open WebUI 0.9.6 to 0.12.4.
+files. A temporary one is not, and the messages of a channel ("channel:...") are not read: what was
+made in these two is remembered by this process, in `ELSEWHERE`. Facts are those of Open WebUI 0.9.6
+to 0.12.4.
 """
 
 import functools
@@ -36,6 +36,7 @@ from .messages import (
 )
 from .picking import NO_PICTURE, pick_pictures, split_words
 from .references import OF_AUTHOR, file_references, read_references
+from .releases import CHANNEL, UNSAVED_CHATS
 from .stored_files import read_stored_file, stored_mask, stored_seed
 
 MOST_MASKS_SOUGHT = 50  # of the newest pictures, that are asked for their mask
@@ -75,7 +76,7 @@ class ChatFiles:
     @property
     def saved(self) -> bool:
         """Whether the chat is in the database."""
-        unsaved = self.chat_id.startswith(("local:", "temporary:", "channel:"))
+        unsaved = self.chat_id.startswith(UNSAVED_CHATS)
         return bool(self.chat_id and self.message_id and not unsaved)
 
     @property
@@ -83,7 +84,7 @@ class ChatFiles:
         """Whether the message stands in a channel: no status is shown there, and every picture sent
         there stays.
         """
-        return self.chat_id.startswith("channel:")
+        return self.chat_id.startswith(CHANNEL)
 
     # What stands in the chat, and what is said of it by number.
 

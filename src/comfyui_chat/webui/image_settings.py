@@ -33,6 +33,7 @@ from ..logs import log
 from ..names import quoted, shortened
 from ..tasks import ANSWER_SECONDS
 from ..values import text_of
+from .releases import stored_settings
 
 PAGE = "Open WebUI's image settings"
 ENGINE = "comfyui"  # what the settings call it
@@ -105,28 +106,19 @@ EDITING_FIELDS: Mapping[str, tuple[str, str]] = {
     "size": ("images.edit.size", "IMAGE_EDIT_SIZE"),
 }
 
+# The same for both halves: key -> name at the application.
+PLACES = (*GENERATION_FIELDS.values(), *EDITING_FIELDS.values())
+
 
 async def read_image_settings(request: Any) -> ImageSettings:
     """The page as it is stored now; empty where Open WebUI does not tell."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            stored = await _stored(request)
+            stored = await stored_settings(request, dict(PLACES))
     except Exception as error:  # whatever another release has in its place
         log.info("Open WebUI does not tell its image settings: %s", type(error).__name__)
         return NO_IMAGE_SETTINGS
     return ImageSettings(_half(stored, GENERATION_FIELDS), _half(stored, EDITING_FIELDS))
-
-
-async def _stored(request: Any) -> Mapping[str, Any]:
-    """The stored values by their keys in the database."""
-    places = [*GENERATION_FIELDS.values(), *EDITING_FIELDS.values()]
-    try:
-        from open_webui.models.config import Config
-    except ImportError:  # before 0.10
-        held = request.app.state.config
-        return {key: getattr(held, name, None) for key, name in places}
-    values: Mapping[str, Any] = await Config.get_many(*(key for key, _ in places))
-    return values
 
 
 def image_settings_of_page(page: Mapping[str, Any]) -> ImageSettings:

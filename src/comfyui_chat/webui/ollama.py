@@ -11,7 +11,6 @@ at most.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,9 +19,16 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from ..logs import log
+from .releases import stored_settings
 
 UNLOAD_SECONDS = 5.0  # for all that is done to get Ollama's models off the graphics card
 UNLOAD_PAUSE_SECONDS = 0.2  # between two looks whether they are gone
+# What `Ollama.all_of` takes, in its order: a key of Open WebUI's settings, and its name before 0.10.
+OLLAMA_SETTINGS = {
+    "ollama.enable": "ENABLE_OLLAMA_API",
+    "ollama.base_urls": "OLLAMA_BASE_URLS",
+    "ollama.api_configs": "OLLAMA_API_CONFIGS",
+}
 
 
 @dataclass(frozen=True)
@@ -115,16 +121,8 @@ class Ollama:
 
 async def configured_ollamas(request: Any) -> list[Ollama]:
     """The Ollamas in Open WebUI's own settings. `request` is the one that a call belongs to."""
-    with contextlib.suppress(ImportError, AttributeError):
-        from open_webui.models.config import Config
-
-        enabled = await Config.get("ollama.enable")
-        urls = await Config.get("ollama.base_urls")
-        configs = await Config.get("ollama.api_configs")
-        return Ollama.all_of(enabled, urls, configs)
-    with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
-        config = request.app.state.config
-        return Ollama.all_of(
-            config.ENABLE_OLLAMA_API, config.OLLAMA_BASE_URLS, config.OLLAMA_API_CONFIGS
-        )
-    return []
+    try:
+        stored = await stored_settings(request, OLLAMA_SETTINGS)
+    except AttributeError:
+        return []
+    return Ollama.all_of(*(stored[key] for key in OLLAMA_SETTINGS))

@@ -5,8 +5,8 @@ A tool that is pasted into Open WebUI is its creator's alone, and other users do
 permission is for the valve that has it count here as well: administrators give it to all users
 (Admin Panel > Users > Groups > Default permissions > Image Generation), or to groups. Open WebUI's
 `has_permission` tells whether a user has it; the defaults for all users are handed to it, and stand
-in its settings under `user.permissions`, before 0.10 at the application. Facts are those of Open
-WebUI 0.9.6 to 0.12.4; what cannot be found in another release is no permission.
+in its settings under `user.permissions`. Facts are those of Open WebUI 0.9.6 to 0.12.4; what cannot
+be found in another release is no permission.
 """
 
 import asyncio
@@ -16,8 +16,10 @@ from typing import Any
 from ..errors import NotPermitted
 from ..logs import log
 from ..tasks import ANSWER_SECONDS
+from .releases import stored_settings
 
 IMAGE_PERMISSION = "features.image_generation"
+FOR_ALL = "user.permissions"  # Open WebUI's setting: what every user may do
 WHERE_GIVEN = (
     f"Only an administrator can give it ({IMAGE_PERMISSION}): Admin Panel > Users > Groups, in the default permissions "
     "or in a group of the user."
@@ -73,10 +75,5 @@ async def require_image_permission(request: Any, user: Mapping[str, Any]) -> Non
 async def _has_permission(request: Any, user_id: str) -> bool:
     from open_webui.utils.access_control import has_permission
 
-    try:
-        from open_webui.models.config import Config
-    except ImportError:  # before 0.10
-        for_all = request.app.state.config.USER_PERMISSIONS
-    else:
-        for_all = await Config.get("user.permissions")
-    return bool(await has_permission(user_id, IMAGE_PERMISSION, for_all or {}))
+    stored = await stored_settings(request, {FOR_ALL: "USER_PERMISSIONS"})
+    return bool(await has_permission(user_id, IMAGE_PERMISSION, stored[FOR_ALL] or {}))
