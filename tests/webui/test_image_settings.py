@@ -263,7 +263,7 @@ def test_administrators_are_told_what_was_taken_over_and_users_are_not(comfy: St
 
 def test_administrators_are_told_which_valve_goes_before_it(comfy: StandIn) -> None:
     told = settings(half(small_graph(comfy), *MAPPING), role="admin", workflow="flux").image_settings
-    assert any('the valve "Workflow" goes before' in line for line in told)
+    assert any('the valve "Workflow for new pictures" goes before' in line for line in told)
 
 
 # --- in every release ---
