@@ -70,7 +70,8 @@ FLOORS = (
     (
         "webui",
         "releases ollama permission spending_record telling references display messages picking "
-        "stored_files chat_files buttons chat page_dialog mask_editor painting given_pictures "
+        "stored_files chat_files buttons chat first_start page_dialog mask_editor painting "
+        "given_pictures "
         "tolerant menus valves arguments image_settings rights servers settings asking "
         "transparency reports jobs tools",
     ),

@@ -143,6 +143,7 @@ required_open_webui_version: 0.9.6
 #   webui/chat_files          What stands in the chat of a call, and what the call takes from there.
 #   webui/buttons             Buttons under a result, which write the message that a person would.
 #   webui/chat                The message that a call belongs to: how the call ends there, and what is stored in it.
+#   webui/first_start         What a chat says where no ComfyUI is set and none is found: three lines, for whoever asks.
 #   webui/page_dialog         A dialog of ours over the chat, in which the user points at something: opened, followed, …
 #   webui/mask_editor         The editor in which the user paints a mask over a picture of the chat, and the check of …
 #   webui/painting            Masks that the user paints for a call, and the same ones for later calls.
@@ -182,6 +183,7 @@ import getpass
 import hashlib
 import heapq
 import hmac
+import html
 import inspect
 import io
 import ipaddress
@@ -595,6 +597,7 @@ class ServerUnreachable(ServerError):
         """
         super().__init__(message, hint)
         self.refused = refused
+        self.nothing_set = False  # whether nobody set an address, and none was found
 
 
 class AccessRefused(ServerError):
@@ -24449,15 +24452,17 @@ class Fleet:
         """The error of a fleet of which no server can be used: the only one there is, else that of
         a server which wants other credentials, else one that names all that were tried.
         """
-        for error in errors:
-            if len(errors) == 1 or isinstance(error, AccessRefused):
-                return error
+        for failure in errors:
+            if len(errors) == 1 or isinstance(failure, AccessRefused):
+                return failure
         tried = ", ".join(endpoint.url for endpoint in self.endpoints)
-        return ServerUnreachable(
+        error = ServerUnreachable(
             "No ComfyUI answers.",
             "ComfyUI has to be started, with --listen where Open WebUI runs in Docker or on another computer. Where it "
             'is elsewhere than was tried, an administrator has to set the valve "ComfyUI address" of this tool.',
         ).at(f"Tried: {tried}.")
+        error.nothing_set = all(endpoint.guessed for endpoint in self.endpoints)
+        return error
 
     def _too_many(
         self, jobs: Sequence[tuple[QueueSnapshot, Prompt]], calls: int = 0
@@ -29405,6 +29410,7 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 #     chat_files    what stands in the chat of a call, and what the call takes from there
 #     buttons       buttons under a result, which write the next message
 #     chat          the message of a call: where results are stored, and how a call ends in it
+#     first_start   what a chat says where no ComfyUI is set and none is found
 #     valves        what the administrator and each user can set
 #     settings      valves, rights and arguments resolved to what holds for one call
 #     reports       what the model is told of results and of servers
@@ -31916,6 +31922,20 @@ class Chat(ChatFiles):
             job.files.sort(key=lambda file: (len(file["name"]), file["name"]))  # "-2" before "-10"
         return outputs
 
+    async def show_page(self, page: str) -> None:
+        """Show a page of ours below the message, and no earlier one there. Those of other tools
+        stay.
+        """
+        if not self.message_id or self.channel:
+            return
+        pages: list[Any] = []
+        if self.saved:
+            from open_webui.models.chats import Chats
+
+            messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
+            pages = _pages_of_others(messages.get(self.message_id))
+        await self._say("embeds", {"embeds": [*pages, page], "replace": True})
+
     async def show_buttons(self, page: str) -> None:
         """Show a page of buttons below what the message shows, and no earlier one of this chat.
         Pages of other tools stay.
@@ -31985,6 +32005,77 @@ class Chat(ChatFiles):
             await asyncio.gather(*[ollama.unload() for ollama in ollamas])
         except Exception as error:
             log.info("Open WebUI does not tell of its Ollamas: %s", type(error).__name__)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/first_start.py
+#
+# What a chat says where no ComfyUI is set and none is found: three lines, for whoever asks.
+#
+# An administrator reads which addresses were tried, and which valve to set; a user whom to ask, and
+# for what. The model is told the same three lines, and a small page below the message shows them,
+# since a status has room for one line, and a model may say anything. The next page of buttons takes
+# the place of it (webui/buttons.py).
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+WHERE_VALVES_ARE = "Workspace > Tools > the gear beside ComfyUI"
+
+
+def first_steps(is_admin: bool, tried: Sequence[Endpoint]) -> tuple[str, str, str]:
+    """What to do, in three lines."""
+    if is_admin:
+        addresses = ", ".join(endpoint.url for endpoint in tried)
+        return (
+            f"No ComfyUI answers. Tried: {addresses}.",
+            "Start ComfyUI, with --listen where Open WebUI runs in Docker or on another computer.",
+            f'Or put its address into the valve "ComfyUI address": {WHERE_VALVES_ARE}.',
+        )
+    return (
+        "No ComfyUI answers, and no address of one is set.",
+        "Only an administrator can change that: ask yours.",
+        f'They start ComfyUI, or put its address into the valve "ComfyUI address": {WHERE_VALVES_ARE}.',
+    )
+
+
+async def tell_first_steps(chat: Chat, tried: Sequence[Endpoint], error: ServerUnreachable) -> None:
+    """Show the three lines below the message, and put them into the error."""
+    lines = first_steps(chat.is_admin, tried)
+    error.hint = " ".join([*lines[1:], "Say so to the user."])
+    if not chat.is_admin:
+        error.message = lines[0]
+    try:
+        await chat.show_page(first_steps_page(lines))
+    except Exception as failure:  # the model is told the same
+        log.warning("what to do could not be shown: %s", type(failure).__name__)
+
+
+def first_steps_page(lines: Sequence[str]) -> str:
+    """The page that shows the lines."""
+    rows = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    return FIRST_STEPS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{rows}", rows)
+
+
+# The frame is not told whether Open WebUI is dark or light, so the lines have a ground of their
+# own. It says how high it is, as nobody else can measure it.
+FIRST_STEPS_PAGE = """<!doctype html>
+<html lang="en" data-by="{mark}">
+<meta charset="utf-8">
+<style>
+  body { margin: 0; padding: 8px 12px; border-radius: 10px; background: #fff7e0; color: #1c1c1c;
+         font: 14px/1.5 system-ui, sans-serif; }
+  p { margin: 0; overflow-wrap: anywhere; }
+</style>
+{rows}
+<script>
+  function tellHeight() {
+    parent.postMessage({ type: "iframe:height", height: document.documentElement.offsetHeight }, "*");
+  }
+  new ResizeObserver(tellHeight).observe(document.body);
+  tellHeight();
+</script>
+</html>
+"""
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -35567,7 +35658,11 @@ def status_report(
     The servers' addresses, and the metrics of this process, are for administrators.
     """
     servers = [_server_entry(status, admin) for status in statuses]
-    return {"status": "done", "servers": servers, **(jobs or {})}, _servers_text(statuses)
+    told = {"status": "done", "servers": servers, **(jobs or {})}
+    tried = [status.endpoint for status in statuses]
+    if statuses and all(status.endpoint.guessed and status.error for status in statuses):
+        told["what to do"] = " ".join(first_steps(admin, tried))
+    return told, _servers_text(statuses)
 
 
 def _servers_text(statuses: Sequence[ServerStatus]) -> str:
@@ -36539,6 +36634,10 @@ async def _answer(
                 Pool.here().server(endpoint).note_key(key)
         try:
             return await work(settings, display)
+        except ServerUnreachable as error:
+            if error.nothing_set:
+                await tell_first_steps(chat, settings.endpoints, error)
+            raise
         except ModelNotInstalled as error:
             error.hint = f"{error.hint} {_limited(settings)}".strip()
             raise

@@ -182,6 +182,7 @@ class ServerUnreachable(ServerError):
         """
         super().__init__(message, hint)
         self.refused = refused
+        self.nothing_set = False  # whether nobody set an address, and none was found
 
 
 class AccessRefused(ServerError):

@@ -402,15 +402,17 @@ class Fleet:
         """The error of a fleet of which no server can be used: the only one there is, else that of
         a server which wants other credentials, else one that names all that were tried.
         """
-        for error in errors:
-            if len(errors) == 1 or isinstance(error, AccessRefused):
-                return error
+        for failure in errors:
+            if len(errors) == 1 or isinstance(failure, AccessRefused):
+                return failure
         tried = ", ".join(endpoint.url for endpoint in self.endpoints)
-        return ServerUnreachable(
+        error = ServerUnreachable(
             "No ComfyUI answers.",
             "ComfyUI has to be started, with --listen where Open WebUI runs in Docker or on another computer. Where it "
             'is elsewhere than was tried, an administrator has to set the valve "ComfyUI address" of this tool.',
         ).at(f"Tried: {tried}.")
+        error.nothing_set = all(endpoint.guessed for endpoint in self.endpoints)
+        return error
 
     def _too_many(
         self, jobs: Sequence[tuple[QueueSnapshot, Prompt]], calls: int = 0

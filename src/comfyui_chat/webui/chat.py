@@ -342,6 +342,20 @@ class Chat(ChatFiles):
             job.files.sort(key=lambda file: (len(file["name"]), file["name"]))  # "-2" before "-10"
         return outputs
 
+    async def show_page(self, page: str) -> None:
+        """Show a page of ours below the message, and no earlier one there. Those of other tools
+        stay.
+        """
+        if not self.message_id or self.channel:
+            return
+        pages: list[Any] = []
+        if self.saved:
+            from open_webui.models.chats import Chats
+
+            messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
+            pages = _pages_of_others(messages.get(self.message_id))
+        await self._say("embeds", {"embeds": [*pages, page], "replace": True})
+
     async def show_buttons(self, page: str) -> None:
         """Show a page of buttons below what the message shows, and no earlier one of this chat.
         Pages of other tools stay.

@@ -30,6 +30,7 @@ from ..server.stats import Device
 from ..threads import PICTURES
 from .buttons import buttons_page, possible_tasks
 from .chat import Chat
+from .first_start import first_steps
 from .settings import Settings
 from .stored_files import player
 from .transparency import opaque_note
@@ -293,7 +294,11 @@ def status_report(
     The servers' addresses, and the metrics of this process, are for administrators.
     """
     servers = [_server_entry(status, admin) for status in statuses]
-    return {"status": "done", "servers": servers, **(jobs or {})}, _servers_text(statuses)
+    told = {"status": "done", "servers": servers, **(jobs or {})}
+    tried = [status.endpoint for status in statuses]
+    if statuses and all(status.endpoint.guessed and status.error for status in statuses):
+        told["what to do"] = " ".join(first_steps(admin, tried))
+    return told, _servers_text(statuses)
 
 
 def _servers_text(statuses: Sequence[ServerStatus]) -> str:

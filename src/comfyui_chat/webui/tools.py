@@ -26,7 +26,14 @@ from ..catalogue.model_list import list_models, told_models
 from ..catalogue.request import Request
 from ..catalogue.searching import PAID
 from ..catalogue.workflow_list import list_workflows, tasks_note, told_workflows
-from ..errors import BadArgument, ComfyUIError, CreditsRefused, ModelNotInstalled, UnknownWorkflow
+from ..errors import (
+    BadArgument,
+    ComfyUIError,
+    CreditsRefused,
+    ModelNotInstalled,
+    ServerUnreachable,
+    UnknownWorkflow,
+)
 from ..names import file_stem, shortened
 from ..run.fleet import everywhere
 from ..run.make import make
@@ -39,6 +46,7 @@ from .arguments import named_values, pictures_among, with_earlier_seed
 from .asking import credits_of
 from .chat import Chat
 from .display import Display
+from .first_start import tell_first_steps
 from .given_pictures import given_pictures, unused_note
 from .jobs import check_jobs, jobs_told
 from .permission import require_image_permission, sharing_told
@@ -473,6 +481,10 @@ async def _answer(
                 Pool.here().server(endpoint).note_key(key)
         try:
             return await work(settings, display)
+        except ServerUnreachable as error:
+            if error.nothing_set:
+                await tell_first_steps(chat, settings.endpoints, error)
+            raise
         except ModelNotInstalled as error:
             error.hint = f"{error.hint} {_limited(settings)}".strip()
             raise

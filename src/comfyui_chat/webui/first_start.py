@@ -1,0 +1,74 @@
+"""What a chat says where no ComfyUI is set and none is found: three lines, for whoever asks.
+
+An administrator reads which addresses were tried, and which valve to set; a user whom to ask, and
+for what. The model is told the same three lines, and a small page below the message shows them,
+since a status has room for one line, and a model may say anything. The next page of buttons takes
+the place of it (webui/buttons.py).
+"""
+
+import html
+from collections.abc import Sequence
+
+from ..errors import ServerUnreachable
+from ..logs import log
+from ..server.endpoint import Endpoint
+from .buttons import BUTTONS_MARK
+from .chat import Chat
+
+WHERE_VALVES_ARE = "Workspace > Tools > the gear beside ComfyUI"
+
+
+def first_steps(is_admin: bool, tried: Sequence[Endpoint]) -> tuple[str, str, str]:
+    """What to do, in three lines."""
+    if is_admin:
+        addresses = ", ".join(endpoint.url for endpoint in tried)
+        return (
+            f"No ComfyUI answers. Tried: {addresses}.",
+            "Start ComfyUI, with --listen where Open WebUI runs in Docker or on another computer.",
+            f'Or put its address into the valve "ComfyUI address": {WHERE_VALVES_ARE}.',
+        )
+    return (
+        "No ComfyUI answers, and no address of one is set.",
+        "Only an administrator can change that: ask yours.",
+        f'They start ComfyUI, or put its address into the valve "ComfyUI address": {WHERE_VALVES_ARE}.',
+    )
+
+
+async def tell_first_steps(chat: Chat, tried: Sequence[Endpoint], error: ServerUnreachable) -> None:
+    """Show the three lines below the message, and put them into the error."""
+    lines = first_steps(chat.is_admin, tried)
+    error.hint = " ".join([*lines[1:], "Say so to the user."])
+    if not chat.is_admin:
+        error.message = lines[0]
+    try:
+        await chat.show_page(first_steps_page(lines))
+    except Exception as failure:  # the model is told the same
+        log.warning("what to do could not be shown: %s", type(failure).__name__)
+
+
+def first_steps_page(lines: Sequence[str]) -> str:
+    """The page that shows the lines."""
+    rows = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    return FIRST_STEPS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{rows}", rows)
+
+
+# The frame is not told whether Open WebUI is dark or light, so the lines have a ground of their
+# own. It says how high it is, as nobody else can measure it.
+FIRST_STEPS_PAGE = """<!doctype html>
+<html lang="en" data-by="{mark}">
+<meta charset="utf-8">
+<style>
+  body { margin: 0; padding: 8px 12px; border-radius: 10px; background: #fff7e0; color: #1c1c1c;
+         font: 14px/1.5 system-ui, sans-serif; }
+  p { margin: 0; overflow-wrap: anywhere; }
+</style>
+{rows}
+<script>
+  function tellHeight() {
+    parent.postMessage({ type: "iframe:height", height: document.documentElement.offsetHeight }, "*");
+  }
+  new ResizeObserver(tellHeight).observe(document.body);
+  tellHeight();
+</script>
+</html>
+"""
