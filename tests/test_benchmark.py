@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.benchmark import storing
 from tests.benchmark.__main__ import ROWS
 from tests.benchmark.table import Line, as_table, in_turns, lines_of
 from tests.support import ROOT
+from tests.support.open_webui import OpenWebUI
 
 TINY: Mapping[str, Mapping[str, Any]] = {
-    "1": {"pictures": 1, "kilobytes": 5, "older": False},
+    "1": {"pictures": 1, "kilobytes": 5, "older": False, "stored": False},
     "3": {"counts": (2,), "servers": 1, "older": False},
     "5": {"nodes": 14, "workflows": 3, "calls": 1},
     "6": {"jobs": 1, "steps": (0.0,)},
@@ -29,6 +31,16 @@ def test_a_row_runs_and_tells_what_it_measured(row: str, monkeypatch: pytest.Mon
     assert lines
     assert all(line.row.startswith(row) and math.isfinite(line.median) for line in lines)
     assert "this tool" in as_table(lines) or row in ("8",)
+
+
+@pytest.mark.open_webui
+def test_storing_in_open_webui_is_measured_against_its_own_engine(
+    webui: OpenWebUI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COMFYUI_TEST_URL", raising=False)
+    lines = list(storing.lines(1, pictures=1, kilobytes=5, webui=webui))
+    assert {line.contender for line in lines} == {"Open WebUI's engine", "this tool, storing"}
+    assert all(line.median > 0 for line in lines)
 
 
 def test_contenders_take_turns_and_every_second_round_goes_backwards() -> None:

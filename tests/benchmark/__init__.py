@@ -10,7 +10,10 @@ real server in the place of the first one.
 `contenders`            what runs in a process of its own: the floor, this tool, the tool of an older commit
 `floor`                 the shortest client that can be written: one websocket, one POST, one GET
 `servers`               stand-ins in processes of their own, with one picture ready for everything
+`history`               how long a server itself took for its newest prompt
+`in_webui`, `probe`     a real Open WebUI, and what measures inside its process
 `overhead` (row 1)      a picture from call to result, without the server's own time
+`storing` (row 1)       the same until it is stored in Open WebUI, against Open WebUI's own engine
 `at_once` (row 3)       20, 200 and 1,000 calls at once over four servers
 `chat` (rows 2, 4)      what a chat pays in a real Open WebUI, and when it sees something
 `growth` (row 5)        large graphs and full servers

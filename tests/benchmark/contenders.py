@@ -24,6 +24,7 @@ import aiohttp
 from tests.support import ROOT
 
 from .floor import SIZE, StraightLine, graph_for
+from .history import newest, own_seconds
 from .table import Measured
 
 OLDER = "2593f1d"  # the commit whose file all later ones are compared with
@@ -129,15 +130,6 @@ async def the_tool(path: str, urls: Sequence[str]) -> AsyncIterator[Make]:
         await tool.close_servers()
 
 
-async def own_seconds(session: aiohttp.ClientSession, url: str) -> float:
-    """How long the server itself took for its newest prompt, by its history."""
-    async with session.get(f"{url}/history", params={"max_items": "1"}) as response:
-        history = await response.json()
-    (entry,) = history.values()
-    times = {kind: data["timestamp"] for kind, data in entry["status"]["messages"] if "timestamp" in data}
-    return float(times["execution_success"] - times["execution_start"]) / 1000
-
-
 async def one_by_one(make: Make, count: int, url: str, first_seed: int) -> Measured:
     """So many pictures one after the other: the medians of their times, with and without the server's own, and of their
     CPU."""
@@ -146,11 +138,12 @@ async def one_by_one(make: Make, count: int, url: str, first_seed: int) -> Measu
     cpu: list[float] = []
     async with aiohttp.ClientSession() as session:
         for number in range(count):
+            before = await newest(session, url)
             begun, cpu_before = time.perf_counter(), time.process_time()
             await make(first_seed + number)
             cpu.append(time.process_time() - cpu_before)
             seconds.append(time.perf_counter() - begun)
-            overheads.append(seconds[-1] - await own_seconds(session, url))
+            overheads.append(seconds[-1] - await own_seconds(session, url, before))
     return {"time": middle(seconds), "overhead": middle(overheads), "CPU": middle(cpu)}
 
 
