@@ -541,14 +541,16 @@ class OpenWebUI:
         params: Mapping[str, Any] | None = None,
         features: Mapping[str, Any] | None = None,
         answers: Mapping[str, Any] | None = None,
+        folder: str | None = None,
     ) -> AsyncIterator[Turn]:
         """Send a message as the browser does, and leave while the answer is on its way.
 
-        ``after`` continues the chat of an earlier turn. ``files`` are items of :meth:`upload`. ``answers`` says how the
-        person answers a question of a tool (``{"confirmation": True}``). At the end of the block an answer that is
-        still on its way is stopped.
+        ``after`` continues the chat of an earlier turn, and ``folder`` is where a new chat begins. ``files`` are items
+        of :meth:`upload`. ``answers`` says how the person answers a question of a tool (``{"confirmation": True}``). At
+        the end of the block an answer that is still on its way is stopped.
         """
         turn = Turn(self, text, user or await self.admin(), model, temporary, after, dict(answers or {}))
+        turn.folder_id = folder
         await self._log_writes()
         async with turn._connected():
             await turn._send(list(tools), [dict(file) for file in files], dict(params or {}), dict(features or {}))
@@ -611,6 +613,8 @@ class Turn:
         self.message_id = str(uuid.uuid4())
         self.user_message_id = str(uuid.uuid4())
         self.chat_id: str = after.chat_id if after else ""
+        #: The folder in which the chat begins.
+        self.folder_id: str | None = None
         #: Every event for the answer's message, in order of arrival.
         self.events: list[Event] = []
         #: The answer as stored; in a temporary chat, which is not stored, as a browser would hold it.
@@ -825,7 +829,7 @@ class Turn:
             **({"files": files} if files else {}),
         }
         form: dict[str, Any] = {
-            "stream": True,
+            "stream": params.get("stream_response", True),
             "model": self.model,
             "params": older_pages.call_params(self.owui.version, params),
             "tool_ids": tools,
@@ -833,6 +837,7 @@ class Turn:
             "features": features,
             "variables": {},
             "session_id": self._socket.get_sid(),
+            "folder_id": self.folder_id,
             "chat_id": self.chat_id or None,
             "id": self.message_id,
             "message_ids": older_pages.message_ids(self.owui.version, self.model, self.message_id),
