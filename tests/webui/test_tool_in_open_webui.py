@@ -164,6 +164,33 @@ async def install(webui: OpenWebUI, *arguments: str) -> list[str]:
     return out.decode().splitlines()
 
 
+def other_defaults(source: str) -> str:
+    """The file as another version of it: one valve has another default, and one is there that this version lacks."""
+    other = source.replace(
+        "    quality: int = Field(\n        default=90", "    quality: int = Field(\n        default=55", 1
+    )
+    assert other != source
+    return other.replace("    endpoint: str = Field(\n", '    gone: str = ""\n    endpoint: str = Field(\n', 1)
+
+
+@pytest.mark.parametrize("newer", [SOURCE, other_defaults(SOURCE)], ids=["to this version", "to another one"])
+async def test_an_update_keeps_every_valve_that_was_set_whatever_the_new_defaults_are(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn, newer: str
+) -> None:
+    older = other_defaults(SOURCE) if newer == SOURCE else SOURCE
+    await webui.update_tool("comfyui", older)
+    default = 55 if newer == SOURCE else 90
+    held = {"endpoint": comfy.url, "quality": default, "model": "tiny.safetensors", "max_count": 7, "previews": False}
+    await webui.set_valves("comfyui", **held)
+    await webui.update_tool("comfyui", newer)
+    stored = await webui.valves("comfyui")
+    assert {name: stored.get(name) for name in held} == held
+    turn = await ask(webui, model, ToolCall("comfyui_status", {}))
+    assert turn.tool_results[0]["status"] == "done"
+    assert "valves" not in turn.tool_results[0], "none of them is told to count for less"
+    await webui.update_tool("comfyui", SOURCE)
+
+
 async def test_the_installer_creates_updates_and_then_changes_nothing(webui: OpenWebUI, model: ModelServer) -> None:
     arguments = ("--endpoint", "comfy.lan:8188", "--api-key", "k3y", "--public")
     await webui.delete_tool("comfyui")
