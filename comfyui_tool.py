@@ -838,9 +838,10 @@ log = logging.getLogger("comfyui_tool")
 # Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
 #
 # `gather` awaits many requests, a few at a time; `together` has what many ask at the same moment
-# answered once. `finish` brings a clean-up to its end, within a time limit, even when the call that
-# it belongs to is cancelled meanwhile: Stop in Open WebUI's chat cancels the call's task. The two
-# constants are time limits, in seconds, for waiting in many parts of the tool.
+# answered once, and `Turns` has what many begin at the same moment begun a few at a time. `finish`
+# brings a clean-up to its end, within a time limit, even when the call that it belongs to is
+# cancelled meanwhile: Stop in Open WebUI's chat cancels the call's task. The two constants are time
+# limits, in seconds, for waiting in many parts of the tool.
 # ======================================================================================================================
 
 
@@ -890,6 +891,51 @@ async def together(question: Hashable, ask: Callable[[], Coroutine[Any, Any, T]]
         loop.call_soon(asked.pop, question)  # right after its first step
     answer: T = await asyncio.shield(task)
     return answer
+
+
+BEGUN_IN_A_TURN = 10  # calls, each of which then works for up to a millisecond on a slow machine
+
+
+class Turns:
+    """The turns of an event loop. What many calls do at the same moment is done by a few of them in
+    each turn, in the order in which they came, so that everything else gets its turn, too.
+    """
+
+    def __init__(self) -> None:
+        self._begun = 0  # how many came in this turn
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @classmethod
+    def here(cls) -> "Turns":
+        """Those of the running event loop."""
+        return _TURNS_OF_LOOPS.setdefault(asyncio.get_running_loop(), cls())
+
+    async def come(self) -> None:
+        """Wait for a turn in which not many came before."""
+        if self._begun == 0:
+            asyncio.get_running_loop().call_soon(self._next)
+        if self._begun < BEGUN_IN_A_TURN and not self._waiting:
+            self._begun += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _next(self) -> None:
+        """Begin a turn with those who wait."""
+        self._begun = 0
+        while self._waiting and self._begun < BEGUN_IN_A_TURN:
+            turn = self._waiting.popleft()
+            if not turn.done():  # else who waited was stopped
+                turn.set_result(None)
+                self._begun += 1
+        if self._begun:
+            asyncio.get_running_loop().call_soon(self._next)
+
+
+_TURNS_OF_LOOPS: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Turns]" = (
+    weakref.WeakKeyDictionary()
+)
 
 
 async def finish(work: Awaitable[Any], seconds: float) -> bool:
@@ -14732,6 +14778,12 @@ class Endpoint:
     transport: Transport = field(default=Transport(), repr=False)
     allowed: Allowed = field(default=ALL_ALLOWED, repr=False)  # what of it the caller may use
 
+    def __hash__(self) -> int:
+        """By the address alone: what belongs to it takes long to be hashed, and two that differ in
+        nothing else are rare.
+        """
+        return hash(self.url)
+
     @classmethod
     def parse(
         cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = ""
@@ -16400,7 +16452,7 @@ class Background:
 
 
 CONNECT_SECONDS = 10.0  # to open a connection or the websocket
-READING_SECONDS = 0.02  # how long frames are read at a stretch
+READING_SECONDS = 0.005  # how long frames are read at a stretch
 SHORTEST_PAUSE = 0.5  # seconds before a websocket that broke is opened again
 DEAF_SECONDS = 20.0  # how long no frame comes while a job runs, before the websocket is reopened
 
@@ -16481,11 +16533,11 @@ class Flood:
 
     def lasts(self) -> bool:
         """Whether frames have been read for so long that it is time for a pause."""
-        now = time.monotonic()
-        if now - self._paused < READING_SECONDS:
-            return False
-        self._paused = now
-        return True
+        return time.monotonic() - self._paused >= READING_SECONDS
+
+    def goes_on(self) -> None:
+        """Note that a pause is over."""
+        self._paused = time.monotonic()
 
 
 class Host(Protocol):
@@ -16661,6 +16713,7 @@ class Connection:
             await self._take(message)
             if flood.lasts():
                 await asyncio.sleep(0)  # aiohttp gives out what is there without a pause for others
+                flood.goes_on()
 
     async def _greet(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Begin with a socket that was just opened. Feature flags count only in the first message
@@ -16693,7 +16746,11 @@ class Connection:
                 if len(message.data) > MOST_TEXT_FRAME_BYTES:
                     self._tell_all(Gap())
                     return
-                frame = await self._decoded(message.data)
+                text = self._json_of(message.data)
+                if len(message.data) <= FIRST_PIECE_BYTES:
+                    frame = read_json_text(text)
+                else:
+                    frame = await FILES.run(read_json_text, text)
                 self._take_text(frame["type"], frame.get("data") or {})
             elif message.type is aiohttp.WSMsgType.BINARY:
                 picture = parse_binary(message.data)
@@ -16710,15 +16767,11 @@ class Connection:
             # custom nodes send whatever they like
             log.debug("unreadable frame: %s", type(error).__name__)
 
-    async def _decoded(self, text: str) -> Any:
-        """The JSON in a frame, without the key, should the server repeat it; of a long one decoded
-        in a thread.
-        """
-        hides = self._server.hides_keys
-        frame = JsonText(self._server.hide_key(text.encode()) if hides else text)
-        if len(text) <= FIRST_PIECE_BYTES:
-            return read_json_text(frame)
-        return await FILES.run(read_json_text, frame)
+    def _json_of(self, text: str) -> JsonText:
+        """The JSON in a frame, without the key, should the server repeat it."""
+        if self._server.hides_keys:
+            return JsonText(self._server.hide_key(text.encode()))
+        return JsonText(text)
 
     def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
         if kind == "feature_flags":
@@ -24899,7 +24952,9 @@ async def watch(
             job = advance(job, event, now)
             if job.good and isinstance(event, (Absent, Silence)):
                 break  # the last frame was missed, and nobody can say more
-            _tell(job, event, listener, part, fleet.timing)
+            # Of frames that came together only the last one is shown.
+            if subscription.events.empty() or isinstance(event, Silence):
+                _tell(job, event, listener, part, fleet.timing)
     finally:
         await look_ups.end()
     if job.ended and _entry_may_know_more(job):
@@ -27449,7 +27504,8 @@ def prepare(
             bound = replace(bound, graph=with_loras(bound.graph, loras, workflow.definitions))
         left_empty = bound.left_empty
         filled = bound.filled()
-        ready.append(filled.with_graph(whole_characters(as_sent(filled.graph, texts, rng, now))))
+        sent = as_sent(filled.graph, texts, rng, now)
+        ready.append(filled.with_graph(_in_whole_characters(workflow, sent)))
         if choice.guarded:
             check_own(ready[-1], choice.given)
     exceeded = binding.exceeded
@@ -27482,6 +27538,22 @@ def prepare(
         saved_loras=saved_files,
         prices=prices,
     )
+
+
+def _in_whole_characters(saved: Workflow, graph: Graph) -> Graph:
+    """The graph without halves of characters. Of nodes that stand as they were saved it is known
+    whether they have any.
+    """
+    if "is_whole" not in saved.kept:
+        saved.kept["is_whole"] = whole_characters(saved.graph) is saved.graph
+    if not saved.kept["is_whole"]:
+        whole: Graph = whole_characters(graph)
+        return whole
+    before = saved.graph
+    return {
+        node_id: node if before.get(node_id) is node else whole_characters(node)
+        for node_id, node in graph.items()
+    }
 
 
 def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
@@ -28602,6 +28674,7 @@ async def make(
     there: then these are the result.
     """
     listener.status("connecting", "Connecting to ComfyUI")
+    await Turns.here().come()
     progress = RunProgress(request, await fleet.found(), listener, options)
     result = None
     try:
@@ -28831,6 +28904,7 @@ class RunProgress:
         if self.request.workflow:
             name = str(self.request.workflow.value)
         order = await self.fleet.in_order(name, self.gone)
+        await Turns.here().come()  # all who were asked together go on at the same moment
         order.sort(key=self.options.credits.last_resort)
         requests = [self.request]
         insisting = self.request.insisting()

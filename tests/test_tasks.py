@@ -70,3 +70,29 @@ async def test_a_failure_reaches_all_who_asked() -> None:
 
     outcomes = await asyncio.gather(*(tool.together("what", ask) for _ in range(2)), return_exceptions=True)
     assert [str(outcome) for outcome in outcomes] == ["no", "no"]
+
+
+async def test_what_many_begin_at_once_is_begun_a_few_at_a_time_and_in_order() -> None:
+    begun: list[int] = []
+    seen: list[int] = []
+
+    async def call(number: int) -> None:
+        await tool.Turns.here().come()
+        begun.append(number)
+
+    calls = [asyncio.create_task(call(number)) for number in range(45)]
+    while len(begun) < 45:
+        await asyncio.sleep(0)
+        seen.append(len(begun))
+    await asyncio.gather(*calls)
+    assert begun == list(range(45))
+    assert max(after - before for before, after in itertools.pairwise([0, *seen])) == tool.BEGUN_IN_A_TURN
+
+
+async def test_one_that_is_stopped_while_it_waits_takes_no_turn_from_the_others() -> None:
+    calls = [asyncio.create_task(tool.Turns.here().come()) for _ in range(30)]
+    await asyncio.sleep(0)
+    calls[-1].cancel()
+    done, _ = await asyncio.wait(calls, timeout=5)
+    assert len(done) == 30
+    assert [call.cancelled() for call in calls] == [False] * 29 + [True]

@@ -1,13 +1,15 @@
 """Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
 
 `gather` awaits many requests, a few at a time; `together` has what many ask at the same moment
-answered once. `finish` brings a clean-up to its end, within a time limit, even when the call that
-it belongs to is cancelled meanwhile: Stop in Open WebUI's chat cancels the call's task. The two
-constants are time limits, in seconds, for waiting in many parts of the tool.
+answered once, and `Turns` has what many begin at the same moment begun a few at a time. `finish`
+brings a clean-up to its end, within a time limit, even when the call that it belongs to is
+cancelled meanwhile: Stop in Open WebUI's chat cancels the call's task. The two constants are time
+limits, in seconds, for waiting in many parts of the tool.
 """
 
 import asyncio
 import weakref
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from typing import Any, TypeVar
 
@@ -59,6 +61,51 @@ async def together(question: Hashable, ask: Callable[[], Coroutine[Any, Any, T]]
         loop.call_soon(asked.pop, question)  # right after its first step
     answer: T = await asyncio.shield(task)
     return answer
+
+
+BEGUN_IN_A_TURN = 10  # calls, each of which then works for up to a millisecond on a slow machine
+
+
+class Turns:
+    """The turns of an event loop. What many calls do at the same moment is done by a few of them in
+    each turn, in the order in which they came, so that everything else gets its turn, too.
+    """
+
+    def __init__(self) -> None:
+        self._begun = 0  # how many came in this turn
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @classmethod
+    def here(cls) -> "Turns":
+        """Those of the running event loop."""
+        return _TURNS_OF_LOOPS.setdefault(asyncio.get_running_loop(), cls())
+
+    async def come(self) -> None:
+        """Wait for a turn in which not many came before."""
+        if self._begun == 0:
+            asyncio.get_running_loop().call_soon(self._next)
+        if self._begun < BEGUN_IN_A_TURN and not self._waiting:
+            self._begun += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _next(self) -> None:
+        """Begin a turn with those who wait."""
+        self._begun = 0
+        while self._waiting and self._begun < BEGUN_IN_A_TURN:
+            turn = self._waiting.popleft()
+            if not turn.done():  # else who waited was stopped
+                turn.set_result(None)
+                self._begun += 1
+        if self._begun:
+            asyncio.get_running_loop().call_soon(self._next)
+
+
+_TURNS_OF_LOOPS: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Turns]" = (
+    weakref.WeakKeyDictionary()
+)
 
 
 async def finish(work: Awaitable[Any], seconds: float) -> bool:

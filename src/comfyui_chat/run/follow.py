@@ -315,7 +315,9 @@ async def watch(
             job = advance(job, event, now)
             if job.good and isinstance(event, (Absent, Silence)):
                 break  # the last frame was missed, and nobody can say more
-            _tell(job, event, listener, part, fleet.timing)
+            # Of frames that came together only the last one is shown.
+            if subscription.events.empty() or isinstance(event, Silence):
+                _tell(job, event, listener, part, fleet.timing)
     finally:
         await look_ups.end()
     if job.ended and _entry_may_know_more(job):

@@ -49,7 +49,7 @@ from ..names import file_stem, quoted, shortened
 from ..server.client import ComfyUIServer
 from ..server.endpoint import Endpoint
 from ..server.pool import open_server
-from ..tasks import gather
+from ..tasks import Turns, gather
 from ..threads import FILES
 from .collecting import PARALLEL_FILES, Allowance, Collected, collect, is_gone, later_note
 from .credits import CLOUD_PRICE, Spending, spent_nothing
@@ -108,6 +108,7 @@ async def make(
     there: then these are the result.
     """
     listener.status("connecting", "Connecting to ComfyUI")
+    await Turns.here().come()
     progress = RunProgress(request, await fleet.found(), listener, options)
     result = None
     try:
@@ -337,6 +338,7 @@ class RunProgress:
         if self.request.workflow:
             name = str(self.request.workflow.value)
         order = await self.fleet.in_order(name, self.gone)
+        await Turns.here().come()  # all who were asked together go on at the same moment
         order.sort(key=self.options.credits.last_resort)
         requests = [self.request]
         insisting = self.request.insisting()

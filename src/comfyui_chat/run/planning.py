@@ -40,7 +40,7 @@ from ..graph.facts import file_inputs
 from ..graph.fitting import fit_number, fit_value
 from ..graph.input_names import PRESETS
 from ..graph.loras import LORA_LOADERS, Lora, read_loras, with_loras
-from ..graph.nodes import Target
+from ..graph.nodes import Graph, Target
 from ..graph.paths import check_own, check_paths, lists_users_files
 from ..graph.prices import Price
 from ..graph.prompts import as_sent
@@ -115,7 +115,8 @@ def prepare(
             bound = replace(bound, graph=with_loras(bound.graph, loras, workflow.definitions))
         left_empty = bound.left_empty
         filled = bound.filled()
-        ready.append(filled.with_graph(whole_characters(as_sent(filled.graph, texts, rng, now))))
+        sent = as_sent(filled.graph, texts, rng, now)
+        ready.append(filled.with_graph(_in_whole_characters(workflow, sent)))
         if choice.guarded:
             check_own(ready[-1], choice.given)
     exceeded = binding.exceeded
@@ -148,6 +149,22 @@ def prepare(
         saved_loras=saved_files,
         prices=prices,
     )
+
+
+def _in_whole_characters(saved: Workflow, graph: Graph) -> Graph:
+    """The graph without halves of characters. Of nodes that stand as they were saved it is known
+    whether they have any.
+    """
+    if "is_whole" not in saved.kept:
+        saved.kept["is_whole"] = whole_characters(saved.graph) is saved.graph
+    if not saved.kept["is_whole"]:
+        whole: Graph = whole_characters(graph)
+        return whole
+    before = saved.graph
+    return {
+        node_id: node if before.get(node_id) is node else whole_characters(node)
+        for node_id, node in graph.items()
+    }
 
 
 def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:

@@ -45,7 +45,7 @@ from .protocol import Event, Frame, Gap, QueueMoved, SentPicture, parse_binary, 
 from .record import Record
 
 CONNECT_SECONDS = 10.0  # to open a connection or the websocket
-READING_SECONDS = 0.02  # how long frames are read at a stretch
+READING_SECONDS = 0.005  # how long frames are read at a stretch
 SHORTEST_PAUSE = 0.5  # seconds before a websocket that broke is opened again
 DEAF_SECONDS = 20.0  # how long no frame comes while a job runs, before the websocket is reopened
 
@@ -126,11 +126,11 @@ class Flood:
 
     def lasts(self) -> bool:
         """Whether frames have been read for so long that it is time for a pause."""
-        now = time.monotonic()
-        if now - self._paused < READING_SECONDS:
-            return False
-        self._paused = now
-        return True
+        return time.monotonic() - self._paused >= READING_SECONDS
+
+    def goes_on(self) -> None:
+        """Note that a pause is over."""
+        self._paused = time.monotonic()
 
 
 class Host(Protocol):
@@ -306,6 +306,7 @@ class Connection:
             await self._take(message)
             if flood.lasts():
                 await asyncio.sleep(0)  # aiohttp gives out what is there without a pause for others
+                flood.goes_on()
 
     async def _greet(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Begin with a socket that was just opened. Feature flags count only in the first message
@@ -338,7 +339,11 @@ class Connection:
                 if len(message.data) > MOST_TEXT_FRAME_BYTES:
                     self._tell_all(Gap())
                     return
-                frame = await self._decoded(message.data)
+                text = self._json_of(message.data)
+                if len(message.data) <= FIRST_PIECE_BYTES:
+                    frame = read_json_text(text)
+                else:
+                    frame = await FILES.run(read_json_text, text)
                 self._take_text(frame["type"], frame.get("data") or {})
             elif message.type is aiohttp.WSMsgType.BINARY:
                 picture = parse_binary(message.data)
@@ -355,15 +360,11 @@ class Connection:
             # custom nodes send whatever they like
             log.debug("unreadable frame: %s", type(error).__name__)
 
-    async def _decoded(self, text: str) -> Any:
-        """The JSON in a frame, without the key, should the server repeat it; of a long one decoded
-        in a thread.
-        """
-        hides = self._server.hides_keys
-        frame = JsonText(self._server.hide_key(text.encode()) if hides else text)
-        if len(text) <= FIRST_PIECE_BYTES:
-            return read_json_text(frame)
-        return await FILES.run(read_json_text, frame)
+    def _json_of(self, text: str) -> JsonText:
+        """The JSON in a frame, without the key, should the server repeat it."""
+        if self._server.hides_keys:
+            return JsonText(self._server.hide_key(text.encode()))
+        return JsonText(text)
 
     def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
         if kind == "feature_flags":

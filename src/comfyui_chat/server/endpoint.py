@@ -53,6 +53,12 @@ class Endpoint:
     transport: Transport = field(default=Transport(), repr=False)
     allowed: Allowed = field(default=ALL_ALLOWED, repr=False)  # what of it the caller may use
 
+    def __hash__(self) -> int:
+        """By the address alone: what belongs to it takes long to be hashed, and two that differ in
+        nothing else are rare.
+        """
+        return hash(self.url)
+
     @classmethod
     def parse(
         cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = ""
