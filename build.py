@@ -64,7 +64,8 @@ FLOORS = (
     ),
     (
         "run",
-        "owner failures job fleet follow ranges amounts limits sizing used findings duration "
+        "owner failures job fleet follow ranges written amount_names amounts limits sizing used "
+        "findings duration "
         "asked_inputs inputs planning collecting credits options make traces earlier",
     ),
     (

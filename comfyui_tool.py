@@ -115,6 +115,8 @@ required_open_webui_version: 0.9.6
 #   run/fleet                 Several ComfyUI servers used as one: which takes a run, and how much a user may post.
 #   run/follow                Posts one prompt and follows it to its end.
 #   run/ranges                Between which two numbers the result of a formula lies, when all that is known of its …
+#   run/written               The numbers that stand in the texts of a graph, for nodes that turn texts into numbers.
+#   run/amount_names          By which names nodes are known that make pictures larger or more, or work out numbers.
 #   run/amounts               How large and how many the pictures of a graph get at most, and how high the numbers …
 #   run/limits                What the administrator allows, checked on a finished graph, whoever put the number there.
 #   run/sizing                In which width and height a request is made.
@@ -3832,6 +3834,7 @@ class NodeDefinition:
     widgets: tuple["Widget", ...] = ()  # in the order of their slots, for graph/ui_values
     price: PriceTag | None = None  # of a partner node; None for one that costs nothing
     makes_lists: bool = False  # what comes after it may run several times
+    takes_lists: bool = False  # it runs once for all items of a list
 
     @classmethod
     def parse(cls, class_type: str, raw: Mapping[str, Any]) -> "NodeDefinition":
@@ -3851,6 +3854,7 @@ class NodeDefinition:
             widgets=parse_widgets(raw.get("input"), raw.get("input_order")),
             price=PriceTag.parse(raw),
             makes_lists=any(list_of(raw.get("output_is_list"))),
+            takes_lists=raw.get("is_input_list") is True,
         )
 
     @functools.cached_property
@@ -3876,6 +3880,16 @@ class NodeDefinition:
             specs = combo.options.get(choice, {})
             path += "."
         return specs.get(last)
+
+    def reads(self, name: str, held: Mapping[str, Any]) -> bool:
+        """Whether a node reads an input of that name, by what its inputs hold. ComfyUI passes over
+        others: "b.width" where there is no group "b", or where its choice brings no width.
+        """
+        if self.spec(name, held):
+            return True
+        parts = name.split(".")
+        groups = [self.spec(".".join(parts[:end]), held) for end in range(1, len(parts))]
+        return any(group and group.type == AUTOGROW for group in groups)
 
 
 Definitions = Mapping[str, NodeDefinition]  # by class_type
@@ -7261,6 +7275,25 @@ class Wiring:
             return None
         return definition.spec(name, self.inputs(node_id))
 
+    def reads(self, node_id: str, name: str) -> bool:
+        """Whether the server reads an input of a node, as far as is known."""
+        definition = self.definition(node_id)
+        return definition is None or definition.reads(name, self.inputs(node_id))
+
+    def without_unread(self) -> Self:
+        """The same without the values, other than links, that the server does not read."""
+        changed: dict[str, Mapping[str, Any]] = {}
+        for node_id, node in self.nodes.items():
+            inputs = self.inputs(node_id)
+            read = {
+                name: value
+                for name, value in inputs.items()
+                if is_link(value) or self.reads(node_id, name)
+            }
+            if len(read) < len(inputs):
+                changed[node_id] = {**node, "inputs": read}
+        return replace(self, nodes={**self.nodes, **changed}) if changed else self
+
     def fed_by(self, origin: Origin, kind: str) -> list[TypedLink]:
         """The links of the type `kind` that start at an output."""
         node_id, slot = origin
@@ -7311,7 +7344,7 @@ class Wiring:
         """
         inputs = self.inputs(node_id)
         for selector in SELECTORS:
-            if selector not in inputs:
+            if selector not in inputs or not self.reads(node_id, selector):
                 continue
             position = self._constant(node_id, selector)
             if isinstance(position, bool):
@@ -7328,14 +7361,27 @@ class Wiring:
 
     def _constant(self, node_id: str, name: str) -> Any:
         """What an input holds, looked up over at most 8 links to nodes that hold it as their
-        `value`.
+        `value` and give it on as it is.
         """
         value: Any = self.inputs(node_id).get(name)
         for _ in range(8):
             if not is_link(value) or value[0] not in self.nodes:
                 break
-            value = self.inputs(value[0]).get("value")
+            source, slot = value
+            value = None
+            if self._gives_on(source, slot):
+                value = self.inputs(source).get("value")
         return value
+
+    def _gives_on(self, node_id: str, slot: int) -> bool:
+        """Whether an output of a node is just its `value`: of the same type, as far as is known. A
+        node for "not" takes anything and gives yes or no.
+        """
+        definition = self.definition(node_id)
+        if definition is None:
+            return True
+        spec = self.spec(node_id, "value")
+        return spec is not None and spec.type in definition.outputs[slot : slot + 1]
 
     # What a node is.
 
@@ -25312,31 +25358,98 @@ def _of_call(name: str, given: Sequence[Range]) -> Range:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/run/amounts.py
+# src/comfyui_chat/run/written.py
 #
-# How large and how many the pictures of a graph get at most, and how high the numbers that its
-# nodes work out.
+# The numbers that stand in the texts of a graph, for nodes that turn texts into numbers.
 #
-# A number in a node need not stand there: it may come from a node that only holds it, from
-# arithmetic, from a list of sizes, from the size of a picture. And pictures grow on their way: scaled
-# in one node and again in the next, repeated, put together to a batch. `Amounts` follows both from
-# the first nodes to the last, and answers with upper bounds:
-#
-#     {"1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},                           1024 x 768, one
-#      "2": {"class_type": "ImageScaleBy", "inputs": {"image": ["1", 0], "scale_by": 4}},        4096 x 3072, one
-#      "3": {"class_type": "RepeatImageBatch", "inputs": {"image": ["2", 0], "amount": 8}},      4096 x 3072, eight
-#      "4": {"class_type": "GetImageSize", "inputs": {"image": ["3", 0]}}}                       numbers 4096, 3072 and 8
-#
-# A node is known by its inputs, as everywhere (see graph/roles), and by a word in its class where
-# nothing else tells. A picture whose size nothing tells is of the usual size. A number that nothing
-# tells has no bound: `math.inf`.
+# A width may be read out of a text, "1024x768", or be how long a text is. `range_in` bounds the
+# numbers that come out of one text, and `range_before` those that come out of a node which is fed
+# with texts. A text that nodes put together, or take pieces out of, may hold any number: without its
+# commas "1,6,3,8,4" is 16384.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-DRAWN_TYPES = ("IMAGE", "LATENT", "MASK", "VIDEO")  # types of what has a width and a height
-NUMBER_TYPES = ("INT", "FLOAT")
 MOST_NUMBERS_IN_TEXT = 50_000
-WRITTEN_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
+# a number as programs read one: 1024, 16_384, 1.5, 1e4, or a colour, #00ff00
+WRITTEN_NUMBER = re.compile(
+    r"(?:#|0x)(?P<hexadecimal>[0-9a-f]{1,16})\b|\d[\d_]*(?:\.[\d_]*)?(?:e[+-]?\d{1,4})?",
+    re.IGNORECASE,
+)
+READS_NUMBER = re.compile(r"convert|number|parse|to_?(int|float)", re.IGNORECASE)
+NUMBER_PART = re.compile(r"[\w.+-]")  # what may stand in a number, or in the name of one
+# Words in the names of classes that give on a text as it is, or one piece of it.
+GIVES_ON = re.compile(
+    r"primitive|constant|literal|combo|switch|reroute|list|show|preview|display|multiline"
+    r"|trim|substring|case|extract|split",
+    re.IGNORECASE,
+)
+
+
+def numbers_in(text: str) -> list[float]:
+    """The numbers that a text holds, as many as count."""
+    numbers: list[float] = []
+    for found in WRITTEN_NUMBER.finditer(text):
+        if len(numbers) >= MOST_NUMBERS_IN_TEXT:
+            break
+        if found["hexadecimal"]:
+            numbers.append(float(int(found["hexadecimal"], 16)))
+        else:
+            numbers.append(float(found[0].replace("_", "").rstrip(".") or 0))
+    return numbers
+
+
+def range_in(text: str, class_type: str) -> Range:
+    """The range of a number that a node of this class makes of a text: one that stands in it, or,
+    unless the class says that it reads a number, how long the text is.
+    """
+    length = 0.0 if READS_NUMBER.search(class_type) else float(len(text))
+    return Range.around([0.0, length, *numbers_in(text)])
+
+
+def range_before(roles: Roles, node_id: str) -> Range:
+    """The range of a number that a node makes of the texts that links bring to it."""
+    high = 0.0
+    for text in texts_before(roles, node_id):
+        if text is None:
+            return ANY_NUMBER
+        high = max(high, range_in(text, roles.class_type(node_id)).high)
+    return Range(0, high) if high < math.inf else ANY_NUMBER
+
+
+def texts_before(roles: Roles, node_id: str) -> Iterator[str | None]:
+    """The texts that links bring to a node; None for one that is not known before the run."""
+    for source in roles.before([node_id], ("STRING", "")):
+        if source == node_id:
+            continue
+        texts = [text for text in roles.inputs(source).values() if isinstance(text, str)]
+        if roles.is_service(source) or not _gives_on(roles, source):
+            yield None
+        for text in texts:
+            yield None if "\\" in text else text  # in JSON, "\u0031" is a 1
+
+
+def _gives_on(roles: Roles, node_id: str) -> bool:
+    """Whether the numbers in a node's text are those in the texts that it is given. One that puts
+    another mark in the place of words leaves them apart.
+    """
+    if GIVES_ON.search(roles.class_type(node_id)):
+        return True
+    mark = roles.inputs(node_id).get("replace")
+    if not isinstance(mark, str) or not mark or "regex" in roles.class_type(node_id).lower():
+        return False
+    return not NUMBER_PART.search(mark)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/amount_names.py
+#
+# By which names nodes are known that make pictures larger or more, or work out numbers.
+#
+# A node's class says little: packages call theirs what they like. What its inputs are called says
+# more, "scale_by" or "final_width", and a word in its class tells where they do not, "BatchImages".
+# `Amounts` (run/amounts) reads both.
+# ----------------------------------------------------------------------------------------------------------------------
+
 
 # Names of inputs, without their groups, by what they do to the pictures that a node is given.
 SCALES = (
@@ -25344,11 +25457,18 @@ SCALES = (
     "upscale_by",
     "rescale_factor",
     "scale_factor",
-    "multiplier",
-    "factor",
     "supersample",
     "resize_by",
 )
+RESIZE_FACTORS = ("multiplier", "factor")  # by which a node scales whose class says that it does
+# the size of what a node makes, beside the usual names of a width and a height
+OWN_SIDES = (
+    ("final_width", "final_height"),
+    ("output_width", "output_height"),
+    ("canvas_width", "canvas_height"),
+    ("new_width", "new_height"),
+)
+SQUARE_SIDES = ("texture_size", "resolution")  # of a picture made of something else
 LONG_SIDES = (
     "longer_size",
     "largest_size",
@@ -25368,23 +25488,60 @@ RESIZING = ("upscale_method", "scale_method", "resize_type", "batch_size", "leng
 # Words in the names of classes that put pictures into one batch, or beside one another.
 BATCHES = re.compile(r"batch|list|combine|merge|join|insert|concat", re.IGNORECASE)
 STITCHES = re.compile(r"stitch|concat|grid|tile|collage|join", re.IGNORECASE)
-JOINS_TEXTS = re.compile(r"concat|join|format|append|combine|repeat|regex", re.IGNORECASE)
+INTERPOLATES = re.compile(r"interpol|\bVFI\b|RIFE", re.IGNORECASE)
 CALCULATES = re.compile(r"math|calc|multipl|power|square|expon|factorial|operat", re.IGNORECASE)
 OPERATORS = ("operation", "operator", "op", "method", "mode")
 POWER = re.compile(r"pow|\*\*|\^|exp|square|fact|shift|<<", re.IGNORECASE)
 MULTIPLIED = re.compile(r"mul|[*x×]", re.IGNORECASE)
 TIMES_IN_NAME = re.compile(r"(?<![0-9a-z])(?:(\d{1,2})x|x(\d{1,2}))(?![0-9])", re.IGNORECASE)
-USUAL_TIMES = 4.0  # an upscaling model whose file does not say it
+# how many times as wide a model makes a picture whose file does not say it
+USUAL_TIMES = {"UPSCALE_MODEL": 4.0, "LATENT_UPSCALE_MODEL": 2.0}
+# in how many parts a node may cut what it is given, by the names of inputs
+PARTS_MADE = ("num_segments", "segments", "num_chunks", "repeats", "count")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/amounts.py
+#
+# How large and how many the pictures of a graph get at most, and how high the numbers that its
+# nodes work out.
+#
+# A number in a node need not stand there: it may come from a node that only holds it, from
+# arithmetic, from a list of sizes, from the size of a picture. And pictures grow on their way: scaled
+# in one node and again in the next, repeated, put together to a batch. `Amounts` follows both from
+# the first nodes to the last, and answers with upper bounds:
+#
+#     {"1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},                           1024 x 768, one
+#      "2": {"class_type": "ImageScaleBy", "inputs": {"image": ["1", 0], "scale_by": 4}},        4096 x 3072, one
+#      "3": {"class_type": "RepeatImageBatch", "inputs": {"image": ["2", 0], "amount": 8}},      4096 x 3072, eight
+#      "4": {"class_type": "GetImageSize", "inputs": {"image": ["3", 0]}}}                       numbers 4096, 3072 and 8
+#
+# A node is known by its inputs, as everywhere (see graph/roles), and by a word in its class where
+# nothing else tells. What the server does not read of a node counts for nothing. A picture whose size
+# nothing tells is of the usual size. A number that nothing tells has no bound: `math.inf`.
+#
+# Some nodes make lists, of seeds, prompts or tiles, and each node after one runs as often as the list
+# is long: `runs` says how often. `frames` are those of a film that is made in one piece.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+DRAWN_TYPES = ("IMAGE", "LATENT", "MASK", "VIDEO")  # types of what has a width and a height
+MADE = (*DRAWN_TYPES, "AUDIO")
+NUMBER_TYPES = ("INT", "FLOAT")
+MOST_SIDE_CUT = 1e6  # of a picture that is cut into tiles
+# the numbers that a node may have beside its `value` and give on that value alone
+AROUND_VALUE = {"value", "min", "max", "step", "min_value", "max_value"}
 
 
 class Pictures(NamedTuple):
-    """Bounds of the pictures that come out of a node: the sides of the largest in pixels, and how
-    many there are.
+    """Bounds of the pictures that come out of a node: the sides of the largest in pixels, how many
+    there are in one batch, and of how many frames each of them is, if it is a film.
     """
 
     width: float
     height: float
     number: float = 1.0
+    frames: float = 1.0
 
     @property
     def megapixels(self) -> float:
@@ -25408,16 +25565,26 @@ class Amounts:
     """
 
     def __init__(self, roles: Roles, sizes: Mapping[Target, Size] | None = None) -> None:
-        self._roles = roles
+        self._sent = roles
+        self._roles = roles.without_unread()
+        roles = self._roles
         self._sizes: dict[str, Size] = {}
         for target, size in (sizes or {}).items():
             self._sizes[target.node_id] = size
         # by node and by the last part of an input's name
         self._numbers: dict[str, dict[str, Range]] = {}
         self._pictures: dict[str, Pictures] = {}
+        self._sigmas: dict[str, float] = {}
+        self._runs: dict[str, float] = {}
+        self._items: dict[str, float] = {}  # how long the lists are that come out of a node
+        self._tiles: dict[str, float] = {}  # of how many of these one picture is made
         for node_id in roles.fed_first(roles.nodes):
-            self._numbers[node_id] = dict(self._numbers_into(node_id))
+            self._numbers[node_id] = self._numbers_into(node_id)
+            self._runs[node_id] = self._times_run(node_id)
             self._pictures[node_id] = self._made_by(node_id)
+            self._tiles[node_id] = self._tiles_of(node_id)
+            self._sigmas[node_id] = self._sigmas_of(node_id)
+            self._items[node_id] = self._items_made(node_id)
 
     def numbers(self, node_id: str) -> dict[str, float]:
         """The highest numbers that a node's inputs may get, by the last parts of their names:
@@ -25429,20 +25596,43 @@ class Amounts:
         """The pictures that come out of a node."""
         return self._pictures[node_id]
 
+    def runs(self, node_id: str) -> float:
+        """How often a node runs: more than once after a list."""
+        return self._runs[node_id]
+
+    def made(self, node_id: str) -> float:
+        """How many pictures come out of a node in all its runs, tiles too."""
+        return self._pictures[node_id].number * self._items[node_id]
+
+    def whole(self, node_id: str) -> float:
+        """How many pictures that is when the tiles are put together again."""
+        pictures = max(self._items[node_id] / self._tiles[node_id], 1.0)
+        return self._pictures[node_id].number * pictures
+
     def sigmas(self, node_id: str) -> float:
-        """How many steps a list of sigmas stands for that a node has written in a text, "14.6, 6.3,
-        0"; 0 for none.
-        """
-        definition = self._roles.definition(node_id)
-        if definition is None or "SIGMAS" not in definition.outputs:
-            return 0.0
-        texts = [value for value in self._roles.inputs(node_id).values() if isinstance(value, str)]
-        return float(max((len(_numbers_in_text(text)) - 1 for text in texts), default=0))
+        """How many steps the sigmas stand for that come out of a node; 0 for none."""
+        return self._sigmas[node_id]
+
+    def lowest(self, names: Collection[str]) -> float | None:
+        """The lowest number that any input of these names gets; None where none is known."""
+        lows = [
+            found.low
+            for numbers in self._numbers.values()
+            for name, found in numbers.items()
+            if name in names and found.low > 0
+        ]
+        return min(lows, default=None)
 
     # Numbers.
 
-    def _numbers_into(self, node_id: str) -> Iterator[tuple[str, Range]]:
-        """The range of each input of a node that gets a number."""
+    def _numbers_into(self, node_id: str) -> dict[str, Range]:
+        """The range of each input of a node that gets a number, by the last part of its name."""
+        ranges: dict[str, Range] = {}
+        for name, found in self._each_number_into(node_id):
+            ranges[name] = united([found, ranges.get(name, found)])
+        return ranges
+
+    def _each_number_into(self, node_id: str) -> Iterator[tuple[str, Range]]:
         for name, value in self._roles.inputs(node_id).items():
             last = last_part(name)
             if not is_link(value):
@@ -25469,7 +25659,7 @@ class Amounts:
         formula = inputs.get("expression")
         if isinstance(formula, str):
             return range_of(formula, held)
-        if "value" in held:
+        if "value" in held and held.keys() <= AROUND_VALUE:
             return held["value"]
         definition = roles.definition(node_id)
         named = definition.output_names[link.slot : link.slot + 1] if definition else ()
@@ -25481,7 +25671,7 @@ class Amounts:
         if of_pictures is not None:
             return Range(0, of_pictures)
         if not held and roles.links_surely_carrying(node_id, "STRING"):
-            return self._read_out_of_texts(node_id)
+            return range_before(roles, node_id)
         if CALCULATES.search(roles.class_type(node_id)) or any(
             name in inputs for name in OPERATORS
         ):
@@ -25504,25 +25694,6 @@ class Amounts:
         numbers = [slot for slot, kind in enumerate(outputs) if kind in NUMBER_TYPES]
         place = numbers.index(link.slot) if link.slot in numbers else len(about)
         return about[place] if place < len(about) else max(about)
-
-    def _read_out_of_texts(self, node_id: str) -> Range:
-        """The range of a number that is read out of texts: of all numbers in those before the node,
-        unless one of them is put together, which may make a higher number of two.
-        """
-        numbers = [0.0]
-        for source in self._roles.before([node_id], ("STRING",)):
-            if source != node_id and (
-                self._roles.is_service(source) or JOINS_TEXTS.search(self._class(source))
-            ):
-                return ANY_NUMBER
-            for name, value in self._roles.inputs(source).items():
-                if not isinstance(value, str):
-                    continue
-                found = _numbers_in_text(value)
-                if name == "replace" and found:
-                    return ANY_NUMBER
-                numbers += found
-        return Range.around(numbers)
 
     def _class(self, node_id: str) -> str:
         return self._roles.class_type(node_id)
@@ -25550,12 +25721,104 @@ class Amounts:
         at all.
         """
         ranges = [found for name, found in held.items() if name != "megapixels"]
-        for name, value in self._roles.inputs(node_id).items():
+        # a class may read more than it lists
+        for name, value in self._sent.inputs(node_id).items():
+            number = None if is_link(value) else as_number(value)
             if isinstance(value, str) and name not in OPERATORS:
-                ranges += [Range(number, number) for number in _numbers_in_text(value)]
+                ranges += self._in_text(node_id, name, value)
+            elif number is not None and name not in SEED_INPUTS:
+                ranges.append(Range(number, number))
         if "megapixels" in held:
             ranges.append(Range(0, math.sqrt(max(held["megapixels"].high, 0.0) * 1e6) * 2))
         return united(ranges) if ranges else None
+
+    def _in_text(self, node_id: str, name: str, text: str) -> list[Range]:
+        """What a text of a node may come to as a number: one that stands in it, or, unless it is
+        one of the input's choices, its length.
+        """
+        spec = self._roles.spec(node_id, name)
+        if spec is None or spec.type != "COMBO":
+            return [range_in(text, self._class(node_id))]
+        return [Range(number, number) for number in numbers_in(text)]
+
+    # Steps.
+
+    def _sigmas_of(self, node_id: str) -> float:
+        """How many steps the sigmas of a node stand for: as many as it says, or as numbers are
+        written in its texts, "14.6, 6.3, 0". Where it is given some, as often as it puts so many
+        in the place of each.
+        """
+        definition = self._roles.definition(node_id)
+        if definition is None or "SIGMAS" not in definition.outputs:
+            return 0.0
+        steps = self.numbers(node_id).get("steps", 0.0)
+        links = self._roles.links_surely_carrying(node_id, "SIGMAS")
+        if links:
+            given = sum(self._sigmas.get(link.source, math.inf) for link in links)
+            return given * max(steps, 1.0)
+        texts = [text for text in self._roles.inputs(node_id).values() if isinstance(text, str)]
+        if self._roles.links_surely_carrying(node_id, "STRING"):
+            texts += (text or "" for text in texts_before(self._roles, node_id))
+        written = sum(len(numbers_in(text)) for text in texts) - 1
+        return max(steps, float(written))
+
+    # Lists.
+
+    def _times_run(self, node_id: str) -> float:
+        """How often a node runs: once for each item of the longest list that it is given, or once
+        for all of them.
+        """
+        definition = self._roles.definition(node_id)
+        if definition and definition.takes_lists:
+            return 1.0
+        return max(self._given_items(node_id), default=1.0)
+
+    def _given_items(self, node_id: str) -> list[float]:
+        links = self._roles.links(node_id)
+        return [self._items.get(link.source, math.inf) for link in links]
+
+    def _items_made(self, node_id: str) -> float:
+        """How long the longest list is that comes out of a node."""
+        definition = self._roles.definition(node_id)
+        if definition is None or not definition.makes_lists:
+            return self._runs[node_id]
+        if "batch_size" in self._numbers[node_id]:  # it makes batches of another size
+            return sum(self.made(link.source) for link in self._drawn_links(node_id))
+        if definition.takes_lists:  # it puts lists together
+            return max(sum(self._given_items(node_id)), 1.0)
+        return self._runs[node_id] * self._parts_of_one(node_id) * self._cut(node_id)
+
+    def _parts_of_one(self, node_id: str) -> float:
+        """How many items a node makes of one: the lines of a text, or as many as it says."""
+        numbers = self.numbers(node_id)
+        texts = [text for text in self._roles.inputs(node_id).values() if isinstance(text, str)]
+        lines = [float(text.count("\n") + 1) for text in texts]
+        return max([1.0, *lines, *(numbers.get(name, 1.0) for name in PARTS_MADE)])
+
+    def _tiles_of(self, node_id: str) -> float:
+        """Of how many tiles a picture is made that comes out of a node, in a list."""
+        tiles = [self._tiles.get(link.source, 1.0) for link in self._drawn_links(node_id)]
+        return max(tiles, default=1.0) * self._cut(node_id)
+
+    def _cut(self, node_id: str) -> float:
+        """Into how many tiles a node cuts a picture, each one for itself in a list."""
+        tile = self._tile(node_id)
+        if tile is None:
+            return 1.0
+        overlap = max(self.numbers(node_id).get("overlap", 0.0), 0.0)
+        whole = _largest_of(self._given(node_id))
+        tiles = 1.0
+        for side, of_tile in ((whole.width, tile.width), (whole.height, tile.height)):
+            tiles *= math.ceil(min(side, MOST_SIDE_CUT) / max(of_tile - overlap, 1.0))
+        return max(tiles, 1.0)
+
+    def _tile(self, node_id: str) -> Pictures | None:
+        """The size of the tiles that a node cuts pictures into; None for one that does not."""
+        definition = self._roles.definition(node_id)
+        numbers = self.numbers(node_id)
+        if definition is None or not definition.makes_lists or "tile_width" not in numbers:
+            return None
+        return Pictures(numbers["tile_width"], numbers.get("tile_height", numbers["tile_width"]))
 
     # Pictures.
 
@@ -25566,15 +25829,40 @@ class Amounts:
         given = self._given(node_id)
         numbers = self.numbers(node_id)
         sized = self._resized(node_id, given, numbers)
-        return sized._replace(number=self._counted(node_id, given, numbers))
+        frames = max([self._frames(node_id, numbers), *(one.frames for one in given)])
+        return sized._replace(number=self._counted(node_id, given, numbers), frames=frames)
+
+    def _frames(self, node_id: str, numbers: Mapping[str, float]) -> float:
+        """Of how many frames the films are that a node makes; 1 for one that makes none."""
+        definition = self._roles.definition(node_id)
+        if definition and not {"LATENT", "IMAGE", "VIDEO"} & set(definition.outputs):
+            return 1.0
+        if not makes_frames(self._roles, node_id):
+            return 1.0
+        return max((numbers.get(name, 1.0) for name in PARAMETERS["length"]), default=1.0)
 
     def _given(self, node_id: str) -> list[Pictures]:
         """The pictures that a node is given, or the one that it reads out of a file."""
         if node_id in self._sizes:
             size = self._sizes[node_id]
             return [Pictures(size.width, size.height)]
-        links = self._roles.links_surely_carrying(node_id, *DRAWN_TYPES)
-        return [self._pictures.get(link.source, USUAL) for link in links]
+        return [self._pictures.get(link.source, USUAL) for link in self._drawn_links(node_id)]
+
+    def _drawn_links(self, node_id: str) -> list[TypedLink]:
+        """The links that bring a node the pictures that it works on, also through nodes that take
+        anything. What is put into latents is made to fit them.
+        """
+        drawn = [
+            link
+            for link in self._roles.links(node_id)
+            if (link.type in DRAWN_TYPES or link.surely_carries(*DRAWN_TYPES))
+            and "audio" not in link.input
+        ]
+        definition = self._roles.definition(node_id)
+        if definition is None or "LATENT" not in definition.outputs:
+            return drawn
+        latents = [link for link in drawn if "LATENT" in (link.type, *link.declared)]
+        return drawn if "IMAGE" in definition.outputs else latents or drawn
 
     def _resized(
         self, node_id: str, given: Sequence[Pictures], numbers: Mapping[str, float]
@@ -25582,7 +25870,10 @@ class Amounts:
         """How large the pictures are that come out of a node, the largest of those that it is given
         to begin with.
         """
-        largest = max(given, key=lambda one: one.megapixels, default=USUAL)
+        tile = self._tile(node_id)
+        if tile:
+            return tile
+        largest = _largest_of(self._matched(node_id) or given)
         own = self._own_size(node_id, largest, numbers, is_given=bool(given))
         if own and (not given or self._resizes(node_id)):
             return own
@@ -25598,9 +25889,25 @@ class Amounts:
             largest = Pictures(*wider)
         if not given:
             return largest
-        factor = math.prod(max(numbers.get(name, 1.0), 1.0) for name in SCALES)
-        larger = largest.scaled(factor * self._times_of_model(node_id))
+        larger = largest.scaled(self._factor(node_id, numbers) * self._times_of_model(node_id))
         return max(larger, own or larger, key=lambda one: one.megapixels)
+
+    def _matched(self, node_id: str) -> list[Pictures]:
+        """The picture that all others which a node is given become as large as, if there is one."""
+        links = [link for link in self._drawn_links(node_id) if last_part(link.input) == "match"]
+        return [self._pictures.get(link.source, USUAL) for link in links]
+
+    def _factor(self, node_id: str, numbers: Mapping[str, float]) -> float:
+        """How many times as long a node makes the sides of pictures; less than one only for a node
+        whose class says that it resizes.
+        """
+        resizes = self._resizes(node_id)
+        names = (*SCALES, *RESIZE_FACTORS) if resizes else SCALES
+        factors = [numbers[name] for name in names if numbers.get(name, 0.0) > 0]
+        larger = [factor for factor in factors if factor > 1]
+        if resizes and factors and not larger:
+            return max(factors)
+        return math.prod(larger)
 
     def _stitches(self, node_id: str) -> bool:
         """Whether a node puts pictures beside one another to one larger picture."""
@@ -25626,6 +25933,11 @@ class Amounts:
             width = numbers.get(last_part(names["width"]), math.inf)
             height = numbers.get(last_part(names["height"]), math.inf)
             return Pictures(max(width, 0.0), max(height, 0.0))
+        for own_width, own_height in OWN_SIDES:
+            if own_width in numbers and own_height in numbers:
+                return Pictures(max(numbers[own_width], 0.0), max(numbers[own_height], 0.0))
+        if "cell_width" in numbers and "cell_height" in numbers:
+            return self._sheet(node_id, numbers)
         width, height = numbers.get("width", 0.0), numbers.get("height", 0.0)
         if width > 0 or height > 0:  # the other one is 0: in proportion
             factor = (
@@ -25636,8 +25948,8 @@ class Amounts:
             return largest.scaled(
                 math.sqrt(max(numbers["megapixels"], 0.0) / max(largest.megapixels, 1e-6))
             )
-        if not is_given:  # a number of another kind, such as how fine a mesh is
-            return None
+        if not is_given:
+            return self._square(node_id, numbers)
         for name in LONG_SIDES:
             if name in numbers:
                 return largest.scaled(numbers[name] / max(largest.width, largest.height, 1.0))
@@ -25646,11 +25958,28 @@ class Amounts:
                 return largest.scaled(numbers[name] / max(min(largest.width, largest.height), 1.0))
         return None
 
+    def _sheet(self, node_id: str, numbers: Mapping[str, float]) -> Pictures:
+        """The size of a sheet with all pictures in cells, so many beside one another."""
+        columns = max(numbers.get("columns", 1.0), 1.0)
+        pictures = sum(self.made(link.source) for link in self._drawn_links(node_id))
+        rows = pictures / columns + 1
+        return Pictures(numbers["cell_width"] * columns, numbers["cell_height"] * rows)
+
+    def _square(self, node_id: str, numbers: Mapping[str, float]) -> Pictures | None:
+        """The size of a picture that is made of something else, a mesh say. What a node makes that
+        gives no picture may have such a number too: how fine a mesh is.
+        """
+        definition = self._roles.definition(node_id)
+        sides = [numbers[name] for name in SQUARE_SIDES if name in numbers]
+        if not sides or definition is None or "IMAGE" not in definition.outputs:
+            return None
+        return Pictures(max(sides), max(sides))
+
     def _times_of_model(self, node_id: str) -> float:
         """How many times as wide an upscaling model makes a picture: as its file's name says,
         "4x-UltraSharp.pth".
         """
-        links = self._roles.links_surely_carrying(node_id, "UPSCALE_MODEL")
+        links = self._roles.links_surely_carrying(node_id, *USUAL_TIMES)
         if not links:
             return 1.0
         held = self._roles.inputs(links[0].source).values()
@@ -25658,33 +25987,64 @@ class Amounts:
             found = TIMES_IN_NAME.search(text[:200])
             if found:
                 return max(float(found[1] or found[2]), 1.0)
-        return USUAL_TIMES
+        return max(USUAL_TIMES.get(kind, 1.0) for kind in links[0].declared)
 
     def _counted(
         self, node_id: str, given: Sequence[Pictures], numbers: Mapping[str, float]
     ) -> float:
-        """How many pictures come out of a node."""
-        counts = [one.number for one in given]
-        count = max(counts, default=1.0)
-        class_type = self._class(node_id)
-        if len(counts) > 1 and BATCHES.search(class_type):
-            count = sum(counts)
+        """How many pictures come out of a node in one batch."""
+        count = self._put_together(node_id, given, numbers)
+        if self._frames(node_id, numbers) > 1:  # several films do not make a longer one
+            return 1.0
+        if self._roles.size_inputs(node_id):
+            count *= max(numbers.get("layers", 1.0), 1.0)
         if not given or self._roles.size_inputs(node_id):
             count *= max(numbers.get("batch_size", 1.0), 1.0)
+        class_type = self._class(node_id)
         repeats = [numbers[name] for name in REPEATS if name in numbers]
         if repeats and (class_type.startswith("Repeat") or not given or BATCHES.search(class_type)):
             count *= max(*repeats, 1.0)
+        if INTERPOLATES.search(class_type):
+            count *= max(numbers.get("multiplier", 1.0), 1.0)
         return count
 
+    def _put_together(
+        self, node_id: str, given: Sequence[Pictures], numbers: Mapping[str, float]
+    ) -> float:
+        """How many of the pictures that a node is given come out of it in one batch."""
+        counts = [one.number for one in given]
+        most = max(counts, default=1.0)
+        definition = self._roles.definition(node_id)
+        if definition and definition.makes_lists:
+            return min(most, max(numbers.get("batch_size", most), 1.0))
+        if not BATCHES.search(self._class(node_id)):
+            return most
+        if definition and definition.takes_lists:
+            if self._stitches(node_id):
+                return most
+            return sum(self.made(link.source) for link in self._drawn_links(node_id))
+        return sum(counts) if len(counts) > 1 else most
 
-def _numbers_in_text(text: str) -> list[float]:
-    """The numbers that a text holds, as many as count."""
-    numbers: list[float] = []
-    for found in WRITTEN_NUMBER.finditer(text):
-        if len(numbers) >= MOST_NUMBERS_IN_TEXT:
-            break
-        numbers.append(float(found[0]))
-    return numbers
+
+def _largest_of(pictures: Sequence[Pictures]) -> Pictures:
+    return max(pictures, key=lambda one: one.megapixels, default=USUAL)
+
+
+def makes_frames(roles: Roles, node_id: str) -> bool:
+    """Whether a node may make frames, or says how many are made. One that makes nothing but sound
+    does not, and one that is given a film, pictures or sound, and has neither a size nor a model
+    for more, can only cut.
+    """
+    definition = roles.definition(node_id)
+    if definition and set(definition.outputs) == {"AUDIO"}:
+        return False
+    if (
+        not roles.links_surely_carrying(node_id, *MADE)
+        or roles.is_maker(node_id)
+        or roles.size_inputs(node_id)
+    ):
+        return True
+    return bool(roles.links_surely_carrying(node_id, "MODEL", "VAE"))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -25720,7 +26080,6 @@ PICTURE_MAKER = {"width", "height", "seconds"}
 SIDES = ("width", "height")
 FRAME_TYPES = ("IMAGE", "LATENT", "VIDEO", "MASK", "")  # the types by which frames come to a film
 PICTURE_TYPES_MADE = ("IMAGE", "LATENT")
-MADE = ("IMAGE", "LATENT", "VIDEO", "AUDIO", "MASK")
 USUAL_FPS = 24.0  # where a graph does not say
 MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter video
 # how often all pictures of a call may be sampled with all steps: base, refiner, a larger one, its
@@ -25788,7 +26147,10 @@ class Amount:
             )
         title = node_title(graph, self.node_id) if self.node_id else "The workflow"
         if self.value == math.inf:
-            message = f"{title} works with {self.name} that no number in the workflow bounds, and {allowed}."
+            message = (
+                f"{title} is given {self.name} by a node whose result is not known before the run, "
+                f"and {allowed}."
+            )
             return LimitExceeded(
                 message, f"Write a number of at most {self.allowed:g} into the node itself."
             )
@@ -25854,7 +26216,9 @@ class _Counting:
         self._touched = touched
         self._makes_film = bool(makes & FILMS)
         self._most = Amounts(workflow.flow, sizes)
-        self._frames: dict[str, float] = {}  # of the batches that a film is made of, by node
+        films = [node_id for node_id, kind in made_by(self._flow) if kind in FILMS]
+        # whose pictures become the frames of a film
+        self._filmed = self._flow.before(films, FRAME_TYPES) if self._makes_film else {}
 
     def amounts(self) -> list[Amount]:
         """All that is limited, whether it is over its limit or not."""
@@ -25865,8 +26229,7 @@ class _Counting:
             amounts += self._pictures_of(node_id)
         amounts += self._grown()
         amounts.append(self._sampled())
-        if self._makes_film:
-            amounts.append(Amount("", SECONDS, self._seconds(), self._limits.video_seconds))
+        amounts.append(Amount("", SECONDS, self._seconds(), self._limits.video_seconds))
         return amounts
 
     def is_more(self, amount: Amount, usual: Amount | None) -> bool:
@@ -25886,7 +26249,8 @@ class _Counting:
 
     def _steps_of(self, node_id: str) -> Iterator[Amount]:
         """The steps of a node, also those that it has as a list of sigmas."""
-        steps = self._most.numbers(node_id).get("steps", 0.0)
+        numbers = self._most.numbers(node_id)
+        steps = numbers.get("steps", 0.0) * max(numbers.get("grad_accumulation_steps", 1.0), 1.0)
         yield Amount(node_id, "steps", max(steps, self._most.sigmas(node_id)), self._limits.steps)
 
     def _pixels_of(self, node_id: str) -> Iterator[Amount]:
@@ -25911,9 +26275,7 @@ class _Counting:
             )
 
     def _pictures_of(self, node_id: str) -> Iterator[Amount]:
-        """How many pictures a node makes by its own number. Of what becomes a film they are noted
-        as its frames.
-        """
+        """How many pictures a node makes by its own number, unless they are the frames of a film."""
         takes = self._takes(node_id)
         repeats = self._flow.class_type(node_id).startswith("Repeat")
         if not repeats and PICTURE_MAKER.isdisjoint(takes):
@@ -25924,18 +26286,11 @@ class _Counting:
             if number <= 1:
                 continue
             has_length = not takes.isdisjoint(PARAMETERS["length"])
-            if self._makes_film and not has_length and self._leads_to_film(node_id):
-                self._frames[node_id] = max(number, self._most.pictures(node_id).number)
-            else:
+            if has_length or node_id not in self._filmed:
                 yield Amount(node_id, name, number, self._limits.count)
 
     def _takes(self, node_id: str) -> set[str]:
         return {last_part(name) for name in self._flow.inputs(node_id)}
-
-    def _leads_to_film(self, node_id: str) -> bool:
-        """Whether what a node makes becomes a film."""
-        behind = self._flow.behind([node_id], FRAME_TYPES)
-        return any(kind in FILMS for node, kind in made_by(self._flow) if node in behind)
 
     # What comes together along the links.
 
@@ -25968,12 +26323,14 @@ class _Counting:
 
     def _number(self, node_id: str) -> Amount:
         """How many pictures come out of a node; of a film, none that count. More may be put
-        together than made.
+        together than made, and beside a film as many as it may have frames.
         """
-        number = 0.0 if self._makes_film else self._most.pictures(node_id).number
-        allowed = (
-            self._limits.count if self._flow.is_maker(node_id) else self._limits.count * GATHERED
-        )
+        number = 0.0 if node_id in self._filmed else self._most.whole(node_id)
+        allowed: float = self._limits.count
+        if not self._flow.is_maker(node_id):
+            allowed *= GATHERED
+            if self._makes_film:
+                allowed = max(allowed, self._limits.video_seconds * MOST_FPS)
         return Amount(node_id, NUMBER_OF_PICTURES, number, allowed)
 
     def _made_types(self, node_id: str) -> set[str]:
@@ -25985,8 +26342,10 @@ class _Counting:
         total = 0.0
         for node_id in self._graph:
             if self._flow.is_sampler(node_id):
-                count = 1.0 if self._makes_film else max(self._most.pictures(node_id).number, 1.0)
-                total += self._steps_sampled(node_id) * count
+                number = 1.0
+                if node_id not in self._filmed:
+                    number = max(self._most.pictures(node_id).number, 1.0)
+                total += self._steps_sampled(node_id) * number * self._most.runs(node_id)
         return Amount("", SAMPLED, total, self._limits.steps * self._limits.count * PASSES)
 
     def _steps_sampled(self, node_id: str) -> float:
@@ -25995,20 +26354,35 @@ class _Counting:
         """
         steps = 0.0
         for part in self._flow.parts(node_id):
-            steps += max(self._most.numbers(part).get("steps", 0.0), self._most.sigmas(part))
+            sigmas = self._flow.links_surely_carrying(part, "SIGMAS")
+            if not self._most.sigmas(part):
+                steps += self._most.numbers(part).get("steps", 0.0)
+                steps += sum(self._most.sigmas(link.source) for link in sigmas)
         numbers = self._most.numbers(node_id)
         end = min(numbers.get("end_at_step", steps), steps)
         return max(end - max(numbers.get("start_at_step", 0.0), 0.0), 0.0)
 
     def _seconds(self) -> float:
-        """How long the longest video is, in seconds: by its frames and their rate, or as it
-        says.
+        """How long the longest video is, in seconds: by its frames and their rate, or as it says.
+        Frames that are saved as pictures count as well.
         """
-        fps = min(max(frame_rate(self._graph), 1.0), MOST_FPS)
-        making = [node_id for node_id in self._graph if _makes_frames(self._flow, node_id)]
-        lengths = [*self._numbers_of("length", making), *self._frames.values()]
-        by_frames = [length / fps for length in lengths]
-        return max([*self._numbers_of("seconds", making), *by_frames], default=0.0)
+        fps = min(max(frame_rate(self._most), 1.0), MOST_FPS)
+        frames = [self._frames_of(node_id) for node_id in self._graph]
+        seconds: list[float] = []
+        if self._makes_film:
+            making = [node_id for node_id in self._graph if makes_frames(self._flow, node_id)]
+            frames += self._numbers_of("length", making)
+            seconds += self._numbers_of("seconds", making)
+        return max([*seconds, *(number / fps for number in frames)], default=0.0)
+
+    def _frames_of(self, node_id: str) -> float:
+        """How many frames come out of a node: of a film made in one piece, and of pictures that
+        become one.
+        """
+        pictures = self._most.pictures(node_id)
+        if pictures.frames > 1:
+            return pictures.frames * pictures.number
+        return self._most.made(node_id) if node_id in self._filmed else 0.0
 
     def _numbers_of(self, parameter: str, node_ids: Iterable[str]) -> Iterator[float]:
         """The numbers in all inputs of these nodes whose names are those of the parameter."""
@@ -26018,53 +26392,9 @@ class _Counting:
                     yield number
 
 
-def _makes_frames(flow: Flow, node_id: str) -> bool:
-    """Whether a node may make frames, or says how many are made. One that makes nothing but sound
-    does not, and one that is given a film, pictures or sound, and has neither a size nor a model
-    for more, can only cut.
-    """
-    definition = flow.definition(node_id)
-    if definition and set(definition.outputs) == {"AUDIO"}:
-        return False
-    if (
-        not flow.links_surely_carrying(node_id, *MADE)
-        or flow.is_maker(node_id)
-        or flow.size_inputs(node_id)
-    ):
-        return True
-    return bool(flow.links_surely_carrying(node_id, "MODEL", "VAE"))
-
-
-def frame_rate(graph: Graph) -> float:
+def frame_rate(amounts: Amounts) -> float:
     """The frames a second of the videos that a graph makes, the lowest of several."""
-    rates: list[float] = []
-    for node in graph.values():
-        for name, value in node["inputs"].items():
-            rate = _held(graph, value) if last_part(name) in PARAMETERS["fps"] else None
-            if rate:
-                rates.append(rate)
-    return min(rates, default=USUAL_FPS)
-
-
-def _held(graph: Graph, value: Any) -> float | None:
-    """The number that an input gets, or None: its own, also written as text or wrapped in
-    `__value__`, or that of the node it is linked to, if that only holds one.
-    """
-    for _ in range(8):
-        if isinstance(value, (str, int, float)):
-            break
-        if isinstance(value, Mapping):
-            value = value.get("__value__")
-        if not is_link(value):
-            break
-        inputs = node_inputs(graph.get(value[0]))
-        if "value" in inputs:
-            value = inputs["value"]
-        elif len(inputs) == 1:
-            (value,) = inputs.values()
-        else:
-            value = None
-    return as_number(value)
+    return amounts.lowest(PARAMETERS["fps"]) or USUAL_FPS
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -26836,7 +27166,7 @@ def _rate(workflow: Workflow, fps: Argument | None) -> float:
     """The frames a second: as the call says, or else as the workflow does."""
     asked = read_number(fps.value) if fps and "fps" in workflow.parameters else None
     held = as_number(workflow.value("fps"))
-    return asked or held or frame_rate(workflow.graph)
+    return asked or held or frame_rate(Amounts(workflow.flow))
 
 
 def _frames_note(workflow: Workflow, wanted: Argument, fps: Argument | None) -> str:

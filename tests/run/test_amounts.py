@@ -26,6 +26,90 @@ CLASSES: dict[str, Any] = {
         "output": ["IMAGE"],
     },
     "Stitch": {"input": {"required": {"image1": ["IMAGE", {}], "image2": ["IMAGE", {}]}}, "output": ["IMAGE"]},
+    "StringLength": {"input": {"required": {"string": TEXT}}, "output": ["INT"]},
+    "ComfyNumberConvert": {"input": {"required": {"value": ["INT,FLOAT,STRING,BOOLEAN", {}]}}, "output": ["INT"]},
+    "StringReplace": {"input": {"required": {"string": TEXT, "find": TEXT, "replace": TEXT}}, "output": ["STRING"]},
+    "JsonExtractString": {"input": {"required": {"json_string": TEXT, "key": TEXT}}, "output": ["STRING"]},
+    "ComfyNotNode": {"input": {"required": {"value": ["*", {}]}}, "output": ["BOOLEAN"]},
+    "CustomCombo": {"input": {"required": {"choice": ["COMBO", {"options": []}]}}, "output": ["STRING", "INT"]},
+    "ColorToRGBInt": {"input": {"required": {"color": ["COLOR", {}]}}, "output": ["INT"]},
+    "CreateList": {
+        "input": {"required": {"inputs": ["COMFY_AUTOGROW_V3", {"template": {"prefix": "input"}}]}},
+        "output": ["COMFY_MATCHTYPE_V3"],
+        "output_is_list": [True],
+        "is_input_list": True,
+    },
+    "SplitImageToTileList": {
+        "input": {"required": {"image": ["IMAGE", {}], "tile_width": WHOLE, "tile_height": WHOLE, "overlap": WHOLE}},
+        "output": ["IMAGE"],
+        "output_is_list": [True],
+    },
+    "ImageMergeTileList": {
+        "input": {"required": {"image_list": ["IMAGE", {}], "final_width": WHOLE, "final_height": WHOLE}},
+        "output": ["IMAGE"],
+        "is_input_list": True,
+    },
+    "ImageGrid": {
+        "input": {"required": {"images": ["IMAGE", {}], "columns": WHOLE, "cell_width": WHOLE, "cell_height": WHOLE}},
+        "output": ["IMAGE"],
+        "is_input_list": True,
+    },
+    "RebatchImages": {
+        "input": {"required": {"images": ["IMAGE", {}], "batch_size": WHOLE}},
+        "output": ["IMAGE"],
+        "output_is_list": [True],
+        "is_input_list": True,
+    },
+    "BakeTexture": {"input": {"required": {"mesh": ["MESH", {}], "texture_size": WHOLE}}, "output": ["IMAGE"]},
+    "MakeMesh": {"input": {"required": {"image": ["IMAGE", {}]}}, "output": ["MESH"]},
+    "ExtendIntermediateSigmas": {
+        "input": {"required": {"sigmas": ["SIGMAS", {}], "steps": WHOLE}},
+        "output": ["SIGMAS"],
+    },
+    "LTXVLatentUpsampler": {
+        "input": {"required": {"samples": ["LATENT", {}], "upscale_model": ["LATENT_UPSCALE_MODEL", {}]}},
+        "output": ["LATENT"],
+    },
+    "EmptyVideo": {
+        "input": {"required": {"width": WHOLE, "height": WHOLE, "length": WHOLE, "batch_size": WHOLE}},
+        "output": ["LATENT"],
+    },
+    "EmptyLayers": {
+        "input": {"required": {"width": WHOLE, "height": WHOLE, "layers": WHOLE, "batch_size": WHOLE}},
+        "output": ["LATENT"],
+    },
+    "Interpolate": {"input": {"required": {"images": ["IMAGE", {}], "multiplier": WHOLE}}, "output": ["IMAGE"]},
+    "AdjustContrast": {"input": {"required": {"images": ["IMAGE", {}], "factor": REAL}}, "output": ["IMAGE"]},
+    "Resize": {
+        "input": {
+            "required": {
+                "input": ["COMFY_MATCHTYPE_V3", {}],
+                "resize_type": [
+                    "COMFY_DYNAMICCOMBO_V3",
+                    {
+                        "options": [
+                            {"key": "size", "inputs": {"required": {"width": WHOLE, "height": WHOLE}}},
+                            {"key": "times", "inputs": {"required": {"multiplier": REAL}}},
+                            {"key": "match", "inputs": {"required": {"match": ["IMAGE", {}]}}},
+                        ]
+                    },
+                ],
+            }
+        },
+        "output": ["COMFY_MATCHTYPE_V3"],
+    },
+    "TrainLora": {
+        "input": {
+            "required": {
+                "latents": ["LATENT", {}],
+                "model": ["MODEL", {}],
+                "steps": WHOLE,
+                "grad_accumulation_steps": WHOLE,
+            }
+        },
+        "output": ["LORA_MODEL"],
+        "output_node": True,
+    },
     "Settings": {
         "input": {"required": {"width": WHOLE, "height": WHOLE, "batch_size": WHOLE}},
         "output": ["INT", "INT", "INT"],
@@ -71,6 +155,55 @@ def refused(nodes: Nodes, limits: tool.Limits | None = None, **options: Any) -> 
 # --- ways round the limits ---
 
 FILM = {"save": node("SaveAnimatedWEBP", images=("end", 0), fps=24.0)}
+FEW_STEPS = {f"again{number}": sampler(steps=100, seed=number, end_at_step=1) for number in range(40)}
+
+
+def sized(**by: Any) -> Nodes:
+    """A latent as wide and high as a node says that is called "by"."""
+    return {"latent": latent(("by", 0), ("by", 0)), "by": by["by"], **{name: by[name] for name in by if name != "by"}}
+
+
+def held(text: str) -> Nodes:
+    return node("PrimitiveString", value=text)
+
+
+def listed(times: int, given: str) -> Nodes:
+    """Lists in lists, each with the one before ten times; the last one is called "end"."""
+    names = [f"list{number}" for number in range(1, times)] + ["end"]
+    return {
+        name: node("CreateList", **{f"inputs__input{number}": (before, 0) for number in range(10)})
+        for name, before in zip(names, [given, *names], strict=False)
+    }
+
+
+def doubled(times: int, given: str) -> Nodes:
+    """Pictures put together to a batch with themselves, again and again; the last one is called "end"."""
+    names = [f"double{number}" for number in range(1, times)] + ["end"]
+    return {
+        name: node("ImageBatch", image1=(before, 0), image2=(before, 0))
+        for name, before in zip(names, [given, *names], strict=False)
+    }
+
+
+def resized(name: str, given: str, kind: str, **inputs: Any) -> Nodes:
+    more = {f"resize_type__{key}": value for key, value in inputs.items()}
+    return {name: node("Resize", input=(given, 0), resize_type=kind, **more)}
+
+
+SAMPLED = {
+    "noise": node("RandomNoise", noise_seed=1),
+    "guider": node("BasicGuider", model=("model", 0), conditioning=("good", 0)),
+    "chosen": node("KSamplerSelect", sampler_name="euler"),
+    "custom": node(
+        "SamplerCustomAdvanced",
+        noise=("noise", 0),
+        guider=("guider", 0),
+        sampler=("chosen", 0),
+        sigmas=("end", 0),
+        latent_image=("latent", 0),
+    ),
+    "decode": node("VAEDecode", samples=("custom", 0), vae=("model", 2)),
+}
 ROUND: dict[str, tuple[Nodes, str]] = {
     "scaled and scaled again": (larger(3) | {"save": saved("end")}, "as megapixels of a picture"),
     "a model that enlarges four times, twice": (
@@ -126,7 +259,7 @@ ROUND: dict[str, tuple[Nodes, str]] = {
     ),
     "a number that nothing bounds": (
         {"latent": latent(width=("riddle", 0)), "riddle": node("Riddle", signal=("model", 0))},
-        "no number in the workflow bounds",
+        "a node whose result is not known before the run",
     ),
     "many samplers": (
         {f"again{number}": sampler(steps=100, seed=number) for number in range(50)},
@@ -135,6 +268,163 @@ ROUND: dict[str, tuple[Nodes, str]] = {
     "steps written as a list of sigmas": (
         {"list": node("ManualSigmas", sigmas=", ".join(["1.0"] * 20_000))},
         "19999 as steps",
+    ),
+    "a smaller size that no node reads": (
+        {"latent": latent(8192, 8192) | {"inputs": latent(8192, 8192)["inputs"] | {"x.width": 64, "x.height": 64}}},
+        "67.11 as width x height",
+    ),
+    "an end that the sampler does not have": (FEW_STEPS, "steps of all samplers together"),
+    "a switch that is none": (
+        chain("RepeatLatentBatch", 3, "latent", "samples", amount=4)
+        | {"sampler": sampler(latent_image=("end", 0), select=1, other_1=("model", 0))},
+        "has 64 as the number of pictures",
+    ),
+    "a switch turned round": (
+        {
+            "not": node("ComfyNotNode", value=("no", 0)),
+            "no": node("PrimitiveBoolean", value=False),
+            "large": node("LatentUpscaleBy", samples=("latent", 0), upscale_method="area", scale_by=8.0),
+            "switch": node("ComfySwitchNode", switch=("not", 0), on_false=("latent", 0), on_true=("large", 0)),
+            "sampler": sampler(latent_image=("switch", 0)),
+        },
+        "as megapixels of a picture",
+    ),
+    "the choice of a size that its node does not offer": (
+        resized("one", "decode", "times", multiplier=8.0, width=64, height=64)
+        | resized("two", "one", "times", multiplier=8.0, width=64, height=64)
+        | {"save": saved("two")},
+        "as megapixels of a picture",
+    ),
+    "how long a text is": (sized(by=node("StringLength", string="8" + "a" * 9000)), "81.02 as width x height"),
+    "how long a text of another node is": (
+        sized(by=node("StringLength", string=("text", 0)), text=held("8" + "a" * 9000)),
+        "81.02 as width x height",
+    ),
+    "digits that are put together": (
+        sized(
+            by=node("ComfyNumberConvert", value=("text", 0)),
+            text=node("StringReplace", string="8,1,9,2", find=",", replace=""),
+        ),
+        "not known before",
+    ),
+    "digits put together by a mark that numbers may have": (
+        sized(
+            by=node("ComfyNumberConvert", value=("text", 0)),
+            text=node("StringReplace", string="8,1,9,2", find=",", replace="_"),
+        ),
+        "not known before",
+    ),
+    "digits that JSON hides": (
+        sized(
+            by=node("ComfyNumberConvert", value=("text", 0)),
+            text=node("JsonExtractString", json_string='{"a": "\\u0038192"}', key="a"),
+        ),
+        "not known before",
+    ),
+    "a power of ten": (
+        sized(by=node("ComfyNumberConvert", value=("text", 0)), text=held("1e4")),
+        "100 as width x height",
+    ),
+    "a number with lines between its digits": (
+        sized(by=node("ComfyNumberConvert", value=("text", 0)), text=held("8_192")),
+        "67.11 as width x height",
+    ),
+    "digits of another script": (
+        sized(by=node("ComfyNumberConvert", value=("text", 0)), text=held("\uff18\uff11\uff19\uff12")),
+        "67.11 as width x height",
+    ),
+    "a colour": (sized(by=node("ColorToRGBInt", color="#00ff00")), "as width x height"),
+    "a number that a class reads and does not list": (
+        {"latent": latent(("by", 1), ("by", 1)), "by": node("CustomCombo", choice="8", index=8192)},
+        "67.11 as width x height",
+    ),
+    "a list of seeds": (
+        listed(3, "seed") | {"seed": node("PrimitiveInt", value=1), "sampler": sampler(seed=("end", 0))},
+        "20000 as steps of all samplers together",
+    ),
+    "a list of prompts": (
+        listed(3, "text") | {"text": held("a fox"), "good": node("CLIPTextEncode", text=("end", 0), clip=("model", 1))},
+        "20000 as steps of all samplers together",
+    ),
+    "a list out of a batch": (
+        {
+            "small": node("EmptyImage", width=8, height=8, batch_size=3000, color=0),
+            "end": node("RebatchImages", images=("small", 0), batch_size=1),
+            "seen": node("CLIPVisionEncode", clip_vision=("vision", 0), image=("end", 0), crop="none"),
+            "vision": node("CLIPVisionLoader", clip_name="v.safetensors"),
+            "good": node("unCLIPConditioning", conditioning=("bad", 0), clip_vision_output=("seen", 0)),
+        },
+        "60000 as steps of all samplers together",
+    ),
+    "many small tiles, each sampled": (
+        {
+            "tiles": node("SplitImageToTileList", image=("decode", 0), tile_width=64, tile_height=64, overlap=0),
+            "encode": node("VAEEncode", pixels=("tiles", 0), vae=("model", 2)),
+            "second": sampler(latent_image=("encode", 0)),
+            "finest": node("VAEDecode", samples=("second", 0), vae=("model", 2)),
+            "save": saved("finest"),
+        },
+        "steps of all samplers together",
+    ),
+    "tiles put together to more than there was": (
+        {"end": node("ImageMergeTileList", image_list=("decode", 0), final_width=32768, final_height=32768)}
+        | {"save": saved("end")},
+        "1073.74 as megapixels of a picture",
+    ),
+    "a sheet of large cells": (
+        {"end": node("ImageGrid", images=("decode", 0), columns=20, cell_width=2048, cell_height=2048)}
+        | {"save": saved("end")},
+        "as megapixels of a picture",
+    ),
+    "a texture": (
+        {"mesh": node("MakeMesh", image=("decode", 0)), "end": node("BakeTexture", mesh=("mesh", 0), texture_size=8192)}
+        | {"save": saved("end")},
+        "67.11 as megapixels of a picture",
+    ),
+    "latents that a model enlarges again and again": (
+        chain("LTXVLatentUpsampler", 6, "latent", "samples", upscale_model=("large", 0))
+        | {"large": node("LatentUpscaleModelLoader", model_name="x"), "sampler": sampler(latent_image=("end", 0))},
+        "as megapixels of a picture",
+    ),
+    "sigmas put between sigmas": (
+        SAMPLED
+        | {"first": node("BasicScheduler", model=("model", 0), scheduler="normal", steps=50, denoise=1.0)}
+        | chain("ExtendIntermediateSigmas", 2, "first", "sigmas", steps=100),
+        "500000 as steps",
+    ),
+    "sigmas written in another node": (
+        SAMPLED | {"end": node("ManualSigmas", sigmas=("text", 0)), "text": held(" ".join(["1.0"] * 5000))},
+        "4999 as steps",
+    ),
+    "a film that is saved as pictures": (
+        {"latent": node("EmptyVideo", width=848, height=480, length=16381, batch_size=1)},
+        "682.5 seconds",
+    ),
+    "frames that are repeated": (
+        {"latent": node("EmptyVideo", width=848, height=480, length=121, batch_size=1)}
+        | {"end": node("RepeatImageBatch", image=("decode", 0), amount=8)}
+        | FILM,
+        "40.3 seconds",
+    ),
+    "frames put between frames": (
+        {"latent": node("EmptyVideo", width=848, height=480, length=121, batch_size=1)}
+        | chain("Interpolate", 2, "decode", "images", multiplier=8)
+        | FILM,
+        "322.7 seconds",
+    ),
+    "a film of pictures doubled again and again": (doubled(12, "decode") | FILM, "170.7 seconds"),
+    "pictures beside a film": (
+        doubled(12, "decode")
+        | {"film": node("SaveAnimatedWEBP", images=("decode", 0), fps=24.0), "save": saved("end")},
+        "as the number of pictures",
+    ),
+    "layers": (
+        {"latent": node("EmptyLayers", width=1024, height=1024, layers=400, batch_size=1)},
+        "400 as the number of pictures",
+    ),
+    "training with many passes a step": (
+        {"train": node("TrainLora", latents=("latent", 0), model=("model", 0), steps=90, grad_accumulation_steps=1024)},
+        "92160 as steps",
     ),
     "a film of repeated frames": (
         chain("RepeatImageBatch", 3, "decode", amount=81) | FILM,
@@ -184,6 +474,40 @@ WITHIN: dict[str, Nodes] = {
     "settings kept in one node": {
         "latent": latent(("kept", 0), ("kept", 1), ("kept", 2)),
         "kept": node("Settings", width=1024, height=768, batch_size=2),
+    },
+    "a picture sampled in tiles": {
+        "large": node("ImageScaleBy", image=("decode", 0), upscale_method="area", scale_by=4.0),
+        "tiles": node("SplitImageToTileList", image=("large", 0), tile_width=1024, tile_height=1024, overlap=0),
+        "encode": node("VAEEncode", pixels=("tiles", 0), vae=("model", 2)),
+        "second": sampler(latent_image=("encode", 0)),
+        "finer": node("VAEDecode", samples=("second", 0), vae=("model", 2)),
+        "end": node("ImageMergeTileList", image_list=("finer", 0), final_width=4096, final_height=3072),
+        "save": saved("end"),
+    },
+    "more contrast, again and again": (
+        chain("AdjustContrast", 8, "decode", "images", factor=2.0) | {"save": saved("end")}
+    ),
+    "a picture made small before it is enlarged": {
+        "small": node("ImageScaleBy", image=("decode", 0), upscale_method="area", scale_by=0.25),
+        **chain("ImageScaleBy", 2, "small", upscale_method="area", scale_by=4.0),
+        "save": saved("end"),
+    },
+    "a picture made as large as another": {
+        "large": node("ImageScaleBy", image=("decode", 0), upscale_method="area", scale_by=4.0),
+        **resized("same", "large", "match", match=("decode", 0)),
+        "end": node("ImageScaleBy", image=("same", 0), upscale_method="area", scale_by=4.0),
+        "save": saved("end"),
+    },
+    "a number chosen out of JSON": sized(
+        by=node("ComfyNumberConvert", value=("chosen", 0)),
+        chosen=node("JsonExtractString", json_string=("plain", 0), key="width"),
+        plain=node("StringReplace", string="{'width': 1024, 'more': '" + "a" * 3000 + "'}", find="'", replace='"'),
+    ),
+    "a film with sound of its own": {
+        "latent": node("EmptyVideo", width=848, height=480, length=481, batch_size=1),
+        "end": node("LTXVConcatAVLatent", video_latent=("sampler", 0), audio_latent=("sampler", 0)),
+        "decode": node("VAEDecode", samples=("end", 0), vae=("model", 2)),
+        "save": node("SaveAnimatedWEBP", images=("decode", 0), fps=24.0),
     },
     "base and refiner share the steps": {
         "sampler": node(
@@ -235,7 +559,7 @@ def test_a_call_may_not_make_more_of_it() -> None:
 def test_what_has_no_bound_in_it_is_refused_only_if_the_call_set_something_before_it() -> None:
     riddle = {"latent": latent(width=("riddle", 0)), "riddle": node("Riddle", signal=("model", 0))}
     assert as_saved(riddle, {"good": node("CLIPTextEncode", text="a dog", clip=("model", 1))}) == ""
-    assert "bounds" in as_saved(riddle, {"model": node("CheckpointLoaderSimple", ckpt_name="b.safetensors")})
+    assert "not known before" in as_saved(riddle, {"model": node("CheckpointLoaderSimple", ckpt_name="b.safetensors")})
 
 
 # --- the range of a formula ---

@@ -151,6 +151,7 @@ class NodeDefinition:
     widgets: tuple["Widget", ...] = ()  # in the order of their slots, for graph/ui_values
     price: PriceTag | None = None  # of a partner node; None for one that costs nothing
     makes_lists: bool = False  # what comes after it may run several times
+    takes_lists: bool = False  # it runs once for all items of a list
 
     @classmethod
     def parse(cls, class_type: str, raw: Mapping[str, Any]) -> "NodeDefinition":
@@ -170,6 +171,7 @@ class NodeDefinition:
             widgets=parse_widgets(raw.get("input"), raw.get("input_order")),
             price=PriceTag.parse(raw),
             makes_lists=any(list_of(raw.get("output_is_list"))),
+            takes_lists=raw.get("is_input_list") is True,
         )
 
     @functools.cached_property
@@ -195,6 +197,16 @@ class NodeDefinition:
             specs = combo.options.get(choice, {})
             path += "."
         return specs.get(last)
+
+    def reads(self, name: str, held: Mapping[str, Any]) -> bool:
+        """Whether a node reads an input of that name, by what its inputs hold. ComfyUI passes over
+        others: "b.width" where there is no group "b", or where its choice brings no width.
+        """
+        if self.spec(name, held):
+            return True
+        parts = name.split(".")
+        groups = [self.spec(".".join(parts[:end]), held) for end in range(1, len(parts))]
+        return any(group and group.type == AUTOGROW for group in groups)
 
 
 Definitions = Mapping[str, NodeDefinition]  # by class_type

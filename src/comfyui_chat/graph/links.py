@@ -166,6 +166,25 @@ class Wiring:
             return None
         return definition.spec(name, self.inputs(node_id))
 
+    def reads(self, node_id: str, name: str) -> bool:
+        """Whether the server reads an input of a node, as far as is known."""
+        definition = self.definition(node_id)
+        return definition is None or definition.reads(name, self.inputs(node_id))
+
+    def without_unread(self) -> Self:
+        """The same without the values, other than links, that the server does not read."""
+        changed: dict[str, Mapping[str, Any]] = {}
+        for node_id, node in self.nodes.items():
+            inputs = self.inputs(node_id)
+            read = {
+                name: value
+                for name, value in inputs.items()
+                if is_link(value) or self.reads(node_id, name)
+            }
+            if len(read) < len(inputs):
+                changed[node_id] = {**node, "inputs": read}
+        return replace(self, nodes={**self.nodes, **changed}) if changed else self
+
     def fed_by(self, origin: Origin, kind: str) -> list[TypedLink]:
         """The links of the type `kind` that start at an output."""
         node_id, slot = origin
@@ -216,7 +235,7 @@ class Wiring:
         """
         inputs = self.inputs(node_id)
         for selector in SELECTORS:
-            if selector not in inputs:
+            if selector not in inputs or not self.reads(node_id, selector):
                 continue
             position = self._constant(node_id, selector)
             if isinstance(position, bool):
@@ -233,14 +252,27 @@ class Wiring:
 
     def _constant(self, node_id: str, name: str) -> Any:
         """What an input holds, looked up over at most 8 links to nodes that hold it as their
-        `value`.
+        `value` and give it on as it is.
         """
         value: Any = self.inputs(node_id).get(name)
         for _ in range(8):
             if not is_link(value) or value[0] not in self.nodes:
                 break
-            value = self.inputs(value[0]).get("value")
+            source, slot = value
+            value = None
+            if self._gives_on(source, slot):
+                value = self.inputs(source).get("value")
         return value
+
+    def _gives_on(self, node_id: str, slot: int) -> bool:
+        """Whether an output of a node is just its `value`: of the same type, as far as is known. A
+        node for "not" takes anything and gives yes or no.
+        """
+        definition = self.definition(node_id)
+        if definition is None:
+            return True
+        spec = self.spec(node_id, "value")
+        return spec is not None and spec.type in definition.outputs[slot : slot + 1]
 
     # What a node is.
 

@@ -12,75 +12,66 @@ the first nodes to the last, and answers with upper bounds:
      "4": {"class_type": "GetImageSize", "inputs": {"image": ["3", 0]}}}                       numbers 4096, 3072 and 8
 
 A node is known by its inputs, as everywhere (see graph/roles), and by a word in its class where
-nothing else tells. A picture whose size nothing tells is of the usual size. A number that nothing
-tells has no bound: `math.inf`.
+nothing else tells. What the server does not read of a node counts for nothing. A picture whose size
+nothing tells is of the usual size. A number that nothing tells has no bound: `math.inf`.
+
+Some nodes make lists, of seeds, prompts or tiles, and each node after one runs as often as the list
+is long: `runs` says how often. `frames` are those of a film that is made in one piece.
 """
 
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..graph.definitions import SEED_INPUTS, last_part
+from ..graph.input_names import PARAMETERS
 from ..graph.links import TypedLink
 from ..graph.nodes import Target, is_link
 from ..graph.roles import Roles
 from ..sizes import Size
 from ..values import as_number
+from .amount_names import (
+    BATCHES,
+    CALCULATES,
+    INTERPOLATES,
+    LONG_SIDES,
+    MARGINS,
+    MULTIPLIED,
+    OPERATORS,
+    OWN_SIDES,
+    PARTS_MADE,
+    POWER,
+    REPEATS,
+    RESIZE_FACTORS,
+    RESIZES,
+    RESIZING,
+    SCALES,
+    SHORT_SIDES,
+    SQUARE_SIDES,
+    STITCHES,
+    TIMES_IN_NAME,
+    USUAL_TIMES,
+)
 from .ranges import ANY_NUMBER, Range, range_of, united
+from .written import numbers_in, range_before, range_in, texts_before
 
 DRAWN_TYPES = ("IMAGE", "LATENT", "MASK", "VIDEO")  # types of what has a width and a height
+MADE = (*DRAWN_TYPES, "AUDIO")
 NUMBER_TYPES = ("INT", "FLOAT")
-MOST_NUMBERS_IN_TEXT = 50_000
-WRITTEN_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
-
-# Names of inputs, without their groups, by what they do to the pictures that a node is given.
-SCALES = (
-    "scale_by",
-    "upscale_by",
-    "rescale_factor",
-    "scale_factor",
-    "multiplier",
-    "factor",
-    "supersample",
-    "resize_by",
-)
-LONG_SIDES = (
-    "longer_size",
-    "largest_size",
-    "longest_side",
-    "longest_edge",
-    "longer_edge",
-    "max_size",
-    "resolution",
-)
-SHORT_SIDES = ("shorter_size", "shortest_side", "smallest_side", "short_side", "shorter_edge")
-MARGINS = {"left": 0, "right": 0, "top": 1, "bottom": 1}
-REPEATS = ("amount", "repeats", "repeat", "times")
-# a class whose width and height are what comes out
-RESIZES = re.compile(r"crop|resiz|scal|latent", re.IGNORECASE)
-# inputs that say the same
-RESIZING = ("upscale_method", "scale_method", "resize_type", "batch_size", "length")
-# Words in the names of classes that put pictures into one batch, or beside one another.
-BATCHES = re.compile(r"batch|list|combine|merge|join|insert|concat", re.IGNORECASE)
-STITCHES = re.compile(r"stitch|concat|grid|tile|collage|join", re.IGNORECASE)
-JOINS_TEXTS = re.compile(r"concat|join|format|append|combine|repeat|regex", re.IGNORECASE)
-CALCULATES = re.compile(r"math|calc|multipl|power|square|expon|factorial|operat", re.IGNORECASE)
-OPERATORS = ("operation", "operator", "op", "method", "mode")
-POWER = re.compile(r"pow|\*\*|\^|exp|square|fact|shift|<<", re.IGNORECASE)
-MULTIPLIED = re.compile(r"mul|[*x×]", re.IGNORECASE)
-TIMES_IN_NAME = re.compile(r"(?<![0-9a-z])(?:(\d{1,2})x|x(\d{1,2}))(?![0-9])", re.IGNORECASE)
-USUAL_TIMES = 4.0  # an upscaling model whose file does not say it
+MOST_SIDE_CUT = 1e6  # of a picture that is cut into tiles
+# the numbers that a node may have beside its `value` and give on that value alone
+AROUND_VALUE = {"value", "min", "max", "step", "min_value", "max_value"}
 
 
 class Pictures(NamedTuple):
-    """Bounds of the pictures that come out of a node: the sides of the largest in pixels, and how
-    many there are.
+    """Bounds of the pictures that come out of a node: the sides of the largest in pixels, how many
+    there are in one batch, and of how many frames each of them is, if it is a film.
     """
 
     width: float
     height: float
     number: float = 1.0
+    frames: float = 1.0
 
     @property
     def megapixels(self) -> float:
@@ -104,16 +95,26 @@ class Amounts:
     """
 
     def __init__(self, roles: Roles, sizes: Mapping[Target, Size] | None = None) -> None:
-        self._roles = roles
+        self._sent = roles
+        self._roles = roles.without_unread()
+        roles = self._roles
         self._sizes: dict[str, Size] = {}
         for target, size in (sizes or {}).items():
             self._sizes[target.node_id] = size
         # by node and by the last part of an input's name
         self._numbers: dict[str, dict[str, Range]] = {}
         self._pictures: dict[str, Pictures] = {}
+        self._sigmas: dict[str, float] = {}
+        self._runs: dict[str, float] = {}
+        self._items: dict[str, float] = {}  # how long the lists are that come out of a node
+        self._tiles: dict[str, float] = {}  # of how many of these one picture is made
         for node_id in roles.fed_first(roles.nodes):
-            self._numbers[node_id] = dict(self._numbers_into(node_id))
+            self._numbers[node_id] = self._numbers_into(node_id)
+            self._runs[node_id] = self._times_run(node_id)
             self._pictures[node_id] = self._made_by(node_id)
+            self._tiles[node_id] = self._tiles_of(node_id)
+            self._sigmas[node_id] = self._sigmas_of(node_id)
+            self._items[node_id] = self._items_made(node_id)
 
     def numbers(self, node_id: str) -> dict[str, float]:
         """The highest numbers that a node's inputs may get, by the last parts of their names:
@@ -125,20 +126,43 @@ class Amounts:
         """The pictures that come out of a node."""
         return self._pictures[node_id]
 
+    def runs(self, node_id: str) -> float:
+        """How often a node runs: more than once after a list."""
+        return self._runs[node_id]
+
+    def made(self, node_id: str) -> float:
+        """How many pictures come out of a node in all its runs, tiles too."""
+        return self._pictures[node_id].number * self._items[node_id]
+
+    def whole(self, node_id: str) -> float:
+        """How many pictures that is when the tiles are put together again."""
+        pictures = max(self._items[node_id] / self._tiles[node_id], 1.0)
+        return self._pictures[node_id].number * pictures
+
     def sigmas(self, node_id: str) -> float:
-        """How many steps a list of sigmas stands for that a node has written in a text, "14.6, 6.3,
-        0"; 0 for none.
-        """
-        definition = self._roles.definition(node_id)
-        if definition is None or "SIGMAS" not in definition.outputs:
-            return 0.0
-        texts = [value for value in self._roles.inputs(node_id).values() if isinstance(value, str)]
-        return float(max((len(_numbers_in_text(text)) - 1 for text in texts), default=0))
+        """How many steps the sigmas stand for that come out of a node; 0 for none."""
+        return self._sigmas[node_id]
+
+    def lowest(self, names: Collection[str]) -> float | None:
+        """The lowest number that any input of these names gets; None where none is known."""
+        lows = [
+            found.low
+            for numbers in self._numbers.values()
+            for name, found in numbers.items()
+            if name in names and found.low > 0
+        ]
+        return min(lows, default=None)
 
     # Numbers.
 
-    def _numbers_into(self, node_id: str) -> Iterator[tuple[str, Range]]:
-        """The range of each input of a node that gets a number."""
+    def _numbers_into(self, node_id: str) -> dict[str, Range]:
+        """The range of each input of a node that gets a number, by the last part of its name."""
+        ranges: dict[str, Range] = {}
+        for name, found in self._each_number_into(node_id):
+            ranges[name] = united([found, ranges.get(name, found)])
+        return ranges
+
+    def _each_number_into(self, node_id: str) -> Iterator[tuple[str, Range]]:
         for name, value in self._roles.inputs(node_id).items():
             last = last_part(name)
             if not is_link(value):
@@ -165,7 +189,7 @@ class Amounts:
         formula = inputs.get("expression")
         if isinstance(formula, str):
             return range_of(formula, held)
-        if "value" in held:
+        if "value" in held and held.keys() <= AROUND_VALUE:
             return held["value"]
         definition = roles.definition(node_id)
         named = definition.output_names[link.slot : link.slot + 1] if definition else ()
@@ -177,7 +201,7 @@ class Amounts:
         if of_pictures is not None:
             return Range(0, of_pictures)
         if not held and roles.links_surely_carrying(node_id, "STRING"):
-            return self._read_out_of_texts(node_id)
+            return range_before(roles, node_id)
         if CALCULATES.search(roles.class_type(node_id)) or any(
             name in inputs for name in OPERATORS
         ):
@@ -200,25 +224,6 @@ class Amounts:
         numbers = [slot for slot, kind in enumerate(outputs) if kind in NUMBER_TYPES]
         place = numbers.index(link.slot) if link.slot in numbers else len(about)
         return about[place] if place < len(about) else max(about)
-
-    def _read_out_of_texts(self, node_id: str) -> Range:
-        """The range of a number that is read out of texts: of all numbers in those before the node,
-        unless one of them is put together, which may make a higher number of two.
-        """
-        numbers = [0.0]
-        for source in self._roles.before([node_id], ("STRING",)):
-            if source != node_id and (
-                self._roles.is_service(source) or JOINS_TEXTS.search(self._class(source))
-            ):
-                return ANY_NUMBER
-            for name, value in self._roles.inputs(source).items():
-                if not isinstance(value, str):
-                    continue
-                found = _numbers_in_text(value)
-                if name == "replace" and found:
-                    return ANY_NUMBER
-                numbers += found
-        return Range.around(numbers)
 
     def _class(self, node_id: str) -> str:
         return self._roles.class_type(node_id)
@@ -246,12 +251,104 @@ class Amounts:
         at all.
         """
         ranges = [found for name, found in held.items() if name != "megapixels"]
-        for name, value in self._roles.inputs(node_id).items():
+        # a class may read more than it lists
+        for name, value in self._sent.inputs(node_id).items():
+            number = None if is_link(value) else as_number(value)
             if isinstance(value, str) and name not in OPERATORS:
-                ranges += [Range(number, number) for number in _numbers_in_text(value)]
+                ranges += self._in_text(node_id, name, value)
+            elif number is not None and name not in SEED_INPUTS:
+                ranges.append(Range(number, number))
         if "megapixels" in held:
             ranges.append(Range(0, math.sqrt(max(held["megapixels"].high, 0.0) * 1e6) * 2))
         return united(ranges) if ranges else None
+
+    def _in_text(self, node_id: str, name: str, text: str) -> list[Range]:
+        """What a text of a node may come to as a number: one that stands in it, or, unless it is
+        one of the input's choices, its length.
+        """
+        spec = self._roles.spec(node_id, name)
+        if spec is None or spec.type != "COMBO":
+            return [range_in(text, self._class(node_id))]
+        return [Range(number, number) for number in numbers_in(text)]
+
+    # Steps.
+
+    def _sigmas_of(self, node_id: str) -> float:
+        """How many steps the sigmas of a node stand for: as many as it says, or as numbers are
+        written in its texts, "14.6, 6.3, 0". Where it is given some, as often as it puts so many
+        in the place of each.
+        """
+        definition = self._roles.definition(node_id)
+        if definition is None or "SIGMAS" not in definition.outputs:
+            return 0.0
+        steps = self.numbers(node_id).get("steps", 0.0)
+        links = self._roles.links_surely_carrying(node_id, "SIGMAS")
+        if links:
+            given = sum(self._sigmas.get(link.source, math.inf) for link in links)
+            return given * max(steps, 1.0)
+        texts = [text for text in self._roles.inputs(node_id).values() if isinstance(text, str)]
+        if self._roles.links_surely_carrying(node_id, "STRING"):
+            texts += (text or "" for text in texts_before(self._roles, node_id))
+        written = sum(len(numbers_in(text)) for text in texts) - 1
+        return max(steps, float(written))
+
+    # Lists.
+
+    def _times_run(self, node_id: str) -> float:
+        """How often a node runs: once for each item of the longest list that it is given, or once
+        for all of them.
+        """
+        definition = self._roles.definition(node_id)
+        if definition and definition.takes_lists:
+            return 1.0
+        return max(self._given_items(node_id), default=1.0)
+
+    def _given_items(self, node_id: str) -> list[float]:
+        links = self._roles.links(node_id)
+        return [self._items.get(link.source, math.inf) for link in links]
+
+    def _items_made(self, node_id: str) -> float:
+        """How long the longest list is that comes out of a node."""
+        definition = self._roles.definition(node_id)
+        if definition is None or not definition.makes_lists:
+            return self._runs[node_id]
+        if "batch_size" in self._numbers[node_id]:  # it makes batches of another size
+            return sum(self.made(link.source) for link in self._drawn_links(node_id))
+        if definition.takes_lists:  # it puts lists together
+            return max(sum(self._given_items(node_id)), 1.0)
+        return self._runs[node_id] * self._parts_of_one(node_id) * self._cut(node_id)
+
+    def _parts_of_one(self, node_id: str) -> float:
+        """How many items a node makes of one: the lines of a text, or as many as it says."""
+        numbers = self.numbers(node_id)
+        texts = [text for text in self._roles.inputs(node_id).values() if isinstance(text, str)]
+        lines = [float(text.count("\n") + 1) for text in texts]
+        return max([1.0, *lines, *(numbers.get(name, 1.0) for name in PARTS_MADE)])
+
+    def _tiles_of(self, node_id: str) -> float:
+        """Of how many tiles a picture is made that comes out of a node, in a list."""
+        tiles = [self._tiles.get(link.source, 1.0) for link in self._drawn_links(node_id)]
+        return max(tiles, default=1.0) * self._cut(node_id)
+
+    def _cut(self, node_id: str) -> float:
+        """Into how many tiles a node cuts a picture, each one for itself in a list."""
+        tile = self._tile(node_id)
+        if tile is None:
+            return 1.0
+        overlap = max(self.numbers(node_id).get("overlap", 0.0), 0.0)
+        whole = _largest_of(self._given(node_id))
+        tiles = 1.0
+        for side, of_tile in ((whole.width, tile.width), (whole.height, tile.height)):
+            tiles *= math.ceil(min(side, MOST_SIDE_CUT) / max(of_tile - overlap, 1.0))
+        return max(tiles, 1.0)
+
+    def _tile(self, node_id: str) -> Pictures | None:
+        """The size of the tiles that a node cuts pictures into; None for one that does not."""
+        definition = self._roles.definition(node_id)
+        numbers = self.numbers(node_id)
+        if definition is None or not definition.makes_lists or "tile_width" not in numbers:
+            return None
+        return Pictures(numbers["tile_width"], numbers.get("tile_height", numbers["tile_width"]))
 
     # Pictures.
 
@@ -262,15 +359,40 @@ class Amounts:
         given = self._given(node_id)
         numbers = self.numbers(node_id)
         sized = self._resized(node_id, given, numbers)
-        return sized._replace(number=self._counted(node_id, given, numbers))
+        frames = max([self._frames(node_id, numbers), *(one.frames for one in given)])
+        return sized._replace(number=self._counted(node_id, given, numbers), frames=frames)
+
+    def _frames(self, node_id: str, numbers: Mapping[str, float]) -> float:
+        """Of how many frames the films are that a node makes; 1 for one that makes none."""
+        definition = self._roles.definition(node_id)
+        if definition and not {"LATENT", "IMAGE", "VIDEO"} & set(definition.outputs):
+            return 1.0
+        if not makes_frames(self._roles, node_id):
+            return 1.0
+        return max((numbers.get(name, 1.0) for name in PARAMETERS["length"]), default=1.0)
 
     def _given(self, node_id: str) -> list[Pictures]:
         """The pictures that a node is given, or the one that it reads out of a file."""
         if node_id in self._sizes:
             size = self._sizes[node_id]
             return [Pictures(size.width, size.height)]
-        links = self._roles.links_surely_carrying(node_id, *DRAWN_TYPES)
-        return [self._pictures.get(link.source, USUAL) for link in links]
+        return [self._pictures.get(link.source, USUAL) for link in self._drawn_links(node_id)]
+
+    def _drawn_links(self, node_id: str) -> list[TypedLink]:
+        """The links that bring a node the pictures that it works on, also through nodes that take
+        anything. What is put into latents is made to fit them.
+        """
+        drawn = [
+            link
+            for link in self._roles.links(node_id)
+            if (link.type in DRAWN_TYPES or link.surely_carries(*DRAWN_TYPES))
+            and "audio" not in link.input
+        ]
+        definition = self._roles.definition(node_id)
+        if definition is None or "LATENT" not in definition.outputs:
+            return drawn
+        latents = [link for link in drawn if "LATENT" in (link.type, *link.declared)]
+        return drawn if "IMAGE" in definition.outputs else latents or drawn
 
     def _resized(
         self, node_id: str, given: Sequence[Pictures], numbers: Mapping[str, float]
@@ -278,7 +400,10 @@ class Amounts:
         """How large the pictures are that come out of a node, the largest of those that it is given
         to begin with.
         """
-        largest = max(given, key=lambda one: one.megapixels, default=USUAL)
+        tile = self._tile(node_id)
+        if tile:
+            return tile
+        largest = _largest_of(self._matched(node_id) or given)
         own = self._own_size(node_id, largest, numbers, is_given=bool(given))
         if own and (not given or self._resizes(node_id)):
             return own
@@ -294,9 +419,25 @@ class Amounts:
             largest = Pictures(*wider)
         if not given:
             return largest
-        factor = math.prod(max(numbers.get(name, 1.0), 1.0) for name in SCALES)
-        larger = largest.scaled(factor * self._times_of_model(node_id))
+        larger = largest.scaled(self._factor(node_id, numbers) * self._times_of_model(node_id))
         return max(larger, own or larger, key=lambda one: one.megapixels)
+
+    def _matched(self, node_id: str) -> list[Pictures]:
+        """The picture that all others which a node is given become as large as, if there is one."""
+        links = [link for link in self._drawn_links(node_id) if last_part(link.input) == "match"]
+        return [self._pictures.get(link.source, USUAL) for link in links]
+
+    def _factor(self, node_id: str, numbers: Mapping[str, float]) -> float:
+        """How many times as long a node makes the sides of pictures; less than one only for a node
+        whose class says that it resizes.
+        """
+        resizes = self._resizes(node_id)
+        names = (*SCALES, *RESIZE_FACTORS) if resizes else SCALES
+        factors = [numbers[name] for name in names if numbers.get(name, 0.0) > 0]
+        larger = [factor for factor in factors if factor > 1]
+        if resizes and factors and not larger:
+            return max(factors)
+        return math.prod(larger)
 
     def _stitches(self, node_id: str) -> bool:
         """Whether a node puts pictures beside one another to one larger picture."""
@@ -322,6 +463,11 @@ class Amounts:
             width = numbers.get(last_part(names["width"]), math.inf)
             height = numbers.get(last_part(names["height"]), math.inf)
             return Pictures(max(width, 0.0), max(height, 0.0))
+        for own_width, own_height in OWN_SIDES:
+            if own_width in numbers and own_height in numbers:
+                return Pictures(max(numbers[own_width], 0.0), max(numbers[own_height], 0.0))
+        if "cell_width" in numbers and "cell_height" in numbers:
+            return self._sheet(node_id, numbers)
         width, height = numbers.get("width", 0.0), numbers.get("height", 0.0)
         if width > 0 or height > 0:  # the other one is 0: in proportion
             factor = (
@@ -332,8 +478,8 @@ class Amounts:
             return largest.scaled(
                 math.sqrt(max(numbers["megapixels"], 0.0) / max(largest.megapixels, 1e-6))
             )
-        if not is_given:  # a number of another kind, such as how fine a mesh is
-            return None
+        if not is_given:
+            return self._square(node_id, numbers)
         for name in LONG_SIDES:
             if name in numbers:
                 return largest.scaled(numbers[name] / max(largest.width, largest.height, 1.0))
@@ -342,11 +488,28 @@ class Amounts:
                 return largest.scaled(numbers[name] / max(min(largest.width, largest.height), 1.0))
         return None
 
+    def _sheet(self, node_id: str, numbers: Mapping[str, float]) -> Pictures:
+        """The size of a sheet with all pictures in cells, so many beside one another."""
+        columns = max(numbers.get("columns", 1.0), 1.0)
+        pictures = sum(self.made(link.source) for link in self._drawn_links(node_id))
+        rows = pictures / columns + 1
+        return Pictures(numbers["cell_width"] * columns, numbers["cell_height"] * rows)
+
+    def _square(self, node_id: str, numbers: Mapping[str, float]) -> Pictures | None:
+        """The size of a picture that is made of something else, a mesh say. What a node makes that
+        gives no picture may have such a number too: how fine a mesh is.
+        """
+        definition = self._roles.definition(node_id)
+        sides = [numbers[name] for name in SQUARE_SIDES if name in numbers]
+        if not sides or definition is None or "IMAGE" not in definition.outputs:
+            return None
+        return Pictures(max(sides), max(sides))
+
     def _times_of_model(self, node_id: str) -> float:
         """How many times as wide an upscaling model makes a picture: as its file's name says,
         "4x-UltraSharp.pth".
         """
-        links = self._roles.links_surely_carrying(node_id, "UPSCALE_MODEL")
+        links = self._roles.links_surely_carrying(node_id, *USUAL_TIMES)
         if not links:
             return 1.0
         held = self._roles.inputs(links[0].source).values()
@@ -354,30 +517,61 @@ class Amounts:
             found = TIMES_IN_NAME.search(text[:200])
             if found:
                 return max(float(found[1] or found[2]), 1.0)
-        return USUAL_TIMES
+        return max(USUAL_TIMES.get(kind, 1.0) for kind in links[0].declared)
 
     def _counted(
         self, node_id: str, given: Sequence[Pictures], numbers: Mapping[str, float]
     ) -> float:
-        """How many pictures come out of a node."""
-        counts = [one.number for one in given]
-        count = max(counts, default=1.0)
-        class_type = self._class(node_id)
-        if len(counts) > 1 and BATCHES.search(class_type):
-            count = sum(counts)
+        """How many pictures come out of a node in one batch."""
+        count = self._put_together(node_id, given, numbers)
+        if self._frames(node_id, numbers) > 1:  # several films do not make a longer one
+            return 1.0
+        if self._roles.size_inputs(node_id):
+            count *= max(numbers.get("layers", 1.0), 1.0)
         if not given or self._roles.size_inputs(node_id):
             count *= max(numbers.get("batch_size", 1.0), 1.0)
+        class_type = self._class(node_id)
         repeats = [numbers[name] for name in REPEATS if name in numbers]
         if repeats and (class_type.startswith("Repeat") or not given or BATCHES.search(class_type)):
             count *= max(*repeats, 1.0)
+        if INTERPOLATES.search(class_type):
+            count *= max(numbers.get("multiplier", 1.0), 1.0)
         return count
 
+    def _put_together(
+        self, node_id: str, given: Sequence[Pictures], numbers: Mapping[str, float]
+    ) -> float:
+        """How many of the pictures that a node is given come out of it in one batch."""
+        counts = [one.number for one in given]
+        most = max(counts, default=1.0)
+        definition = self._roles.definition(node_id)
+        if definition and definition.makes_lists:
+            return min(most, max(numbers.get("batch_size", most), 1.0))
+        if not BATCHES.search(self._class(node_id)):
+            return most
+        if definition and definition.takes_lists:
+            if self._stitches(node_id):
+                return most
+            return sum(self.made(link.source) for link in self._drawn_links(node_id))
+        return sum(counts) if len(counts) > 1 else most
 
-def _numbers_in_text(text: str) -> list[float]:
-    """The numbers that a text holds, as many as count."""
-    numbers: list[float] = []
-    for found in WRITTEN_NUMBER.finditer(text):
-        if len(numbers) >= MOST_NUMBERS_IN_TEXT:
-            break
-        numbers.append(float(found[0]))
-    return numbers
+
+def _largest_of(pictures: Sequence[Pictures]) -> Pictures:
+    return max(pictures, key=lambda one: one.megapixels, default=USUAL)
+
+
+def makes_frames(roles: Roles, node_id: str) -> bool:
+    """Whether a node may make frames, or says how many are made. One that makes nothing but sound
+    does not, and one that is given a film, pictures or sound, and has neither a size nor a model
+    for more, can only cut.
+    """
+    definition = roles.definition(node_id)
+    if definition and set(definition.outputs) == {"AUDIO"}:
+        return False
+    if (
+        not roles.links_surely_carrying(node_id, *MADE)
+        or roles.is_maker(node_id)
+        or roles.size_inputs(node_id)
+    ):
+        return True
+    return bool(roles.links_surely_carrying(node_id, "MODEL", "VAE"))

@@ -18,6 +18,7 @@ from ..graph.workflow import Workflow
 from ..lengths import read_seconds, says_seconds
 from ..names import shortened
 from ..values import Argument, as_number
+from .amounts import Amounts
 from .limits import frame_rate
 
 MOST_ASKED_FRAMES = 1e9  # that are reckoned with; no node makes nearly as many
@@ -143,7 +144,7 @@ def _rate(workflow: Workflow, fps: Argument | None) -> float:
     """The frames a second: as the call says, or else as the workflow does."""
     asked = read_number(fps.value) if fps and "fps" in workflow.parameters else None
     held = as_number(workflow.value("fps"))
-    return asked or held or frame_rate(workflow.graph)
+    return asked or held or frame_rate(Amounts(workflow.flow))
 
 
 def _frames_note(workflow: Workflow, wanted: Argument, fps: Argument | None) -> str:

@@ -22,20 +22,17 @@ made more is refused.
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import LimitExceeded, NotPermitted
 from ..graph.definitions import last_part
 from ..graph.facts import FILMS, made_by
 from ..graph.input_names import PARAMETERS
-from ..graph.nodes import Graph, Target, is_link, node_inputs, node_title
-from ..graph.search import Flow
+from ..graph.nodes import Graph, Target, node_title
 from ..graph.workflow import Workflow
 from ..names import quoted, shortened
 from ..server.allowed import Allowed
 from ..sizes import Size
-from ..values import as_number
-from .amounts import Amounts
+from .amounts import Amounts, makes_frames
 from .fleet import Limits
 
 # Inputs beside width and height that show a node to make pixels of them, and not only to tell a
@@ -46,7 +43,6 @@ PICTURE_MAKER = {"width", "height", "seconds"}
 SIDES = ("width", "height")
 FRAME_TYPES = ("IMAGE", "LATENT", "VIDEO", "MASK", "")  # the types by which frames come to a film
 PICTURE_TYPES_MADE = ("IMAGE", "LATENT")
-MADE = ("IMAGE", "LATENT", "VIDEO", "AUDIO", "MASK")
 USUAL_FPS = 24.0  # where a graph does not say
 MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter video
 # how often all pictures of a call may be sampled with all steps: base, refiner, a larger one, its
@@ -114,7 +110,10 @@ class Amount:
             )
         title = node_title(graph, self.node_id) if self.node_id else "The workflow"
         if self.value == math.inf:
-            message = f"{title} works with {self.name} that no number in the workflow bounds, and {allowed}."
+            message = (
+                f"{title} is given {self.name} by a node whose result is not known before the run, "
+                f"and {allowed}."
+            )
             return LimitExceeded(
                 message, f"Write a number of at most {self.allowed:g} into the node itself."
             )
@@ -180,7 +179,9 @@ class _Counting:
         self._touched = touched
         self._makes_film = bool(makes & FILMS)
         self._most = Amounts(workflow.flow, sizes)
-        self._frames: dict[str, float] = {}  # of the batches that a film is made of, by node
+        films = [node_id for node_id, kind in made_by(self._flow) if kind in FILMS]
+        # whose pictures become the frames of a film
+        self._filmed = self._flow.before(films, FRAME_TYPES) if self._makes_film else {}
 
     def amounts(self) -> list[Amount]:
         """All that is limited, whether it is over its limit or not."""
@@ -191,8 +192,7 @@ class _Counting:
             amounts += self._pictures_of(node_id)
         amounts += self._grown()
         amounts.append(self._sampled())
-        if self._makes_film:
-            amounts.append(Amount("", SECONDS, self._seconds(), self._limits.video_seconds))
+        amounts.append(Amount("", SECONDS, self._seconds(), self._limits.video_seconds))
         return amounts
 
     def is_more(self, amount: Amount, usual: Amount | None) -> bool:
@@ -212,7 +212,8 @@ class _Counting:
 
     def _steps_of(self, node_id: str) -> Iterator[Amount]:
         """The steps of a node, also those that it has as a list of sigmas."""
-        steps = self._most.numbers(node_id).get("steps", 0.0)
+        numbers = self._most.numbers(node_id)
+        steps = numbers.get("steps", 0.0) * max(numbers.get("grad_accumulation_steps", 1.0), 1.0)
         yield Amount(node_id, "steps", max(steps, self._most.sigmas(node_id)), self._limits.steps)
 
     def _pixels_of(self, node_id: str) -> Iterator[Amount]:
@@ -237,9 +238,7 @@ class _Counting:
             )
 
     def _pictures_of(self, node_id: str) -> Iterator[Amount]:
-        """How many pictures a node makes by its own number. Of what becomes a film they are noted
-        as its frames.
-        """
+        """How many pictures a node makes by its own number, unless they are the frames of a film."""
         takes = self._takes(node_id)
         repeats = self._flow.class_type(node_id).startswith("Repeat")
         if not repeats and PICTURE_MAKER.isdisjoint(takes):
@@ -250,18 +249,11 @@ class _Counting:
             if number <= 1:
                 continue
             has_length = not takes.isdisjoint(PARAMETERS["length"])
-            if self._makes_film and not has_length and self._leads_to_film(node_id):
-                self._frames[node_id] = max(number, self._most.pictures(node_id).number)
-            else:
+            if has_length or node_id not in self._filmed:
                 yield Amount(node_id, name, number, self._limits.count)
 
     def _takes(self, node_id: str) -> set[str]:
         return {last_part(name) for name in self._flow.inputs(node_id)}
-
-    def _leads_to_film(self, node_id: str) -> bool:
-        """Whether what a node makes becomes a film."""
-        behind = self._flow.behind([node_id], FRAME_TYPES)
-        return any(kind in FILMS for node, kind in made_by(self._flow) if node in behind)
 
     # What comes together along the links.
 
@@ -294,12 +286,14 @@ class _Counting:
 
     def _number(self, node_id: str) -> Amount:
         """How many pictures come out of a node; of a film, none that count. More may be put
-        together than made.
+        together than made, and beside a film as many as it may have frames.
         """
-        number = 0.0 if self._makes_film else self._most.pictures(node_id).number
-        allowed = (
-            self._limits.count if self._flow.is_maker(node_id) else self._limits.count * GATHERED
-        )
+        number = 0.0 if node_id in self._filmed else self._most.whole(node_id)
+        allowed: float = self._limits.count
+        if not self._flow.is_maker(node_id):
+            allowed *= GATHERED
+            if self._makes_film:
+                allowed = max(allowed, self._limits.video_seconds * MOST_FPS)
         return Amount(node_id, NUMBER_OF_PICTURES, number, allowed)
 
     def _made_types(self, node_id: str) -> set[str]:
@@ -311,8 +305,10 @@ class _Counting:
         total = 0.0
         for node_id in self._graph:
             if self._flow.is_sampler(node_id):
-                count = 1.0 if self._makes_film else max(self._most.pictures(node_id).number, 1.0)
-                total += self._steps_sampled(node_id) * count
+                number = 1.0
+                if node_id not in self._filmed:
+                    number = max(self._most.pictures(node_id).number, 1.0)
+                total += self._steps_sampled(node_id) * number * self._most.runs(node_id)
         return Amount("", SAMPLED, total, self._limits.steps * self._limits.count * PASSES)
 
     def _steps_sampled(self, node_id: str) -> float:
@@ -321,20 +317,35 @@ class _Counting:
         """
         steps = 0.0
         for part in self._flow.parts(node_id):
-            steps += max(self._most.numbers(part).get("steps", 0.0), self._most.sigmas(part))
+            sigmas = self._flow.links_surely_carrying(part, "SIGMAS")
+            if not self._most.sigmas(part):
+                steps += self._most.numbers(part).get("steps", 0.0)
+                steps += sum(self._most.sigmas(link.source) for link in sigmas)
         numbers = self._most.numbers(node_id)
         end = min(numbers.get("end_at_step", steps), steps)
         return max(end - max(numbers.get("start_at_step", 0.0), 0.0), 0.0)
 
     def _seconds(self) -> float:
-        """How long the longest video is, in seconds: by its frames and their rate, or as it
-        says.
+        """How long the longest video is, in seconds: by its frames and their rate, or as it says.
+        Frames that are saved as pictures count as well.
         """
-        fps = min(max(frame_rate(self._graph), 1.0), MOST_FPS)
-        making = [node_id for node_id in self._graph if _makes_frames(self._flow, node_id)]
-        lengths = [*self._numbers_of("length", making), *self._frames.values()]
-        by_frames = [length / fps for length in lengths]
-        return max([*self._numbers_of("seconds", making), *by_frames], default=0.0)
+        fps = min(max(frame_rate(self._most), 1.0), MOST_FPS)
+        frames = [self._frames_of(node_id) for node_id in self._graph]
+        seconds: list[float] = []
+        if self._makes_film:
+            making = [node_id for node_id in self._graph if makes_frames(self._flow, node_id)]
+            frames += self._numbers_of("length", making)
+            seconds += self._numbers_of("seconds", making)
+        return max([*seconds, *(number / fps for number in frames)], default=0.0)
+
+    def _frames_of(self, node_id: str) -> float:
+        """How many frames come out of a node: of a film made in one piece, and of pictures that
+        become one.
+        """
+        pictures = self._most.pictures(node_id)
+        if pictures.frames > 1:
+            return pictures.frames * pictures.number
+        return self._most.made(node_id) if node_id in self._filmed else 0.0
 
     def _numbers_of(self, parameter: str, node_ids: Iterable[str]) -> Iterator[float]:
         """The numbers in all inputs of these nodes whose names are those of the parameter."""
@@ -344,50 +355,6 @@ class _Counting:
                     yield number
 
 
-def _makes_frames(flow: Flow, node_id: str) -> bool:
-    """Whether a node may make frames, or says how many are made. One that makes nothing but sound
-    does not, and one that is given a film, pictures or sound, and has neither a size nor a model
-    for more, can only cut.
-    """
-    definition = flow.definition(node_id)
-    if definition and set(definition.outputs) == {"AUDIO"}:
-        return False
-    if (
-        not flow.links_surely_carrying(node_id, *MADE)
-        or flow.is_maker(node_id)
-        or flow.size_inputs(node_id)
-    ):
-        return True
-    return bool(flow.links_surely_carrying(node_id, "MODEL", "VAE"))
-
-
-def frame_rate(graph: Graph) -> float:
+def frame_rate(amounts: Amounts) -> float:
     """The frames a second of the videos that a graph makes, the lowest of several."""
-    rates: list[float] = []
-    for node in graph.values():
-        for name, value in node["inputs"].items():
-            rate = _held(graph, value) if last_part(name) in PARAMETERS["fps"] else None
-            if rate:
-                rates.append(rate)
-    return min(rates, default=USUAL_FPS)
-
-
-def _held(graph: Graph, value: Any) -> float | None:
-    """The number that an input gets, or None: its own, also written as text or wrapped in
-    `__value__`, or that of the node it is linked to, if that only holds one.
-    """
-    for _ in range(8):
-        if isinstance(value, (str, int, float)):
-            break
-        if isinstance(value, Mapping):
-            value = value.get("__value__")
-        if not is_link(value):
-            break
-        inputs = node_inputs(graph.get(value[0]))
-        if "value" in inputs:
-            value = inputs["value"]
-        elif len(inputs) == 1:
-            (value,) = inputs.values()
-        else:
-            value = None
-    return as_number(value)
+    return amounts.lowest(PARAMETERS["fps"]) or USUAL_FPS
