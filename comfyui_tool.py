@@ -32550,6 +32550,7 @@ const DIALOG_STYLE = `
   button.main { background: var(--strong); color: var(--on-strong); }
   button:disabled { opacity: .4; cursor: default; }
   button:focus-visible, input:focus-visible { outline: 2px solid var(--chosen); outline-offset: 2px; }
+  @media (max-width: 480px) { footer { gap: 6px; padding: 8px 10px; } button { padding: 0 9px; } }
   .end { margin-left: auto; display: flex; gap: 8px; }
 `;
 
@@ -32581,9 +32582,11 @@ const ask = (request, title, hint, style) => {
     host.remove();
     if (window.comfyuiDialog === open) delete window.comfyuiDialog;
   };
+  const path = location.pathname;
+  const hasLeft = () => location.pathname !== path && !location.pathname.endsWith(`/${request.chat}`);
   const clock = setInterval(() => {
     silent += 1;
-    if (silent > request.patience) close();
+    if (silent > request.patience || hasLeft()) close();
     else note.textContent = silent > 5 ? "Open WebUI does not answer …" : line;
   }, 1000);
   const open = {
@@ -32607,12 +32610,14 @@ const ask = (request, title, hint, style) => {
       dialog.close();
     }
   };
-  dialog.addEventListener("close", () => settle("cancelled"));
-  for (const kind of ["keydown", "keyup", "keypress", "paste", "wheel"]) {
+  const cancel = () => settle("cancelled");
+  dialog.addEventListener("cancel", cancel); // Esc, or a phone's gesture for going back
+  dialog.addEventListener("close", cancel);
+  // Open WebUI has keys of its own, opens its sidebar when a finger goes to the right, and takes what is pasted.
+  for (const kind of "keydown keyup keypress paste wheel touchstart touchmove touchend dragover drop".split(" ")) {
     dialog.addEventListener(kind, (event) => event.stopPropagation());
   }
   window.comfyuiDialog = open;
-  const cancel = () => settle("cancelled");
   return { dialog, content, tools, say, settle, cancel, isOpen: () => told.state === "open" };
 };
 
@@ -32630,10 +32635,9 @@ ASK_DIALOG = (
 CLOSE_DIALOG = "if (window.comfyuiDialog?.id === ID) window.comfyuiDialog.close();"
 
 NOT_THERE = "The user cannot be asked here: that takes an open page of this chat in Open WebUI."
-
-
 # The page shows one dialog at a time, so one question waits for the answer to another.
 _TURNS: WeakValueDictionary[MessagePlace, asyncio.Lock] = WeakValueDictionary()
+_UNANSWERED = BoundedDict[MessagePlace, bool](1000)  # where the user did not answer
 
 
 def page_turn(message: MessagePlace) -> asyncio.Lock:
@@ -32645,34 +32649,50 @@ class DialogFailed(Exception):
     """The page could not show the dialog, such as for a picture that it cannot read."""
 
 
-async def ask_in_page(chat: Chat, script: str, request: Mapping[str, Any], otherwise: str) -> Any:
+async def ask_in_page(
+    chat: Chat,
+    script: str,
+    request: Mapping[str, Any],
+    otherwise: str,
+    minutes: int = ANSWER_MINUTES,
+) -> Any:
     """What the user answers in a dialog over the chat, exactly as the page hands it back.
 
     `script` is a dialog's own text, which is called with `request`; `otherwise` tells the model
-    what to do without an answer. Raises `NotAnswered`, and `DialogFailed`.
+    what to do without an answer. A user who has not answered is not asked again for the same
+    message. Raises `NotAnswered`, and `DialogFailed`.
     """
-    dialog_id = uuid.uuid4().hex
-    about = {**request, "id": dialog_id, "patience": int(SILENT_SECONDS) + 15}
-    opened = await _in_page(
-        chat, f"{DIALOG}{script}\nreturn start({json.dumps(about)});", OPEN_SECONDS
-    )
-    if opened != "open":
+    if chat.event_call is None or chat.channel:
         raise NotAnswered(NOT_THERE, otherwise)
-    quoted_id = json.dumps(dialog_id)
-    try:
-        return await _followed(chat, ASK_DIALOG.replace("ID", quoted_id), otherwise)
-    finally:
-        await finish(
-            _close_dialog(chat, CLOSE_DIALOG.replace("ID", quoted_id)), CLEAN_UP_SECONDS / 2
+    if chat.place in _UNANSWERED:
+        raise NotAnswered(
+            "The user was asked in this message already, and did not answer.", otherwise
         )
+    dialog_id = json.dumps(uuid.uuid4().hex)
+    try:
+        return await _answer_in_page(chat, script, request, dialog_id, minutes)
+    except NotAnswered as error:
+        _UNANSWERED[chat.place] = True
+        error.hint = otherwise
+        raise
+    finally:
+        close = CLOSE_DIALOG.replace("ID", dialog_id)
+        await finish(_close_dialog(chat, close), CLEAN_UP_SECONDS / 2)
 
 
-async def _followed(chat: Chat, poll: str, otherwise: str) -> Any:
-    """What the user answers in the dialog that is open, by asking for it again and again."""
-    until = time.monotonic() + 60 * ANSWER_MINUTES
+async def _answer_in_page(
+    chat: Chat, script: str, request: Mapping[str, Any], dialog_id: str, minutes: int
+) -> Any:
+    """Open the dialog, and ask again and again what the user answers in it."""
+    patience = int(SILENT_SECONDS) + 15
+    about = {**request, "id": json.loads(dialog_id), "chat": chat.chat_id, "patience": patience}
+    opening = f"{DIALOG}{script}\nreturn start({json.dumps(about)});"
+    if await _in_page(chat, opening, OPEN_SECONDS) != "open":
+        raise NotAnswered(NOT_THERE)
+    until = time.monotonic() + 60 * minutes
     while time.monotonic() < until:
         await asyncio.sleep(POLL_SECONDS)
-        told = await _in_page(chat, poll, SILENT_SECONDS)
+        told = await _in_page(chat, ASK_DIALOG.replace("ID", dialog_id), SILENT_SECONDS)
         state = told.get("state") if isinstance(told, Mapping) else None
         if state == "open":
             continue
@@ -32681,16 +32701,14 @@ async def _followed(chat: Chat, poll: str, otherwise: str) -> Any:
         if state == "failed":
             raise DialogFailed
         if state == "cancelled":
-            raise NotAnswered("The user closed the dialog without an answer.", otherwise)
-        raise NotAnswered(
-            "The page was closed, or left the chat, before the user answered.", otherwise
-        )
-    raise NotAnswered(f"The user did not answer within {ANSWER_MINUTES} minutes.", otherwise)
+            raise NotAnswered("The user closed the dialog without an answer.")
+        raise NotAnswered("The page was closed, or left the chat, before the user answered.")
+    raise NotAnswered(f"The user did not answer within {minutes} minutes.")
 
 
 async def _in_page(chat: Chat, code: str, seconds: float) -> Any:
     """What a script returns in the user's page; None where none runs it."""
-    if chat.event_call is None or chat.channel:
+    if chat.event_call is None:
         return None
     try:
         async with asyncio.timeout(seconds):
@@ -32751,8 +32769,8 @@ const start = (request) => {
   const area = dialog.content;
   area.tabIndex = 0;
   area.setAttribute("aria-label", "Picture to paint on");
-  const picture = make("canvas", { className: "picture" });
-  const mask = make("canvas", { className: "mask" });
+  const picture = make("canvas", { className: "picture", width: 0 });
+  const mask = make("canvas", { className: "mask", width: 0 });
   const stage = make("div", { className: "stage" }, picture, mask);
   const ring = make("div", { className: "brush" });
   area.append(stage, ring);
@@ -32794,6 +32812,7 @@ const start = (request) => {
     showSteps();
   };
   const undo = () => {
+    stroke = null;
     done.pop();
     draw("clear");
     done.forEach(draw);
@@ -32830,15 +32849,12 @@ const start = (request) => {
       transform: `translate(${view.x}px, ${view.y}px)`,
     });
   };
-  const zoom = (factor, place) => {
+  // What is at one place of the area goes to the other, so many times as large.
+  const zoom = (factor, from, to = from) => {
+    if (!mask.width) return;
     const scale = Math.min(16, Math.max(1, view.scale * factor));
     const by = scale / view.scale;
-    view = { scale, x: place.x - (place.x - view.x) * by, y: place.y - (place.y - view.y) * by };
-    showView();
-  };
-  const move = (x, y) => {
-    view.x += x;
-    view.y += y;
+    view = { scale, x: to.x - (from.x - view.x) * by, y: to.y - (from.y - view.y) * by };
     showView();
   };
   const middle = () => ({ x: area.clientWidth / 2, y: area.clientHeight / 2 });
@@ -32847,11 +32863,13 @@ const start = (request) => {
     return { x: event.clientX - left, y: event.clientY - top };
   };
 
-  // Fingers, pen and mouse. One paints; two fingers, or the middle button of a mouse, move and zoom.
+  // Fingers, pen and mouse. One paints; two fingers, or the middle button of a mouse, move and zoom. Where there is a
+  // pen, fingers only move, and the hand that holds it does nothing.
 
   const pointers = new Map();
   let stroke = null;
   let moving = false;
+  let hasPen = false;
   const inMask = (event) => {
     const { left, top, width } = mask.getBoundingClientRect();
     const ratio = mask.width / width;
@@ -32859,18 +32877,24 @@ const start = (request) => {
   };
   const begin = (event) => {
     if (!mask.width || !dialog.isOpen()) return;
+    const isPen = event.pointerType === "pen";
+    const isFinger = event.pointerType === "touch";
+    hasPen ||= isPen;
+    if (hasPen && isFinger && stroke) return;
+    if (isPen) {
+      pointers.clear();
+      moving = false;
+    }
     area.focus();
     area.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, placeOf(event));
-    if (pointers.size > 1 && stroke) {
-      stroke = null;
-      undo(); // the first of two fingers painted nothing
-    }
-    moving ||= pointers.size > 1 || event.button === 1;
+    if (pointers.size > 1 && stroke) undo(); // the first of two fingers painted nothing
+    moving ||= pointers.size > 1 || event.button === 1 || (hasPen && isFinger);
     area.classList.toggle("moving", moving);
-    if (moving || event.button > 0) return;
+    const isErasing = event.button === 5; // the other end of a pen
+    if (moving || (event.button > 0 && !isErasing)) return;
     const width = (size.value * mask.width) / mask.getBoundingClientRect().width;
-    stroke = { erases: erases || event.button === 5 || event.buttons === 32, width, points: [inMask(event)] };
+    stroke = { erases: erases || isErasing, width, points: [inMask(event)] };
     add(stroke);
   };
   const go = (event) => {
@@ -32882,12 +32906,13 @@ const start = (request) => {
     pointers.set(event.pointerId, place);
     if (moving && other) {
       const apart = (one) => Math.hypot(one.x - other.x, one.y - other.y);
-      move((place.x - before.x) / 2, (place.y - before.y) / 2);
-      zoom(apart(place) / Math.max(1, apart(before)), { x: (place.x + other.x) / 2, y: (place.y + other.y) / 2 });
+      const between = (one) => ({ x: (one.x + other.x) / 2, y: (one.y + other.y) / 2 });
+      zoom(apart(place) / Math.max(1, apart(before)), between(before), between(place));
     } else if (moving) {
-      move(place.x - before.x, place.y - before.y);
+      zoom(1, before, place);
     } else if (stroke) {
-      for (const part of event.getCoalescedEvents?.() ?? [event]) {
+      const parts = event.getCoalescedEvents?.() ?? []; // what came since the last picture of the screen
+      for (const part of parts.length ? parts : [event]) {
         const point = inMask(part);
         drawLine(stroke, stroke.points.at(-1), point);
         stroke.points.push(point);
@@ -33047,8 +33072,7 @@ def _no_mask(what: str) -> BadArgument:
 # Masks that the user paints for a call, and the same ones for later calls.
 #
 # A mask is painted once in a message: a second call for the same picture takes what was painted for
-# the first, be it that several variants were asked for, or that the first call failed. A user who did
-# not paint is not asked again in the same message, as with credits (webui/asking.py).
+# the first, be it that several variants were asked for, or that the first call failed.
 #
 # What was painted is stored as a file of the user's that no message shows. Every picture that is made
 # with a mask remembers which one, so that "the same mask, but blue" finds it after a restart, too;
@@ -33058,7 +33082,6 @@ def _no_mask(what: str) -> BadArgument:
 
 MASK_NAME = "painted-mask.png"
 _PAINTED = BoundedDict[tuple[MessagePlace, str], str](1000)  # by picture -> the id of the mask
-_UNPAINTED = BoundedDict[MessagePlace, bool](1000)  # where the user did not paint
 _NEWEST = BoundedDict[tuple[str, str], str](1000)  # user and chat -> the id of their newest mask
 
 
@@ -33072,16 +33095,8 @@ async def painted_mask(chat: Chat, reference: str, picture: InputFile) -> str:
         painted = _PAINTED.get((message, reference))
         if painted:
             return painted
-        if message in _UNPAINTED:
-            raise NotAnswered(
-                "The user was asked for this answer, and painted nothing.", WITHOUT_PAINTING
-            )
         chat.show_status("Waiting for you to paint where the picture is to change")
-        try:
-            mask = await paint_mask(chat, reference, picture.data)
-        except ComfyUIError:
-            _UNPAINTED[message] = True
-            raise
+        mask = await paint_mask(chat, reference, picture.data)
         painted = await _mask_as_file(chat, mask)
         _PAINTED[message, reference] = painted
         remember_mask(chat, painted)

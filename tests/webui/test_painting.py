@@ -22,7 +22,7 @@ INPAINT = "checkpoint-inpaint"
 @pytest.fixture
 async def home() -> AsyncIterator[House]:
     """What Open WebUI offers to a tool."""
-    for memory in (tool._PAINTED, tool._UNPAINTED, tool._NEWEST):
+    for memory in (tool._PAINTED, tool._UNANSWERED, tool._NEWEST):
         memory.clear()
     with house() as place:
         yield place
@@ -64,7 +64,7 @@ async def test_the_page_is_told_which_file_and_nothing_else(home: House, quick_c
     page, picture = PaintingPage(painted()), home.put(photo(), name='a".png')
     await edit(home, quick_comfy, page, picture)
     (request,) = page.requests
-    assert request.keys() == {"url", "side", "id", "patience"}
+    assert request.keys() == {"url", "side", "id", "chat", "patience"}
     assert request["url"] == f"/api/v1/files/{picture}/content"
     assert 'a".png' not in "".join(page.scripts)
 

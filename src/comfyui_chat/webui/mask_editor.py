@@ -53,8 +53,8 @@ const start = (request) => {
   const area = dialog.content;
   area.tabIndex = 0;
   area.setAttribute("aria-label", "Picture to paint on");
-  const picture = make("canvas", { className: "picture" });
-  const mask = make("canvas", { className: "mask" });
+  const picture = make("canvas", { className: "picture", width: 0 });
+  const mask = make("canvas", { className: "mask", width: 0 });
   const stage = make("div", { className: "stage" }, picture, mask);
   const ring = make("div", { className: "brush" });
   area.append(stage, ring);
@@ -96,6 +96,7 @@ const start = (request) => {
     showSteps();
   };
   const undo = () => {
+    stroke = null;
     done.pop();
     draw("clear");
     done.forEach(draw);
@@ -132,15 +133,12 @@ const start = (request) => {
       transform: `translate(${view.x}px, ${view.y}px)`,
     });
   };
-  const zoom = (factor, place) => {
+  // What is at one place of the area goes to the other, so many times as large.
+  const zoom = (factor, from, to = from) => {
+    if (!mask.width) return;
     const scale = Math.min(16, Math.max(1, view.scale * factor));
     const by = scale / view.scale;
-    view = { scale, x: place.x - (place.x - view.x) * by, y: place.y - (place.y - view.y) * by };
-    showView();
-  };
-  const move = (x, y) => {
-    view.x += x;
-    view.y += y;
+    view = { scale, x: to.x - (from.x - view.x) * by, y: to.y - (from.y - view.y) * by };
     showView();
   };
   const middle = () => ({ x: area.clientWidth / 2, y: area.clientHeight / 2 });
@@ -149,11 +147,13 @@ const start = (request) => {
     return { x: event.clientX - left, y: event.clientY - top };
   };
 
-  // Fingers, pen and mouse. One paints; two fingers, or the middle button of a mouse, move and zoom.
+  // Fingers, pen and mouse. One paints; two fingers, or the middle button of a mouse, move and zoom. Where there is a
+  // pen, fingers only move, and the hand that holds it does nothing.
 
   const pointers = new Map();
   let stroke = null;
   let moving = false;
+  let hasPen = false;
   const inMask = (event) => {
     const { left, top, width } = mask.getBoundingClientRect();
     const ratio = mask.width / width;
@@ -161,18 +161,24 @@ const start = (request) => {
   };
   const begin = (event) => {
     if (!mask.width || !dialog.isOpen()) return;
+    const isPen = event.pointerType === "pen";
+    const isFinger = event.pointerType === "touch";
+    hasPen ||= isPen;
+    if (hasPen && isFinger && stroke) return;
+    if (isPen) {
+      pointers.clear();
+      moving = false;
+    }
     area.focus();
     area.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, placeOf(event));
-    if (pointers.size > 1 && stroke) {
-      stroke = null;
-      undo(); // the first of two fingers painted nothing
-    }
-    moving ||= pointers.size > 1 || event.button === 1;
+    if (pointers.size > 1 && stroke) undo(); // the first of two fingers painted nothing
+    moving ||= pointers.size > 1 || event.button === 1 || (hasPen && isFinger);
     area.classList.toggle("moving", moving);
-    if (moving || event.button > 0) return;
+    const isErasing = event.button === 5; // the other end of a pen
+    if (moving || (event.button > 0 && !isErasing)) return;
     const width = (size.value * mask.width) / mask.getBoundingClientRect().width;
-    stroke = { erases: erases || event.button === 5 || event.buttons === 32, width, points: [inMask(event)] };
+    stroke = { erases: erases || isErasing, width, points: [inMask(event)] };
     add(stroke);
   };
   const go = (event) => {
@@ -184,12 +190,13 @@ const start = (request) => {
     pointers.set(event.pointerId, place);
     if (moving && other) {
       const apart = (one) => Math.hypot(one.x - other.x, one.y - other.y);
-      move((place.x - before.x) / 2, (place.y - before.y) / 2);
-      zoom(apart(place) / Math.max(1, apart(before)), { x: (place.x + other.x) / 2, y: (place.y + other.y) / 2 });
+      const between = (one) => ({ x: (one.x + other.x) / 2, y: (one.y + other.y) / 2 });
+      zoom(apart(place) / Math.max(1, apart(before)), between(before), between(place));
     } else if (moving) {
-      move(place.x - before.x, place.y - before.y);
+      zoom(1, before, place);
     } else if (stroke) {
-      for (const part of event.getCoalescedEvents?.() ?? [event]) {
+      const parts = event.getCoalescedEvents?.() ?? []; // what came since the last picture of the screen
+      for (const part of parts.length ? parts : [event]) {
         const point = inMask(part);
         drawLine(stroke, stroke.points.at(-1), point);
         stroke.points.push(point);

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakValueDictionary
 
+from ..bounded import BoundedDict
 from ..errors import NotAnswered
 from ..logs import log
 from ..tasks import CLEAN_UP_SECONDS, finish
@@ -76,6 +77,7 @@ const DIALOG_STYLE = `
   button.main { background: var(--strong); color: var(--on-strong); }
   button:disabled { opacity: .4; cursor: default; }
   button:focus-visible, input:focus-visible { outline: 2px solid var(--chosen); outline-offset: 2px; }
+  @media (max-width: 480px) { footer { gap: 6px; padding: 8px 10px; } button { padding: 0 9px; } }
   .end { margin-left: auto; display: flex; gap: 8px; }
 `;
 
@@ -107,9 +109,11 @@ const ask = (request, title, hint, style) => {
     host.remove();
     if (window.comfyuiDialog === open) delete window.comfyuiDialog;
   };
+  const path = location.pathname;
+  const hasLeft = () => location.pathname !== path && !location.pathname.endsWith(`/${request.chat}`);
   const clock = setInterval(() => {
     silent += 1;
-    if (silent > request.patience) close();
+    if (silent > request.patience || hasLeft()) close();
     else note.textContent = silent > 5 ? "Open WebUI does not answer …" : line;
   }, 1000);
   const open = {
@@ -133,12 +137,14 @@ const ask = (request, title, hint, style) => {
       dialog.close();
     }
   };
-  dialog.addEventListener("close", () => settle("cancelled"));
-  for (const kind of ["keydown", "keyup", "keypress", "paste", "wheel"]) {
+  const cancel = () => settle("cancelled");
+  dialog.addEventListener("cancel", cancel); // Esc, or a phone's gesture for going back
+  dialog.addEventListener("close", cancel);
+  // Open WebUI has keys of its own, opens its sidebar when a finger goes to the right, and takes what is pasted.
+  for (const kind of "keydown keyup keypress paste wheel touchstart touchmove touchend dragover drop".split(" ")) {
     dialog.addEventListener(kind, (event) => event.stopPropagation());
   }
   window.comfyuiDialog = open;
-  const cancel = () => settle("cancelled");
   return { dialog, content, tools, say, settle, cancel, isOpen: () => told.state === "open" };
 };
 
@@ -156,10 +162,9 @@ ASK_DIALOG = (
 CLOSE_DIALOG = "if (window.comfyuiDialog?.id === ID) window.comfyuiDialog.close();"
 
 NOT_THERE = "The user cannot be asked here: that takes an open page of this chat in Open WebUI."
-
-
 # The page shows one dialog at a time, so one question waits for the answer to another.
 _TURNS: WeakValueDictionary[MessagePlace, asyncio.Lock] = WeakValueDictionary()
+_UNANSWERED = BoundedDict[MessagePlace, bool](1000)  # where the user did not answer
 
 
 def page_turn(message: MessagePlace) -> asyncio.Lock:
@@ -171,34 +176,50 @@ class DialogFailed(Exception):
     """The page could not show the dialog, such as for a picture that it cannot read."""
 
 
-async def ask_in_page(chat: Chat, script: str, request: Mapping[str, Any], otherwise: str) -> Any:
+async def ask_in_page(
+    chat: Chat,
+    script: str,
+    request: Mapping[str, Any],
+    otherwise: str,
+    minutes: int = ANSWER_MINUTES,
+) -> Any:
     """What the user answers in a dialog over the chat, exactly as the page hands it back.
 
     `script` is a dialog's own text, which is called with `request`; `otherwise` tells the model
-    what to do without an answer. Raises `NotAnswered`, and `DialogFailed`.
+    what to do without an answer. A user who has not answered is not asked again for the same
+    message. Raises `NotAnswered`, and `DialogFailed`.
     """
-    dialog_id = uuid.uuid4().hex
-    about = {**request, "id": dialog_id, "patience": int(SILENT_SECONDS) + 15}
-    opened = await _in_page(
-        chat, f"{DIALOG}{script}\nreturn start({json.dumps(about)});", OPEN_SECONDS
-    )
-    if opened != "open":
+    if chat.event_call is None or chat.channel:
         raise NotAnswered(NOT_THERE, otherwise)
-    quoted_id = json.dumps(dialog_id)
-    try:
-        return await _followed(chat, ASK_DIALOG.replace("ID", quoted_id), otherwise)
-    finally:
-        await finish(
-            _close_dialog(chat, CLOSE_DIALOG.replace("ID", quoted_id)), CLEAN_UP_SECONDS / 2
+    if chat.place in _UNANSWERED:
+        raise NotAnswered(
+            "The user was asked in this message already, and did not answer.", otherwise
         )
+    dialog_id = json.dumps(uuid.uuid4().hex)
+    try:
+        return await _answer_in_page(chat, script, request, dialog_id, minutes)
+    except NotAnswered as error:
+        _UNANSWERED[chat.place] = True
+        error.hint = otherwise
+        raise
+    finally:
+        close = CLOSE_DIALOG.replace("ID", dialog_id)
+        await finish(_close_dialog(chat, close), CLEAN_UP_SECONDS / 2)
 
 
-async def _followed(chat: Chat, poll: str, otherwise: str) -> Any:
-    """What the user answers in the dialog that is open, by asking for it again and again."""
-    until = time.monotonic() + 60 * ANSWER_MINUTES
+async def _answer_in_page(
+    chat: Chat, script: str, request: Mapping[str, Any], dialog_id: str, minutes: int
+) -> Any:
+    """Open the dialog, and ask again and again what the user answers in it."""
+    patience = int(SILENT_SECONDS) + 15
+    about = {**request, "id": json.loads(dialog_id), "chat": chat.chat_id, "patience": patience}
+    opening = f"{DIALOG}{script}\nreturn start({json.dumps(about)});"
+    if await _in_page(chat, opening, OPEN_SECONDS) != "open":
+        raise NotAnswered(NOT_THERE)
+    until = time.monotonic() + 60 * minutes
     while time.monotonic() < until:
         await asyncio.sleep(POLL_SECONDS)
-        told = await _in_page(chat, poll, SILENT_SECONDS)
+        told = await _in_page(chat, ASK_DIALOG.replace("ID", dialog_id), SILENT_SECONDS)
         state = told.get("state") if isinstance(told, Mapping) else None
         if state == "open":
             continue
@@ -207,16 +228,14 @@ async def _followed(chat: Chat, poll: str, otherwise: str) -> Any:
         if state == "failed":
             raise DialogFailed
         if state == "cancelled":
-            raise NotAnswered("The user closed the dialog without an answer.", otherwise)
-        raise NotAnswered(
-            "The page was closed, or left the chat, before the user answered.", otherwise
-        )
-    raise NotAnswered(f"The user did not answer within {ANSWER_MINUTES} minutes.", otherwise)
+            raise NotAnswered("The user closed the dialog without an answer.")
+        raise NotAnswered("The page was closed, or left the chat, before the user answered.")
+    raise NotAnswered(f"The user did not answer within {minutes} minutes.")
 
 
 async def _in_page(chat: Chat, code: str, seconds: float) -> Any:
     """What a script returns in the user's page; None where none runs it."""
-    if chat.event_call is None or chat.channel:
+    if chat.event_call is None:
         return None
     try:
         async with asyncio.timeout(seconds):

@@ -1,8 +1,7 @@
 """Masks that the user paints for a call, and the same ones for later calls.
 
 A mask is painted once in a message: a second call for the same picture takes what was painted for
-the first, be it that several variants were asked for, or that the first call failed. A user who did
-not paint is not asked again in the same message, as with credits (webui/asking.py).
+the first, be it that several variants were asked for, or that the first call failed.
 
 What was painted is stored as a file of the user's that no message shows. Every picture that is made
 with a mask remembers which one, so that "the same mask, but blue" finds it after a restart, too;
@@ -12,7 +11,7 @@ within this process the newest mask of a chat is known even where nothing came o
 from PIL import Image
 
 from ..bounded import BoundedDict
-from ..errors import BadArgument, ComfyUIError, NotAnswered
+from ..errors import BadArgument
 from ..media.file_bytes import hold
 from ..media.kinds import OutputFile
 from ..media.pictures import InputFile, encode
@@ -20,12 +19,11 @@ from ..sizes import Size
 from ..threads import PICTURES
 from .chat import Chat
 from .chat_files import MessagePlace
-from .mask_editor import WITHOUT_PAINTING, paint_mask
+from .mask_editor import paint_mask
 from .page_dialog import page_turn
 
 MASK_NAME = "painted-mask.png"
 _PAINTED = BoundedDict[tuple[MessagePlace, str], str](1000)  # by picture -> the id of the mask
-_UNPAINTED = BoundedDict[MessagePlace, bool](1000)  # where the user did not paint
 _NEWEST = BoundedDict[tuple[str, str], str](1000)  # user and chat -> the id of their newest mask
 
 
@@ -39,16 +37,8 @@ async def painted_mask(chat: Chat, reference: str, picture: InputFile) -> str:
         painted = _PAINTED.get((message, reference))
         if painted:
             return painted
-        if message in _UNPAINTED:
-            raise NotAnswered(
-                "The user was asked for this answer, and painted nothing.", WITHOUT_PAINTING
-            )
         chat.show_status("Waiting for you to paint where the picture is to change")
-        try:
-            mask = await paint_mask(chat, reference, picture.data)
-        except ComfyUIError:
-            _UNPAINTED[message] = True
-            raise
+        mask = await paint_mask(chat, reference, picture.data)
         painted = await _mask_as_file(chat, mask)
         _PAINTED[message, reference] = painted
         remember_mask(chat, painted)
