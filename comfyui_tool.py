@@ -9573,7 +9573,16 @@ class Tracing:
         if latent != head:
             for name in ("batch_size", "length"):
                 add_targets(parameters, name, self.flow.target(name, head))
+        if self._works_on_given(head):
+            parameters.get("batch_size", {}).pop(Target(head, "batch_size"), None)
         return parameters
+
+    def _works_on_given(self, head: str) -> bool:
+        """Whether a sampler makes as many pictures as it is given: it has no size of its own, and
+        its batch is how many pieces of them it works on at once.
+        """
+        is_given = bool(self.flow.links_surely_carrying(head, "IMAGE"))
+        return is_given and not self.flow.size_inputs(head)
 
     def _read_sampler(self, node_id: str, head: str, parameters: ParameterWidgets) -> None:
         """Add to `parameters` what can be set of a sampler: of the first of its line, `head`,

@@ -592,6 +592,17 @@ def test_an_upscaler_by_tiles_is_a_second_stage() -> None:
     }
 
 
+def test_the_batch_of_an_upscaler_by_tiles_is_no_count_of_pictures() -> None:
+    tiles = sampler(image=("load", 0), upscale_by=2.0, batch_size=4) | {"class_type": "UltimateSDUpscale"}
+    del tiles["inputs"]["latent_image"]
+    graph = text_to_image(tiles=tiles, load=node("LoadImage", image="a.png"))
+    graph["save"]["inputs"]["images"] = ["tiles", 0]
+    assert found(graph, "steps", "batch_size") == {"steps": ["tiles.steps"], "batch_size": []}
+    tiles["inputs"]["n"] = 2  # a service that changes a picture makes as many of it
+    del tiles["inputs"]["batch_size"]
+    assert found(graph, "batch_size") == ["tiles.n"]
+
+
 def test_an_upscale_without_a_sampler_has_no_parameters() -> None:
     graph = {
         "1": node("LoadImage", image="a.png"),
