@@ -5765,7 +5765,7 @@ def _nodes_by_id(raw: Any) -> dict[str, UINode]:
 
 def _links_by_id(raw: Any) -> dict[str, UILink]:
     """The links by id, each in either of its shapes, a list or an object; a deleted one may be
-    there as null.
+    there as null, or with null for a node that is no more.
     """
     links: dict[str, UILink] = {}
     for item in _items(raw, "links"):
@@ -5778,6 +5778,8 @@ def _links_by_id(raw: Any) -> dict[str, UILink]:
             ]
         if not isinstance(item, list) or len(item) < 5:
             raise WorkflowRefused("One of the workflow's links has no origin and target.")
+        if item[1] is None or item[3] is None:
+            continue
         link = UILink(
             origin=_id(item[1], "The origin of a link"),
             target=_id(item[3], "The target of a link"),

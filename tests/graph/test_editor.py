@@ -96,6 +96,16 @@ def test_what_hangs_on_a_muted_node_is_not_sent_and_a_primitive_gives_its_value(
     assert inputs_of(ui) == {"v": 3}
 
 
+@pytest.mark.parametrize("dangling", [None, [2, 1, 0, None, None, "IMAGE"], [2, None, None, 5, 0, "IMAGE"]])
+def test_a_link_without_a_node_is_none(dangling: Any) -> None:
+    ui = ui_workflow(
+        ui_node(1, "Source"),
+        ui_node(5, "Use", ("image", "IMAGE", 1), values=[9]),
+        links=[[1, 1, 0, 5, 0, "IMAGE"], dangling],
+    )
+    assert inputs_of(ui) == {"image": ["1", 0], "v": 9}
+
+
 @pytest.mark.parametrize(("kind", "passed"), [("IMAGE", True), ("MODEL", False)])
 def test_a_bypassed_node_passes_on_what_fits_and_nothing_else(kind: str, passed: bool) -> None:
     ui = ui_workflow(
