@@ -12428,6 +12428,34 @@ def open_picture(data: Buffer, formats: Iterable[str] = ()) -> Image.Image:
     return Image.open(open_buffer(data), formats=known)
 
 
+# Chunks of a PNG that may stand before the picture itself and that are told at a glance: the rest,
+# such as what is packed, is for Pillow.
+PLAIN_CHUNKS = (b"IHDR", b"tEXt", b"pHYs", b"gAMA", b"sRGB", b"sBIT", b"cHRM", b"tIME", b"eXIf")
+MOST_PLAIN_CHUNKS = 16
+MOST_PLAIN_PIXELS = 50_000_000  # so many are no bomb to Pillow
+
+
+def plain_png_size(data: Buffer) -> Size | None:
+    """The size of a PNG as ComfyUI writes it, told by its first chunks in a few microseconds; None
+    for any other file, which is for `content_type_of`.
+    """
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":
+        return None
+    head = data[8:33]  # length, kind, width, height and five bytes more, checksum
+    if len(head) < 25 or zlib.crc32(head[4:21]) != int.from_bytes(head[21:], "big"):
+        return None
+    size = Size(int.from_bytes(head[8:12], "big"), int.from_bytes(head[12:16], "big"))
+    at = 8
+    for _ in range(MOST_PLAIN_CHUNKS):
+        kind = data[at + 4 : at + 8]
+        if kind == b"IDAT":
+            return size if 0 < size.width * size.height <= MOST_PLAIN_PIXELS else None
+        if kind not in PLAIN_CHUNKS:
+            return None
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return None
+
+
 def is_paged(image: Image.Image) -> bool:
     """Whether a picture is an animation or has pages."""
     with contextlib.suppress(Exception):
@@ -14009,6 +14037,18 @@ def deliver(data: FileBytes, source: str, wanted: Format) -> tuple[OutputFile, t
     if product.size is None and product.content_type in PICTURE_TYPES.values() and not notes:
         notes = ("a picture could not be read, and is handed over as a file",)
     return product, notes
+
+
+def delivered_as_made(data: FileBytes, source: str, wanted: Format) -> OutputFile | None:
+    """What `deliver` makes of a file that stays as it was made, where that is told at a glance, so
+    that it needs no thread; None for any other.
+    """
+    if not wanted.metadata or wanted.kind.upper() in LONGEST_SIDE:
+        return None
+    if data.on_disk:
+        return None
+    size = plain_png_size(data.buffer)
+    return OutputFile(data, "image/png", size, source) if size else None
 
 
 def _as_wanted(product: OutputFile, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
@@ -28457,6 +28497,9 @@ class Collecting:
 
     async def _delivered(self, data: FileBytes, name: str) -> tuple[OutputFile, tuple[str, ...]]:
         self._held.append(data)
+        as_made = delivered_as_made(data, name, self._wanted)
+        if as_made:
+            return as_made, ()
         return await PICTURES.run(deliver, data, name, self._wanted)
 
 

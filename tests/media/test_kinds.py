@@ -1,8 +1,10 @@
 """What a file is: its content type, its size in pixels and whether it moves, told by its bytes and then by its name."""
 
+import io
 from typing import Any
 
 import pytest
+from PIL import Image, PngImagePlugin
 
 import comfyui_tool as tool
 from tests.support.pictures import png
@@ -45,3 +47,35 @@ def test_something_else_in_the_place_of_a_file_is_known(
     name: str, content_type: str, start: bytes, is_another: bool
 ) -> None:
     assert tool.is_another_file(name, content_type, start) is is_another
+
+
+def with_texts(side: int = 8, **chunks: Any) -> bytes:
+    """A PNG with such texts."""
+    texts = PngImagePlugin.PngInfo()
+    for key, text in chunks.items():
+        texts.add_text(key, text, zip=key == "packed")
+    stream = io.BytesIO()
+    Image.new("RGB", (side, 2 * side)).save(stream, "PNG", pnginfo=texts)
+    return stream.getvalue()
+
+
+def test_a_png_as_comfyui_writes_it_is_told_at_a_glance() -> None:
+    picture = with_texts(prompt="{}" * 5000, workflow="{}")
+    assert tool.plain_png_size(picture) == tool.Size(8, 16)
+    assert tool.content_type_of(picture, "") == ("image/png", tool.Size(8, 16), False)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        with_texts(packed="x" * 1000),
+        with_texts()[:30],
+        with_texts()[:16] + (0).to_bytes(4, "big") + with_texts()[20:],
+        with_texts()[:16] + (7).to_bytes(4, "big") + with_texts()[20:],
+        b"RIFF    WEBP",
+        b"",
+    ],
+    ids=["something packed", "cut off", "no width", "a width that its checksum denies", "another kind", "nothing"],
+)
+def test_any_other_file_is_not(data: bytes) -> None:
+    assert tool.plain_png_size(data) is None

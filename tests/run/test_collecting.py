@@ -72,14 +72,14 @@ async def test_a_file_without_its_content_is_named_and_the_others_come(bad: Hand
 
 
 async def test_a_mistake_of_the_tool_at_one_file_does_not_cost_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    deliver = tool.deliver
+    deliver = tool.delivered_as_made
 
     def mistaken(data: tool.FileBytes, source: str, wanted: tool.Format) -> Any:
         if source == "1":
             raise RuntimeError("a mistake")
         return deliver(data, source, wanted)
 
-    monkeypatch.setattr(tool, "deliver", mistaken)
+    monkeypatch.setattr(tool, "delivered_as_made", mistaken)
     made, _ = await collected([whole] * 3)
     assert [product.source for product in made.products] == ["0", "2"]
     assert made.notes == ('1 of 3 files is missing ("1"): The tool failed at a file (RuntimeError)',)

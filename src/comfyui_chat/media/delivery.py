@@ -25,7 +25,7 @@ from ..bounds import MOST_CHANGED_BYTES, MOST_PICTURE_TEXT_CHARACTERS, MOST_PIEC
 from ..names import shortened
 from ..sizes import Size
 from .file_bytes import FileBytes, hold
-from .kinds import PICTURE_TYPES, OutputFile, content_type_of, open_picture
+from .kinds import PICTURE_TYPES, OutputFile, content_type_of, open_picture, plain_png_size
 from .metadata import FILM_CHANGES, strip_film, without_metadata
 from .pictures import (
     encode,
@@ -59,6 +59,18 @@ def deliver(data: FileBytes, source: str, wanted: Format) -> tuple[OutputFile, t
     if product.size is None and product.content_type in PICTURE_TYPES.values() and not notes:
         notes = ("a picture could not be read, and is handed over as a file",)
     return product, notes
+
+
+def delivered_as_made(data: FileBytes, source: str, wanted: Format) -> OutputFile | None:
+    """What `deliver` makes of a file that stays as it was made, where that is told at a glance, so
+    that it needs no thread; None for any other.
+    """
+    if not wanted.metadata or wanted.kind.upper() in LONGEST_SIDE:
+        return None
+    if data.on_disk:
+        return None
+    size = plain_png_size(data.buffer)
+    return OutputFile(data, "image/png", size, source) if size else None
 
 
 def _as_wanted(product: OutputFile, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:

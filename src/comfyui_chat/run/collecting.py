@@ -43,7 +43,7 @@ from ..errors import (
 )
 from ..graph.nodes import Graph, node_title
 from ..logs import log
-from ..media.delivery import Format, deliver, text_product
+from ..media.delivery import Format, deliver, delivered_as_made, text_product
 from ..media.file_bytes import FileBytes, Room
 from ..media.kinds import OutputFile
 from ..names import duration, quoted, shortened
@@ -248,6 +248,9 @@ class Collecting:
 
     async def _delivered(self, data: FileBytes, name: str) -> tuple[OutputFile, tuple[str, ...]]:
         self._held.append(data)
+        as_made = delivered_as_made(data, name, self._wanted)
+        if as_made:
+            return as_made, ()
         return await PICTURES.run(deliver, data, name, self._wanted)
 
 
