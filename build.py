@@ -43,8 +43,8 @@ FLOORS = (
         "graph",
         "price_expressions definitions link_types nodes price_rates prices remarks replacements "
         "prompts fitting group_nodes ui_file old_files ui_values ui_links editor reading links "
-        "input_names facts roles search following makers tracing discovery workflow paths loras "
-        "pruning mermaid",
+        "input_names facts roles search following makers tracing discovery workflow paths "
+        "own_workflows loras pruning mermaid",
     ),
     (
         "media",

@@ -57,6 +57,7 @@ required_open_webui_version: 0.9.6
 #   graph/discovery           Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
 #   graph/workflow            A workflow as a value that never changes: a graph, and what can be set in it by name.
 #   graph/paths               What a caller may set at an input that is a path on the server.
+#   graph/own_workflows       What a workflow may hold that a user brings: no path that leads out, and nobody else's …
 #   graph/loras               Put LoRAs into a graph, right behind the model that its samplers use.
 #   graph/pruning             Make a graph do with the files that there are: renamed by the server, never given, or …
 #   graph/mermaid             Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
@@ -221,6 +222,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from enum import IntEnum
 from http.cookies import Morsel
 from pathlib import Path
 from types import MappingProxyType, ModuleType, TracebackType
@@ -7824,7 +7826,7 @@ def _files_of_node(wiring: Wiring, node_id: str, is_needed: bool) -> Iterator[Fi
         if link.slot == 1 and (used_slots == {1} or is_mask_read(wiring, link))
     ]
     uses_mask = wiring.class_type(node_id) == "LoadImage" and bool(masks)
-    for name, kind in _file_widgets(wiring, node_id).items():
+    for name, kind in file_widgets(wiring, node_id).items():
         held = wiring.inputs(node_id).get(name, "")
         if not isinstance(held, str):
             continue
@@ -7837,7 +7839,7 @@ def _files_of_node(wiring: Wiring, node_id: str, is_needed: bool) -> Iterator[Fi
         yield FileInput(target, kind, title, "" if as_text else held, is_needed, masked, as_text)
 
 
-def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
+def file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
     """The widgets of a node that name files, each with the kind of file."""
     widgets: dict[str, str] = {}
     known = wiring.definition(node_id)
@@ -7915,7 +7917,7 @@ def made_by(wiring: Wiring) -> list[tuple[str, str]]:
     shown = [
         node_id
         for node_id in wiring.nodes
-        if wiring.is_output(node_id) and not _file_widgets(wiring, node_id)
+        if wiring.is_output(node_id) and not file_widgets(wiring, node_id)
     ]
     saved = [node_id for node_id in shown if not wiring.keeps_nothing(node_id)]
     return [(node_id, _made(wiring, node_id)) for node_id in saved or shown]
@@ -10474,7 +10476,7 @@ def default_value(spec: InputSpec) -> Any:
 # dataset saver of ComfyUI 0.33.0 leaves ComfyUI's own folders, and ComfyUI 0.3.64 reads absolute
 # paths. What an administrator saved in a workflow stays as it is. What a caller sets is kept inside:
 # `check_paths` refuses a value that leads elsewhere. In a workflow that a caller brings all values
-# are the caller's, and `check_own` looks at each of them.
+# are the caller's: see graph/own_workflows.
 #
 # An input is a path by its name (`filename_prefix`, `output_dir`), by the value that it was saved
 # with (`video/ComfyUI`), or by its use: a text that links lead to such an input, also through nodes
@@ -10506,18 +10508,16 @@ SAVED_PATH = re.compile(r"(?:[A-Za-z]:)?[^\s/\\:]*[/\\][^\s:]*")
 DRIVE = re.compile(r"[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]{0,30}:/|file:", re.IGNORECASE)
 # how ComfyUI names one of its own folders
 FOLDER_TAG = re.compile(r"\[(?:output|input|temp)\]$", re.IGNORECASE)
-# inputs with the marks that texts are put together with, or cut at: a "/" there leads nowhere
-MARK_INPUT = re.compile(r"delimiter|separator", re.IGNORECASE)
 PATH_PIECE = re.compile(r"[/\\:]|^\.|\.$")  # what could lead elsewhere where texts are joined
-# In the names of classes whose one text goes on as it is; others may join texts, or cut them.
-PASSES_ON = re.compile(r"primitive|constant|literal", re.IGNORECASE)
 
 # Choices of nodes that load something, where they list what people have put into ComfyUI's folders:
 # the names of such inputs, and how files of people end. Models are chosen by inputs of other names,
 # such as `ckpt_name`.
 USERS_INPUTS = {"folder", "folder_name", "directory", "latent"}
 USERS_FILE = re.compile(
-    r"\.(png|jpe?g|webp|gif|bmp|avif|mp4|webm|mov|mkv|wav|mp3|flac|ogg|opus|m4a|latent|glb|gltf|obj|txt|csv|json)"
+    r"\.(png|jpe?g|jfif|webp|gif|bmp|avif|tiff?|heic|heif|exr|hdr|psd|svg|ico"
+    r"|mp4|m4v|webm|mov|mkv|avi|wmv|flv|ts|mpe?g|3gp|ogv|wav|mp3|flac|ogg|opus|m4a|aac|aiff?|wma"
+    r"|latent|glb|gltf|obj|stl|fbx|ply|usdz|splat|spz|ksplat|txt|csv|json|zip)"
     r"( \[(output|input|temp)\])?$",
     re.IGNORECASE,
 )
@@ -10540,86 +10540,6 @@ def check_paths(workflow: Workflow, values: Mapping[str, Any], said: Mapping[str
                     "keeps such files in.",
                     'Give a name without "..", without a drive, and not beginning with a slash, such as "video/fox".',
                 )
-
-
-def check_own(workflow: Workflow, given: Collection[Target]) -> None:
-    """Raise `BadArgument` where a workflow that a caller brings leads out of ComfyUI's folders, or
-    names a file that somebody put there, in a node that runs. `given` are the widgets that hold
-    files of the call.
-    """
-    flow = workflow.flow
-    files = {item.target.widget for item in file_inputs(flow)}
-    words = {target.widget for name in TEXTS for target in workflow.parameters.get(name, ())}
-    paths = _Paths(flow)
-    for node_id in flow.needed():
-        for name, value in flow.inputs(node_id).items():
-            target = Target(node_id, name)
-            if target in given or is_link(value):
-                continue
-            for text in filter(None, _texts_in(value)):
-                where = f'"{shortened(name, 60)}" of {node_title(workflow.graph, node_id)} in your workflow'
-                if paths.leads_out(target, text, is_words=target in words):
-                    raise BadArgument(
-                        f'{where} is "{shortened(text, 60)}", which leads out of the folder that ComfyUI keeps such '
-                        "files in, or could do so.",
-                        'Write a name without "..", without a drive or an address, and not beginning with a slash.',
-                    )
-                if target in files or _names_users_file(workflow, target, text):
-                    raise BadArgument(
-                        f'{where} is "{shortened(text, 60)}", a file on the server, which may be somebody else\'s.',
-                        "Give files of the chat in `images`, or leave that node out.",
-                    )
-
-
-class _Paths:
-    """Where texts of a graph become paths."""
-
-    def __init__(self, flow: Wiring) -> None:
-        self._flow = flow
-        links = [link for node_id in flow.nodes for link in flow.into[node_id]]
-        ends = [link.source for link in links if is_path_input(link.input)]
-        # whose texts become a path, or a part of one
-        self._nodes = flow.before(ends, ("STRING", ""))
-
-    def leads_out(self, target: Target, text: str, *, is_words: bool) -> bool:
-        """Whether a text leads elsewhere as it is, or could do so when other nodes have worked on
-        it. A person's words count only where they become a path.
-        """
-        if is_path_input(target.input):
-            return leads_elsewhere(text)
-        if target.node_id in self._nodes:
-            passes_on = PASSES_ON.search(self._flow.class_type(target.node_id))
-            return leads_elsewhere(text) or (
-                not passes_on and bool(PATH_PIECE.search(text.strip()) or ".." in text)
-            )
-        if is_words or "\n" in text or _is_mark(target.input, text):
-            return False
-        return leads_elsewhere(text)
-
-
-def _is_mark(name: str, text: str) -> bool:
-    """Whether a text is no more than what other texts are put together with, or cut at."""
-    return bool(MARK_INPUT.search(name)) and not any(map(str.isalnum, text))
-
-
-def _texts_in(value: Any) -> Iterator[str]:
-    """All texts in the value of an input."""
-    waiting = [value]
-    for item in waiting:
-        if isinstance(item, str):
-            yield item
-        elif isinstance(item, Mapping):
-            waiting += item.values()
-        elif isinstance(item, list):
-            waiting += item
-
-
-def _names_users_file(workflow: Workflow, target: Target, text: str) -> bool:
-    """Whether a value of a node that loads something names what people have put on the server."""
-    class_type = workflow.graph[target.node_id]["class_type"]
-    if "load" not in class_type.lower():
-        return False
-    return bool(USERS_FILE.search(text.strip())) or lists_users_files(workflow, target)
 
 
 def _leads_out(workflow: Workflow, target: Target, value: str, *, is_words: bool) -> bool:
@@ -10678,6 +10598,220 @@ def lists_users_files(workflow: Workflow, target: Target) -> bool:
         return True
     some = workflow.widget_spec(target).names[:50]
     return 2 * sum(bool(USERS_FILE.search(name)) for name in some) > len(some)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/own_workflows.py
+#
+# What a workflow may hold that a user brings: no path that leads out, and nobody else's files.
+#
+# All values in it are the user's. `check_own` looks at those of each node that runs, and at what
+# links bring to the inputs that are paths or name files. Three things may become of a text on its way
+# there: nodes that only hold it give it on, others join it with more, and all others may take it to
+# pieces. So
+#
+#     {"1": {"class_type": "SaveImage", "inputs": {"filename_prefix": ["2", 0], ...}},
+#      "2": {"class_type": "StringSubstring", "inputs": {"string": ["3", 0], "start": 1, ...}},
+#      "3": {"class_type": "PrimitiveString", "inputs": {"value": "x/etc"}}}
+#
+# is refused, since "/etc" may come out of it, and "x/etc" alone is not.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# inputs with the marks that texts are put together with, or cut at: a "/" there leads nowhere
+MARK_INPUT = re.compile(r"delimiter|separator", re.IGNORECASE)
+# In the names of classes whose one text goes on as it is, and of those that join texts.
+PASSES_ON = re.compile(r"primitive|constant|literal|switch|reroute|combo|list", re.IGNORECASE)
+JOINS = re.compile(r"concat|join|append|prefix|suffix", re.IGNORECASE)
+# inputs with what is looked for in a text, and does not come into it
+LOOKED_FOR = re.compile(r"pattern|^find$", re.IGNORECASE)
+# What could lead elsewhere where more stands beside it, and where pieces are taken out of it.
+ENDS = re.compile(r"^[./\\]|[./\\]$|\.\.|:")
+PIECES = re.compile(r"[./\\:]")
+
+# Types of inputs that name a file which a browser has uploaded, such as a picture of the camera.
+UPLOADED_TYPES = {"WEBCAM", "AUDIO_RECORD"}
+# In the names of classes that read files, and names of their inputs for one.
+READS = re.compile(r"load|import|preview_?3d|view_?3d", re.IGNORECASE)
+FILE_NAMES = {"image", "video", "audio", "mask", "latent", "folder", "directory", "recording"}
+TEXT_SOURCES = {"STRING", "INT", "FLOAT", "BOOLEAN", "COMBO"}
+
+
+class Fate(IntEnum):
+    """What may become of a text on its way to a path, the worst last."""
+
+    GIVEN_ON = 0
+    JOINED = 1
+    TAKEN_APART = 2
+
+
+def check_own(workflow: Workflow, given: Collection[Target]) -> None:
+    """Raise `BadArgument` where a workflow that a caller brings leads out of ComfyUI's folders, or
+    names a file that somebody put there, in a node that runs. `given` are the widgets that hold
+    files of the call.
+    """
+    checks = _Checks(workflow)
+    for node_id in workflow.flow.needed():
+        for name, value in workflow.flow.inputs(node_id).items():
+            target = Target(node_id, name)
+            if target in given:
+                continue
+            if is_link(value):
+                checks.check_link(target)
+            for text in filter(None, _texts_in(value)):
+                checks.check_text(target, text)
+
+
+class _Checks:
+    """The checks of one workflow."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._workflow = workflow
+        self._flow = workflow.flow
+        self._words = {
+            target.widget for name in TEXTS for target in workflow.parameters.get(name, ())
+        }
+        links = [link for node_id in self._flow.nodes for link in self._flow.into[node_id]]
+        # whose texts become a path, or a part of one, and by which way
+        self._fates = _fates(self._flow, [link for link in links if is_path_input(link.input)])
+
+    def check_text(self, target: Target, text: str) -> None:
+        """Raise `BadArgument` for one text that an input holds."""
+        where = f'{self._called(target)} is "{shortened(text, 60)}"'
+        if self._leads_out(target, text):
+            raise BadArgument(
+                f"{where}, which leads out of the folder that ComfyUI keeps such files in, or could do so.",
+                'Write a name without "..", without a drive or an address, and not beginning with a slash.',
+            )
+        if self._takes_file(target) or self._names_file(target, text):
+            raise BadArgument(
+                f"{where}, a file on the server, which may be somebody else's.",
+                "Give files of the chat in `images`, or leave that node out.",
+            )
+
+    def check_link(self, target: Target) -> None:
+        """Raise `BadArgument` where other nodes make the name of a file out of texts."""
+        link = self._flow.link(target.node_id, target.input)
+        if link is None:
+            return
+        reads = self._takes_file(target) or self._reads_named(target)
+        if reads and self._is_made_of_words(link):
+            raise BadArgument(
+                f"{self._called(target)} names a file on the server, which may be somebody else's, by a text of "
+                "another node.",
+                "Give files of the chat in `images`, or leave that node out.",
+            )
+
+    def _called(self, target: Target) -> str:
+        title = node_title(self._workflow.graph, target.node_id)
+        return f'"{shortened(target.input, 60)}" of {title} in your workflow'
+
+    # Paths.
+
+    def _leads_out(self, target: Target, text: str) -> bool:
+        """Whether a text leads elsewhere as it is, or could do so when other nodes have worked on
+        it. A person's words count only where they become a path.
+        """
+        if is_path_input(target.input):
+            return leads_elsewhere(text)
+        if LOOKED_FOR.search(target.input):
+            return False
+        fate = self._fates.get(target.node_id)
+        if fate is not None:
+            if leads_elsewhere(text):
+                return True
+            if self._is_choice(target, text):
+                return False
+            pattern = {Fate.JOINED: ENDS, Fate.TAKEN_APART: PIECES}.get(fate)
+            return bool(pattern and pattern.search(text.strip()))
+        if target in self._words or "\n" in text or _is_mark(target.input, text):
+            return False
+        return leads_elsewhere(text)
+
+    def _is_choice(self, target: Target, text: str) -> bool:
+        """Whether a text is one of those that the input offers."""
+        spec = self._flow.spec(target.node_id, target.input)
+        return spec is not None and text in spec.names
+
+    # Files of other people.
+
+    def _takes_file(self, target: Target) -> bool:
+        """Whether an input is there to name a file that somebody has uploaded."""
+        if target.input in file_widgets(self._flow, target.node_id):
+            return True
+        spec = self._flow.spec(target.node_id, target.input)
+        return spec is not None and spec.type in UPLOADED_TYPES
+
+    def _names_file(self, target: Target, text: str) -> bool:
+        """Whether a value of a node that reads files names what people have put on the server."""
+        if not READS.search(self._flow.class_type(target.node_id)):
+            return False
+        return bool(USERS_FILE.search(text.strip())) or lists_users_files(self._workflow, target)
+
+    def _reads_named(self, target: Target) -> bool:
+        """Whether an input of a node that reads files names one, as it is called or by what it
+        lists.
+        """
+        if not READS.search(self._flow.class_type(target.node_id)):
+            return False
+        name = last_part(target.input)
+        return (
+            name in FILE_NAMES or is_path_input(name) or lists_users_files(self._workflow, target)
+        )
+
+    def _is_made_of_words(self, link: TypedLink) -> bool:
+        """Whether what a link brings is made of texts in the workflow, and not by a node that has
+        made the file itself.
+        """
+        if not link.may_carry("STRING", "COMBO") or self._flow.is_service(link.source):
+            return False
+        before = self._flow.before([link.source])
+        return all(TEXT_SOURCES.issuperset(self._types_out_of(node_id)) for node_id in before)
+
+    def _types_out_of(self, node_id: str) -> set[str]:
+        return {link.type for link in self._flow.out_of[node_id] if link.type}
+
+
+def _fates(flow: Roles, ends: Collection[TypedLink]) -> dict[str, Fate]:
+    """What may become of the texts of the nodes before a path, by node. `ends` are the links to
+    the inputs that are paths.
+    """
+    fates: dict[str, Fate] = {}
+    waiting = [(link.source, Fate.GIVEN_ON) for link in ends]
+    while waiting:
+        node_id, behind = waiting.pop()
+        fate = max(behind, _own_fate(flow.class_type(node_id)))
+        if fates.get(node_id, -1) >= fate or flow.is_service(node_id):
+            continue
+        fates[node_id] = fate
+        for link in flow.into[node_id]:
+            if link.type in ("STRING", "COMBO", ""):
+                waiting.append((link.source, fate))
+    return fates
+
+
+def _own_fate(class_type: str) -> Fate:
+    """What a node of this class may do to a text."""
+    if JOINS.search(class_type):
+        return Fate.JOINED
+    return Fate.GIVEN_ON if PASSES_ON.search(class_type) else Fate.TAKEN_APART
+
+
+def _is_mark(name: str, text: str) -> bool:
+    """Whether a text is no more than what other texts are put together with, or cut at."""
+    return bool(MARK_INPUT.search(name)) and not any(map(str.isalnum, text))
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """All texts in the value of an input."""
+    waiting = [value]
+    for item in waiting:
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, Mapping):
+            waiting += item.values()
+        elif isinstance(item, list) and not is_link(item):
+            waiting += item
 
 
 # ----------------------------------------------------------------------------------------------------------------------

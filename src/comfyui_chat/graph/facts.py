@@ -93,7 +93,7 @@ def _files_of_node(wiring: Wiring, node_id: str, is_needed: bool) -> Iterator[Fi
         if link.slot == 1 and (used_slots == {1} or is_mask_read(wiring, link))
     ]
     uses_mask = wiring.class_type(node_id) == "LoadImage" and bool(masks)
-    for name, kind in _file_widgets(wiring, node_id).items():
+    for name, kind in file_widgets(wiring, node_id).items():
         held = wiring.inputs(node_id).get(name, "")
         if not isinstance(held, str):
             continue
@@ -106,7 +106,7 @@ def _files_of_node(wiring: Wiring, node_id: str, is_needed: bool) -> Iterator[Fi
         yield FileInput(target, kind, title, "" if as_text else held, is_needed, masked, as_text)
 
 
-def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
+def file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
     """The widgets of a node that name files, each with the kind of file."""
     widgets: dict[str, str] = {}
     known = wiring.definition(node_id)
@@ -184,7 +184,7 @@ def made_by(wiring: Wiring) -> list[tuple[str, str]]:
     shown = [
         node_id
         for node_id in wiring.nodes
-        if wiring.is_output(node_id) and not _file_widgets(wiring, node_id)
+        if wiring.is_output(node_id) and not file_widgets(wiring, node_id)
     ]
     saved = [node_id for node_id in shown if not wiring.keeps_nothing(node_id)]
     return [(node_id, _made(wiring, node_id)) for node_id in saved or shown]

@@ -41,7 +41,8 @@ from ..graph.fitting import fit_number, fit_value
 from ..graph.input_names import PRESETS
 from ..graph.loras import LORA_LOADERS, Lora, read_loras, with_loras
 from ..graph.nodes import Graph, Target
-from ..graph.paths import check_own, check_paths, lists_users_files
+from ..graph.own_workflows import check_own
+from ..graph.paths import check_paths, lists_users_files
 from ..graph.prices import Price
 from ..graph.prompts import as_sent
 from ..graph.workflow import Workflow
