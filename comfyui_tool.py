@@ -30023,6 +30023,8 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 # - Settings stand in rows of the database since 0.10, and hung on the application before.
 # - A temporary chat is called "local:..." before 0.11 and "temporary:..." since; files sent to it
 #   replace those that its message shows before 0.12 and are added to them since.
+# - The messages of a chat hold files that were just added to one of them since 0.12; before, only
+#   that message, asked for by itself, does.
 # - A channel's message takes files that are sent to it since 0.11.4. Before, they are dropped, and
 #   have to be written into it.
 # - Pictures in a tool's result reach the model as pictures since 0.11.4.
@@ -30052,6 +30054,11 @@ async def stored_settings(request: Any, names: Mapping[str, str]) -> Mapping[str
 
 def adds_to_temporary_chats() -> bool:
     """Whether files that are sent to a temporary chat are added to what its message shows."""
+    return _release() >= (0, 12)
+
+
+def tells_what_was_just_stored() -> bool:
+    """Whether the messages of a chat hold files that were just added to one of them."""
     return _release() >= (0, 12)
 
 
@@ -31783,6 +31790,8 @@ class ChatFiles:
         self._metadata = metadata
         self._messages = messages
         self._media: list[ChatFile] | None = None  # what the chat holds, once that is known
+        # of a saved chat, once they are read: the messages before this one, and this one
+        self._read: tuple[list[Message], Message] | None = None
         # reference -> name of each file that was read for the workflow
         self.worked_on: dict[str, str] = {}
         self.mask = ""  # the reference of the one among these that is the mask
@@ -31849,11 +31858,21 @@ class ChatFiles:
         ids = [item["id"] for item in files]
         return {file_id: pictures.index(file_id) + 1 for file_id in ids if file_id in pictures}
 
+    def now_shows(self, files: list[dict[str, Any]]) -> None:
+        """These are the message's files from now on. The messages before it stay as they are."""
+        self._media = None
+        if self._read:
+            earlier, own = self._read
+            self._read = earlier, {**own, "files": files}
+
     async def _branch(self) -> list[Message]:
         """The messages up to this one, oldest first: of a saved chat as they are, of any other put
         together from what is known.
         """
         attached = (self._metadata.get("user_message") or {}).get("files") or ()
+        if self._read:
+            earlier, message = self._read
+            return [*earlier, message]
         if self.saved:
             return await self._saved_branch(attached)
         remembered = ELSEWHERE.get(self.chat_id, {})
@@ -31876,13 +31895,15 @@ class ChatFiles:
         own: list[Message] = []
         if branch and newest == self.message_id:
             message = branch.pop()
-            # before 0.12 the map lacks what was just stored with the message
-            files = await self.real_files()
-            own.append({**message, "files": files})
+            if not tells_what_was_just_stored():
+                message = {**message, "files": await self.real_files()}
+            own.append(message)
         if branch and branch[-1].get("role") == "user":
             question = branch.pop()
             attached = [*(question.get("files") or ()), *attached]
         branch.append({"role": "user", "files": attached})
+        if own:
+            self._read = branch, own[0]
         return branch + own
 
     # What a call works on.
@@ -32089,6 +32110,9 @@ MOST_PICTURES_CHOSEN = 12  # of a result, that the buttons can be about
 LOOK_SECONDS = (
     3.0  # to find out what the servers can do; a button of which that is unknown is not shown
 )
+REMEMBERED_SECONDS = 60.0  # for which it is not found out again what a server can do
+# what servers can do of `BUTTON_TASKS`, and until when that counts, by `time.monotonic`
+_FOUND = weakref.WeakKeyDictionary[ComfyUIServer, tuple[float, frozenset[str]]]()
 
 
 @dataclass(frozen=True)
@@ -32116,19 +32140,27 @@ BUTTON_TASKS = tuple({task: None for button in PICTURE_BUTTONS for task in butto
 
 async def possible_tasks(endpoints: Sequence[Endpoint]) -> set[str]:
     """Those of `BUTTON_TASKS` that bundled workflows can do on one of the servers, as far as that
-    is known within `LOOK_SECONDS`. What a server said lately is not asked for again.
+    is known within `LOOK_SECONDS`.
     """
     tasks: set[str] = set()
     try:
         async with asyncio.timeout(LOOK_SECONDS):
             for endpoint in endpoints:
                 async with open_server(endpoint) as server:
-                    for task in BUTTON_TASKS:
-                        if task not in tasks and await _can_do(server, task):
-                            tasks.add(task)
+                    tasks |= await _tasks_of(server)
     except (ComfyUIError, TimeoutError):
         return tasks  # the result is there, whatever else could be done with it
     return tasks
+
+
+async def _tasks_of(server: ComfyUIServer) -> frozenset[str]:
+    """What one server can do, as it was found out within the last `REMEMBERED_SECONDS`."""
+    until, found = _FOUND.get(server, (0.0, frozenset[str]()))
+    if time.monotonic() < until:
+        return found
+    found = frozenset([task for task in BUTTON_TASKS if await _can_do(server, task)])
+    _FOUND[server] = time.monotonic() + REMEMBERED_SECONDS, found
+    return found
 
 
 async def _can_do(server: ComfyUIServer, task: str) -> bool:
@@ -32479,7 +32511,7 @@ class Chat(ChatFiles):
             if self._adds():
                 shown = stored
         self._files = shown
-        self._media = None
+        self.now_shows(shown)
         await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
         if self.channel and self.message_id and self._emit:
             await write_into_channel(self.chat_id, self.message_id, stored)

@@ -43,6 +43,14 @@ async def test_what_the_servers_can_do_is_known_from_their_files(comfy: StandIn)
     assert tasks <= set(BUTTON_TASKS)
 
 
+async def test_what_a_server_can_do_is_not_found_out_with_every_result(comfy: StandIn) -> None:
+    first = await possible_tasks([Endpoint(comfy.url)])
+    asked = len(comfy.requests)
+    comfy.models = {}
+    assert await possible_tasks([Endpoint(comfy.url)]) == first
+    assert len(comfy.requests) == asked
+
+
 async def test_a_server_that_does_not_answer_only_takes_buttons_away() -> None:
     assert await possible_tasks([Endpoint("http://127.0.0.1:9")]) == set()
 

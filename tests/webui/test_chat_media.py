@@ -139,7 +139,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, dict[str, Any]]]
 
     for name in ("open_webui", "open_webui.models", "open_webui.models.chats"):
         module = types.ModuleType(name)
-        module.__dict__["Chats"] = Chats
+        module.__dict__.update(Chats=Chats, env=types.SimpleNamespace(VERSION="0.9.6"))
         monkeypatch.setitem(sys.modules, name, module)
     yield told
 

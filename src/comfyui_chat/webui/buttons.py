@@ -15,6 +15,8 @@ not), and keeps frames in the chats that are in its database.
 
 import asyncio
 import json
+import time
+import weakref
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +32,9 @@ MOST_PICTURES_CHOSEN = 12  # of a result, that the buttons can be about
 LOOK_SECONDS = (
     3.0  # to find out what the servers can do; a button of which that is unknown is not shown
 )
+REMEMBERED_SECONDS = 60.0  # for which it is not found out again what a server can do
+# what servers can do of `BUTTON_TASKS`, and until when that counts, by `time.monotonic`
+_FOUND = weakref.WeakKeyDictionary[ComfyUIServer, tuple[float, frozenset[str]]]()
 
 
 @dataclass(frozen=True)
@@ -57,19 +62,27 @@ BUTTON_TASKS = tuple({task: None for button in PICTURE_BUTTONS for task in butto
 
 async def possible_tasks(endpoints: Sequence[Endpoint]) -> set[str]:
     """Those of `BUTTON_TASKS` that bundled workflows can do on one of the servers, as far as that
-    is known within `LOOK_SECONDS`. What a server said lately is not asked for again.
+    is known within `LOOK_SECONDS`.
     """
     tasks: set[str] = set()
     try:
         async with asyncio.timeout(LOOK_SECONDS):
             for endpoint in endpoints:
                 async with open_server(endpoint) as server:
-                    for task in BUTTON_TASKS:
-                        if task not in tasks and await _can_do(server, task):
-                            tasks.add(task)
+                    tasks |= await _tasks_of(server)
     except (ComfyUIError, TimeoutError):
         return tasks  # the result is there, whatever else could be done with it
     return tasks
+
+
+async def _tasks_of(server: ComfyUIServer) -> frozenset[str]:
+    """What one server can do, as it was found out within the last `REMEMBERED_SECONDS`."""
+    until, found = _FOUND.get(server, (0.0, frozenset[str]()))
+    if time.monotonic() < until:
+        return found
+    found = frozenset([task for task in BUTTON_TASKS if await _can_do(server, task)])
+    _FOUND[server] = time.monotonic() + REMEMBERED_SECONDS, found
+    return found
 
 
 async def _can_do(server: ComfyUIServer, task: str) -> bool:

@@ -307,7 +307,7 @@ class Chat(ChatFiles):
             if self._adds():
                 shown = stored
         self._files = shown
-        self._media = None
+        self.now_shows(shown)
         await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
         if self.channel and self.message_id and self._emit:
             await write_into_channel(self.chat_id, self.message_id, stored)

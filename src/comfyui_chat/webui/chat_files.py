@@ -36,7 +36,7 @@ from .messages import (
 )
 from .picking import NO_PICTURE, pick_pictures, split_words
 from .references import OF_AUTHOR, file_references, read_references
-from .releases import CHANNEL, UNSAVED_CHATS
+from .releases import CHANNEL, UNSAVED_CHATS, tells_what_was_just_stored
 from .stored_files import read_stored_file, stored_mask, stored_seed
 
 MOST_MASKS_SOUGHT = 50  # of the newest pictures, that are asked for their mask
@@ -63,6 +63,8 @@ class ChatFiles:
         self._metadata = metadata
         self._messages = messages
         self._media: list[ChatFile] | None = None  # what the chat holds, once that is known
+        # of a saved chat, once they are read: the messages before this one, and this one
+        self._read: tuple[list[Message], Message] | None = None
         # reference -> name of each file that was read for the workflow
         self.worked_on: dict[str, str] = {}
         self.mask = ""  # the reference of the one among these that is the mask
@@ -129,11 +131,21 @@ class ChatFiles:
         ids = [item["id"] for item in files]
         return {file_id: pictures.index(file_id) + 1 for file_id in ids if file_id in pictures}
 
+    def now_shows(self, files: list[dict[str, Any]]) -> None:
+        """These are the message's files from now on. The messages before it stay as they are."""
+        self._media = None
+        if self._read:
+            earlier, own = self._read
+            self._read = earlier, {**own, "files": files}
+
     async def _branch(self) -> list[Message]:
         """The messages up to this one, oldest first: of a saved chat as they are, of any other put
         together from what is known.
         """
         attached = (self._metadata.get("user_message") or {}).get("files") or ()
+        if self._read:
+            earlier, message = self._read
+            return [*earlier, message]
         if self.saved:
             return await self._saved_branch(attached)
         remembered = ELSEWHERE.get(self.chat_id, {})
@@ -156,13 +168,15 @@ class ChatFiles:
         own: list[Message] = []
         if branch and newest == self.message_id:
             message = branch.pop()
-            # before 0.12 the map lacks what was just stored with the message
-            files = await self.real_files()
-            own.append({**message, "files": files})
+            if not tells_what_was_just_stored():
+                message = {**message, "files": await self.real_files()}
+            own.append(message)
         if branch and branch[-1].get("role") == "user":
             question = branch.pop()
             attached = [*(question.get("files") or ()), *attached]
         branch.append({"role": "user", "files": attached})
+        if own:
+            self._read = branch, own[0]
         return branch + own
 
     # What a call works on.

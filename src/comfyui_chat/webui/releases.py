@@ -3,6 +3,8 @@
 - Settings stand in rows of the database since 0.10, and hung on the application before.
 - A temporary chat is called "local:..." before 0.11 and "temporary:..." since; files sent to it
   replace those that its message shows before 0.12 and are added to them since.
+- The messages of a chat hold files that were just added to one of them since 0.12; before, only
+  that message, asked for by itself, does.
 - A channel's message takes files that are sent to it since 0.11.4. Before, they are dropped, and
   have to be written into it.
 - Pictures in a tool's result reach the model as pictures since 0.11.4.
@@ -36,6 +38,11 @@ async def stored_settings(request: Any, names: Mapping[str, str]) -> Mapping[str
 
 def adds_to_temporary_chats() -> bool:
     """Whether files that are sent to a temporary chat are added to what its message shows."""
+    return _release() >= (0, 12)
+
+
+def tells_what_was_just_stored() -> bool:
+    """Whether the messages of a chat hold files that were just added to one of them."""
     return _release() >= (0, 12)
 
 
