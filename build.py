@@ -37,7 +37,7 @@ FLOORS = (
     (
         "",
         "bounds errors logs tasks extents threads bounded names spelling values sizes counts "
-        "lengths prompt_tags json_pieces",
+        "lengths prompt_tags json_pieces status_texts phrases",
     ),
     (
         "graph",
@@ -70,7 +70,7 @@ FLOORS = (
     ),
     (
         "webui",
-        "releases ollama permission spending_record telling references display messages picking "
+        "releases ollama permission spending_record language telling references display messages picking "
         "stored_files chat_files buttons chat first_start page_dialog mask_editor painting "
         "given_pictures "
         "tolerant menus valves arguments image_settings rights servers settings asking "

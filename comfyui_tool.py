@@ -29,6 +29,8 @@ required_open_webui_version: 0.9.6
 #   lengths                   How long a video or a sound is to be, as people and models write it: "5 seconds", …
 #   prompt_tags               What other programs take out of a prompt: `<lora:name:0.8>`, as in A1111, and `--ar …
 #   json_pieces               JSON from outside, decoded piece by piece, within bounds of depth, values and time.
+#   status_texts              The texts that users read while a call runs and when it ends, in every language: data …
+#   phrases                   What the user reads of a call while it runs and when it ends, in the user's language.
 #   graph/price_expressions   Works out the expressions by which ComfyUI's partner nodes tell their prices.
 #   graph/definitions         What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
 #   graph/link_types          Types of links: which of them say what a link carries, and how an input's name tells its …
@@ -137,6 +139,7 @@ required_open_webui_version: 0.9.6
 #   webui/ollama              Sends Ollama's models off a graphics card that ComfyUI shares with it.
 #   webui/permission          Who may use the tool: what administrators are told of its sharing, and Open WebUI's …
 #   webui/spending_record     What each user has spent today of the administrator's credits: a record in Open WebUI's …
+#   webui/language            Which language a user reads: that of Open WebUI's page.
 #   webui/telling             What leaves a call for the chat: how its failure is told, how much, and what ordinary …
 #   webui/references          Takes apart what a model writes to name files of the chat: a list, a text, an object, or …
 #   webui/display             Shows a run in the message: queue position, percentage, and the picture coming up.
@@ -1600,14 +1603,22 @@ def shown_value(value: Any) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span as people say it: "12 s", "3 min", "1 h 20 min"."""
-    whole = round(seconds)
-    if whole < 100:
-        return f"{whole} s"
-    hours, minutes = divmod(round(whole / 60), 60)
+    """A time span as people say it in English: "12 s", "3 min", "1 h 20 min"."""
+    hours, minutes, rest = duration_parts(seconds)
     if hours:
         return f"{hours} h {minutes} min"
-    return f"{minutes} min"
+    return f"{minutes} min" if minutes else f"{rest} s"
+
+
+def duration_parts(seconds: float) -> tuple[int, int, int]:
+    """A time span in the hours, minutes and seconds in which people say it: a short one in seconds,
+    a longer one in minutes, or in hours and minutes.
+    """
+    whole = round(seconds)
+    if whole < 100:
+        return 0, 0, whole
+    hours, minutes = divmod(round(whole / 60), 60)
+    return hours, minutes, 0
 
 
 # ======================================================================================================================
@@ -3100,6 +3111,686 @@ def read_json_text(text: JsonText) -> Any:
 def read_json_members(text: JsonText) -> dict[str, Any]:
     """An object of which each member may be as large as a value may be."""
     return {key: text.value() for key in text.each_key()}
+
+
+# ======================================================================================================================
+# src/comfyui_chat/status_texts.py
+#
+# The texts that users read while a call runs and when it ends, in every language: data for phrases.py.
+#
+# What stands in braces is a value: a number, a name, or what depends on the language itself. A text that needs another
+# form for a single thing has it under its name with "_1" behind it.
+# ======================================================================================================================
+
+
+ENGLISH = "en"
+LANGUAGES = (ENGLISH, "de", "fr", "es", "pt", "it", "ja", "ko", "zh")
+# Every text, by its name and language.
+STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
+    "seconds": {
+        "en": "{seconds} s", "de": "{seconds} s", "fr": "{seconds} s", "es": "{seconds} s", "pt": "{seconds} s",
+        "it": "{seconds} s", "ja": "{seconds}秒", "ko": "{seconds}초", "zh": "{seconds} 秒",
+    },
+    "minutes": {
+        "en": "{minutes} min", "de": "{minutes} min", "fr": "{minutes} min", "es": "{minutes} min",
+        "pt": "{minutes} min", "it": "{minutes} min", "ja": "{minutes}分", "ko": "{minutes}분",
+        "zh": "{minutes} 分钟",
+    },
+    "hours": {
+        "en": "{hours} h {minutes} min", "de": "{hours} h {minutes} min", "fr": "{hours} h {minutes} min",
+        "es": "{hours} h {minutes} min", "pt": "{hours} h {minutes} min", "it": "{hours} h {minutes} min",
+        "ja": "{hours}時間{minutes}分", "ko": "{hours}시간 {minutes}분", "zh": "{hours} 小时 {minutes} 分钟",
+    },
+    # While it runs.
+    "connecting": {
+        "en": "Connecting to ComfyUI", "de": "Verbindung zu ComfyUI wird aufgebaut", "fr": "Connexion à ComfyUI",
+        "es": "Conectando con ComfyUI", "pt": "Conectando ao ComfyUI", "it": "Connessione a ComfyUI",
+        "ja": "ComfyUI に接続しています", "ko": "ComfyUI에 연결하는 중", "zh": "正在连接 ComfyUI",
+    },
+    "sent": {
+        "en": "Sent to ComfyUI", "de": "An ComfyUI gesendet", "fr": "Envoyé à ComfyUI", "es": "Enviado a ComfyUI",
+        "pt": "Enviado ao ComfyUI", "it": "Inviato a ComfyUI", "ja": "ComfyUI に送信しました",
+        "ko": "ComfyUI로 보냈습니다", "zh": "已发送到 ComfyUI",
+    },
+    "uploading": {
+        "en": "Sending the files to ComfyUI", "de": "Dateien werden an ComfyUI gesendet",
+        "fr": "Envoi des fichiers à ComfyUI", "es": "Enviando los archivos a ComfyUI",
+        "pt": "Enviando os arquivos ao ComfyUI", "it": "Invio dei file a ComfyUI",
+        "ja": "ComfyUI にファイルを送信しています", "ko": "ComfyUI로 파일을 보내는 중",
+        "zh": "正在将文件发送到 ComfyUI",
+    },
+    "next": {
+        "en": "Waiting, next in line", "de": "Wartet, als Nächstes an der Reihe",
+        "fr": "En attente, prochain dans la file", "es": "En espera, siguiente en la cola",
+        "pt": "Aguardando, próximo da fila", "it": "In attesa, prossimo in coda", "ja": "待機中（次の順番です）",
+        "ko": "대기 중, 다음 차례입니다", "zh": "等待中，下一个就轮到",
+    },
+    "ahead": {
+        "en": "Waiting, {count} ahead", "de": "Wartet, {count} davor", "fr": "En attente, {count} avant",
+        "es": "En espera, {count} por delante", "pt": "Aguardando, {count} na frente",
+        "it": "In attesa, {count} prima", "ja": "待機中（前に {count} 件）", "ko": "대기 중, 앞에 {count}개",
+        "zh": "等待中，前面还有 {count} 个",
+    },
+    "ahead_at_least": {
+        "en": "Waiting, at least {count} ahead", "de": "Wartet, mindestens {count} davor",
+        "fr": "En attente, au moins {count} avant", "es": "En espera, al menos {count} por delante",
+        "pt": "Aguardando, pelo menos {count} na frente", "it": "In attesa, almeno {count} prima",
+        "ja": "待機中（前に {count} 件以上）", "ko": "대기 중, 앞에 {count}개 이상",
+        "zh": "等待中，前面至少还有 {count} 个",
+    },
+    "loading": {
+        "en": "Loading the model", "de": "Modell wird geladen", "fr": "Chargement du modèle",
+        "es": "Cargando el modelo", "pt": "Carregando o modelo", "it": "Caricamento del modello",
+        "ja": "モデルを読み込んでいます", "ko": "모델을 불러오는 중", "zh": "正在加载模型",
+    },
+    "running": {
+        "en": "Running", "de": "Läuft", "fr": "En cours", "es": "En ejecución", "pt": "Em execução",
+        "it": "In esecuzione", "ja": "実行中", "ko": "실행 중", "zh": "正在运行",
+    },
+    "share": {
+        "en": "{share}", "de": "{share}", "fr": "{share}", "es": "{share}", "pt": "{share}", "it": "{share}",
+        "ja": "{share}", "ko": "{share}", "zh": "{share}",
+    },
+    "left": {
+        "en": "{time} left", "de": "noch {time}", "fr": "encore {time}", "es": "quedan {time}", "pt": "faltam {time}",
+        "it": "ancora {time}", "ja": "残り{time}", "ko": "{time} 남음", "zh": "还剩 {time}",
+    },
+    "part": {
+        "en": "{number} of {all}", "de": "{number} von {all}", "fr": "{number} sur {all}", "es": "{number} de {all}",
+        "pt": "{number} de {all}", "it": "{number} di {all}", "ja": "{all} 件中 {number} 件目",
+        "ko": "{all}개 중 {number}번째", "zh": "第 {number} 个，共 {all} 个",
+    },
+    "saving": {
+        "en": "Saving", "de": "Wird gespeichert", "fr": "Enregistrement", "es": "Guardando", "pt": "Salvando",
+        "it": "Salvataggio", "ja": "保存しています", "ko": "저장하는 중", "zh": "正在保存",
+    },
+    "silent": {
+        "en": "ComfyUI does not answer at the moment", "de": "ComfyUI antwortet gerade nicht",
+        "fr": "ComfyUI ne répond pas pour le moment", "es": "ComfyUI no responde en este momento",
+        "pt": "O ComfyUI não está respondendo no momento", "it": "ComfyUI al momento non risponde",
+        "ja": "ComfyUI が応答していません", "ko": "ComfyUI가 지금 응답하지 않습니다", "zh": "ComfyUI 暂时没有响应",
+    },
+    "another_model": {
+        "en": "A model file cannot be loaded; another one is tried",
+        "de": "Eine Modelldatei lässt sich nicht laden; eine andere wird versucht",
+        "fr": "Un fichier de modèle ne se charge pas ; essai avec un autre",
+        "es": "No se puede cargar un archivo de modelo; se prueba con otro",
+        "pt": "Um arquivo de modelo não pôde ser carregado; tentando outro",
+        "it": "Un file di modello non si carica; si prova con un altro",
+        "ja": "読み込めないモデルファイルがあるため、別のものを試しています",
+        "ko": "모델 파일을 불러올 수 없어 다른 파일을 시도합니다", "zh": "有一个模型文件无法加载，正在尝试另一个",
+    },
+    "run_again": {
+        "en": "ComfyUI lost the job; it is run again", "de": "ComfyUI hat den Auftrag verloren; er läuft noch einmal",
+        "fr": "ComfyUI a perdu la tâche ; elle est relancée", "es": "ComfyUI perdió el trabajo; se ejecuta de nuevo",
+        "pt": "O ComfyUI perdeu a tarefa; ela é executada de novo",
+        "it": "ComfyUI ha perso il lavoro; viene eseguito di nuovo",
+        "ja": "ComfyUI がジョブを失ったため、再実行しています", "ko": "ComfyUI가 작업을 잃어 다시 실행합니다",
+        "zh": "ComfyUI 丢失了任务，正在重新运行",
+    },
+    "permission": {
+        "en": "Waiting for your permission to spend credits: {price}",
+        "de": "Wartet auf Ihre Erlaubnis, Guthaben auszugeben: {price}",
+        "fr": "En attente de votre accord pour dépenser des crédits : {price}",
+        "es": "A la espera de tu permiso para gastar créditos: {price}",
+        "pt": "Aguardando sua permissão para gastar créditos: {price}",
+        "it": "In attesa del tuo permesso per spendere crediti: {price}",
+        "ja": "クレジットを使う許可を待っています: {price}", "ko": "크레딧 사용 허락을 기다리는 중: {price}",
+        "zh": "正在等待你允许使用点数：{price}",
+    },
+    "painting": {
+        "en": "Waiting for you to paint where the picture is to change",
+        "de": "Wartet darauf, dass Sie malen, wo sich das Bild ändern soll",
+        "fr": "En attente : peignez où l'image doit changer",
+        "es": "A la espera de que pintes dónde debe cambiar la imagen",
+        "pt": "Aguardando você pintar onde a imagem deve mudar",
+        "it": "In attesa che tu dipinga dove l'immagine deve cambiare",
+        "ja": "画像の変えたい部分が塗られるのを待っています", "ko": "그림에서 바꿀 곳을 칠하기를 기다리는 중",
+        "zh": "正在等待你涂出图片中要更改的部分",
+    },
+    # How it ended.
+    "done": {
+        "en": "Done", "de": "Fertig", "fr": "Terminé", "es": "Listo", "pt": "Pronto", "it": "Fatto", "ja": "完了",
+        "ko": "완료", "zh": "已完成",
+    },
+    "done_in": {
+        "en": "Done in {time}", "de": "Fertig nach {time}", "fr": "Terminé en {time}", "es": "Listo en {time}",
+        "pt": "Pronto em {time}", "it": "Fatto in {time}", "ja": "{time}で完了", "ko": "{time} 만에 완료",
+        "zh": "已完成，用时 {time}",
+    },
+    "seed": {
+        "en": "seed {seed}", "de": "Seed {seed}", "fr": "seed {seed}", "es": "semilla {seed}", "pt": "semente {seed}",
+        "it": "seed {seed}", "ja": "シード {seed}", "ko": "시드 {seed}", "zh": "种子 {seed}",
+    },
+    "left_out_1": {
+        "en": "{count} file left out", "de": "{count} Datei fehlt", "fr": "{count} fichier omis",
+        "es": "{count} archivo omitido", "pt": "{count} arquivo omitido", "it": "{count} file tralasciato",
+        "ja": "{count} 個のファイルを省略", "ko": "파일 {count}개 제외", "zh": "略去 {count} 个文件",
+    },
+    "left_out": {
+        "en": "{count} files left out", "de": "{count} Dateien fehlen", "fr": "{count} fichiers omis",
+        "es": "{count} archivos omitidos", "pt": "{count} arquivos omitidos", "it": "{count} file tralasciati",
+        "ja": "{count} 個のファイルを省略", "ko": "파일 {count}개 제외", "zh": "略去 {count} 个文件",
+    },
+    "shown_again": {
+        "en": "Shown again", "de": "Erneut gezeigt", "fr": "Affiché à nouveau", "es": "Mostrado de nuevo",
+        "pt": "Mostrado novamente", "it": "Mostrato di nuovo", "ja": "もう一度表示しました",
+        "ko": "다시 표시했습니다", "zh": "已再次显示",
+    },
+    "stopped": {
+        "en": "Stopped", "de": "Gestoppt", "fr": "Arrêté", "es": "Detenido", "pt": "Interrompido", "it": "Interrotto",
+        "ja": "停止しました", "ko": "중지했습니다", "zh": "已停止",
+    },
+    "still_at_work": {
+        "en": "Stopped. ComfyUI could not be told and may still be at work.",
+        "de": "Gestoppt. ComfyUI war nicht zu erreichen und arbeitet vielleicht noch.",
+        "fr": "Arrêté. ComfyUI n'a pas pu être prévenu et travaille peut-être encore.",
+        "es": "Detenido. No se pudo avisar a ComfyUI y quizá siga trabajando.",
+        "pt": "Interrompido. Não foi possível avisar o ComfyUI, que talvez ainda esteja trabalhando.",
+        "it": "Interrotto. Non è stato possibile avvisare ComfyUI, che forse è ancora al lavoro.",
+        "ja": "停止しました。ComfyUI に伝えられなかったため、まだ動いているかもしれません。",
+        "ko": "중지했습니다. ComfyUI에 알리지 못해 아직 작업 중일 수 있습니다.",
+        "zh": "已停止。未能通知 ComfyUI，它可能仍在工作。",
+    },
+    "goes_on": {
+        "en": "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it: job {job}",
+        "de": "Open WebUI wurde beendet; der Auftrag läuft in ComfyUI weiter, und check_job holt ihn: Auftrag {job}",
+        "fr": "Open WebUI a été arrêté ; la tâche continue dans ComfyUI et check_job la récupère : tâche {job}",
+        "es": "Open WebUI se cerró; el trabajo sigue en ComfyUI y check_job lo trae: trabajo {job}",
+        "pt": "O Open WebUI foi encerrado; a tarefa continua no ComfyUI e check_job a traz: tarefa {job}",
+        "it": "Open WebUI è stato chiuso; il lavoro continua in ComfyUI e check_job lo recupera: lavoro {job}",
+        "ja": "Open WebUI が終了しました。ジョブは ComfyUI で続き、check_job で受け取れます: ジョブ {job}",
+        "ko": "Open WebUI가 종료되었습니다. 작업은 ComfyUI에서 계속되며 check_job으로 가져옵니다: 작업 {job}",
+        "zh": "Open WebUI 已关闭；任务在 ComfyUI 中继续，check_job 可取回：任务 {job}",
+    },
+    # Jobs, servers and lists.
+    "no_jobs": {
+        "en": "No jobs", "de": "Keine Aufträge", "fr": "Aucune tâche", "es": "Ningún trabajo", "pt": "Nenhuma tarefa",
+        "it": "Nessun lavoro", "ja": "ジョブはありません", "ko": "작업 없음", "zh": "没有任务",
+    },
+    "jobs": {
+        "en": "Jobs: {told}", "de": "Aufträge: {told}", "fr": "Tâches : {told}", "es": "Trabajos: {told}",
+        "pt": "Tarefas: {told}", "it": "Lavori: {told}", "ja": "ジョブ: {told}", "ko": "작업: {told}",
+        "zh": "任务：{told}",
+    },
+    "brought": {
+        "en": "{count} brought", "de": "{count} geholt", "fr": "{count} récupérées", "es": "{count} traídos",
+        "pt": "{count} trazidas", "it": "{count} recuperati", "ja": "受け取り {count} 件", "ko": "{count}개 가져옴",
+        "zh": "取回 {count} 个",
+    },
+    "at_work": {
+        "en": "{count} at work", "de": "{count} in Arbeit", "fr": "{count} en cours", "es": "{count} en curso",
+        "pt": "{count} em andamento", "it": "{count} in corso", "ja": "実行中 {count} 件", "ko": "{count}개 진행 중",
+        "zh": "{count} 个进行中",
+    },
+    "failed": {
+        "en": "{count} failed", "de": "{count} gescheitert", "fr": "{count} en échec", "es": "{count} fallidos",
+        "pt": "{count} com falha", "it": "{count} falliti", "ja": "失敗 {count} 件", "ko": "{count}개 실패",
+        "zh": "{count} 个失败",
+    },
+    "ended_already": {
+        "en": "The job had ended already", "de": "Der Auftrag war schon beendet",
+        "fr": "La tâche était déjà terminée", "es": "El trabajo ya había terminado",
+        "pt": "A tarefa já tinha terminado", "it": "Il lavoro era già finito", "ja": "ジョブはすでに終わっていました",
+        "ko": "작업이 이미 끝나 있었습니다", "zh": "任务早已结束",
+    },
+    "cancelled_1": {
+        "en": "Job cancelled", "de": "Auftrag abgebrochen", "fr": "Tâche annulée", "es": "Trabajo cancelado",
+        "pt": "Tarefa cancelada", "it": "Lavoro annullato", "ja": "ジョブを取り消しました",
+        "ko": "작업을 취소했습니다", "zh": "任务已取消",
+    },
+    "cancelled": {
+        "en": "{count} jobs cancelled", "de": "{count} Aufträge abgebrochen", "fr": "{count} tâches annulées",
+        "es": "{count} trabajos cancelados", "pt": "{count} tarefas canceladas", "it": "{count} lavori annullati",
+        "ja": "{count} 件のジョブを取り消しました", "ko": "작업 {count}개를 취소했습니다",
+        "zh": "已取消 {count} 个任务",
+    },
+    "workflows_listed": {
+        "en": "Looked up the workflows", "de": "Workflows nachgeschlagen", "fr": "Workflows consultés",
+        "es": "Flujos de trabajo consultados", "pt": "Fluxos de trabalho consultados", "it": "Workflow consultati",
+        "ja": "ワークフローを調べました", "ko": "워크플로를 찾아보았습니다", "zh": "已查看工作流",
+    },
+    "workflow_read": {
+        "en": "Looked at \"{name}\"", "de": "„{name}“ angesehen", "fr": "« {name} » consulté",
+        "es": "«{name}» consultado", "pt": "“{name}” consultado", "it": "Consultato «{name}»",
+        "ja": "「{name}」を調べました", "ko": "\"{name}\"을(를) 살펴보았습니다", "zh": "已查看“{name}”",
+    },
+    "models_listed": {
+        "en": "Looked up what is installed", "de": "Nachgesehen, was installiert ist",
+        "fr": "Éléments installés consultés", "es": "Consultado lo que hay instalado",
+        "pt": "Consultado o que está instalado", "it": "Consultato ciò che è installato",
+        "ja": "インストール済みのものを調べました", "ko": "설치된 항목을 찾아보았습니다", "zh": "已查看已安装的内容",
+    },
+    "server": {
+        "en": "ComfyUI: {health}", "de": "ComfyUI: {health}", "fr": "ComfyUI : {health}", "es": "ComfyUI: {health}",
+        "pt": "ComfyUI: {health}", "it": "ComfyUI: {health}", "ja": "ComfyUI: {health}", "ko": "ComfyUI: {health}",
+        "zh": "ComfyUI：{health}",
+    },
+    "ready": {
+        "en": "ready", "de": "bereit", "fr": "prêt", "es": "listo", "pt": "pronto", "it": "pronto", "ja": "準備完了",
+        "ko": "준비됨", "zh": "就绪",
+    },
+    "busy": {
+        "en": "busy", "de": "beschäftigt", "fr": "occupé", "es": "ocupado", "pt": "ocupado", "it": "occupato",
+        "ja": "処理中", "ko": "사용 중", "zh": "忙碌",
+    },
+    "resting": {
+        "en": "resting", "de": "pausiert", "fr": "en pause", "es": "en pausa", "pt": "em pausa", "it": "in pausa",
+        "ja": "休止中", "ko": "쉬는 중", "zh": "暂停使用",
+    },
+    "unreachable": {
+        "en": "unreachable", "de": "nicht erreichbar", "fr": "injoignable", "es": "inaccesible", "pt": "inacessível",
+        "it": "irraggiungibile", "ja": "接続できません", "ko": "연결할 수 없음", "zh": "无法连接",
+    },
+    "servers": {
+        "en": "{ready} of {all} servers ready", "de": "{ready} von {all} Servern bereit",
+        "fr": "{ready} serveurs sur {all} prêts", "es": "{ready} de {all} servidores listos",
+        "pt": "{ready} de {all} servidores prontos", "it": "{ready} di {all} server pronti",
+        "ja": "{all} 台中 {ready} 台のサーバーが準備完了", "ko": "서버 {all}대 중 {ready}대 준비됨",
+        "zh": "{all} 台服务器中有 {ready} 台就绪",
+    },
+    "in_queue": {
+        "en": "{count} in the queue", "de": "{count} in der Warteschlange", "fr": "{count} dans la file",
+        "es": "{count} en la cola", "pt": "{count} na fila", "it": "{count} in coda", "ja": "待ち行列に {count} 件",
+        "ko": "대기열에 {count}개", "zh": "队列中有 {count} 个",
+    },
+    "in_queue_at_least": {
+        "en": "at least {count} in the queue", "de": "mindestens {count} in der Warteschlange",
+        "fr": "au moins {count} dans la file", "es": "al menos {count} en la cola",
+        "pt": "pelo menos {count} na fila", "it": "almeno {count} in coda", "ja": "待ち行列に {count} 件以上",
+        "ko": "대기열에 {count}개 이상", "zh": "队列中至少有 {count} 个",
+    },
+    # What became of a call that failed, by the codes of errors.py; in English the error says it itself.
+    "bad_argument": {
+        "en": "Something in the request could not be understood.",
+        "de": "Etwas in der Anfrage war nicht zu verstehen.",
+        "fr": "Un élément de la demande n'a pas pu être compris.", "es": "No se entendió algo de la petición.",
+        "pt": "Algo no pedido não pôde ser entendido.", "it": "Qualcosa nella richiesta non è comprensibile.",
+        "ja": "依頼の中に理解できない値がありました。", "ko": "요청에 이해할 수 없는 값이 있습니다.",
+        "zh": "请求中有无法理解的内容。",
+    },
+    "limit_exceeded": {
+        "en": "More was asked for than the administrator allows.",
+        "de": "Es wurde mehr verlangt, als die Administration erlaubt.",
+        "fr": "La demande dépasse ce que l'administrateur autorise.",
+        "es": "Se pidió más de lo que permite el administrador.",
+        "pt": "Foi pedido mais do que o administrador permite.",
+        "it": "È stato chiesto più di quanto l'amministratore consenta.",
+        "ja": "管理者が許可している上限を超えています。", "ko": "관리자가 허용한 한도를 넘었습니다.",
+        "zh": "请求超出了管理员允许的范围。",
+    },
+    "not_permitted": {
+        "en": "You are not permitted to do this.", "de": "Das ist Ihnen nicht erlaubt.",
+        "fr": "Vous n'y êtes pas autorisé.", "es": "No tienes permiso para esto.",
+        "pt": "Você não tem permissão para isso.", "it": "Non hai il permesso di farlo.",
+        "ja": "この操作は許可されていません。", "ko": "이 작업을 할 권한이 없습니다.", "zh": "你没有权限执行此操作。",
+    },
+    "endpoint_refused": {
+        "en": "Your own ComfyUI address is not allowed or cannot be used.",
+        "de": "Ihre eigene ComfyUI-Adresse ist nicht erlaubt oder nicht verwendbar.",
+        "fr": "Votre adresse ComfyUI n'est pas autorisée ou n'est pas utilisable.",
+        "es": "Tu dirección de ComfyUI no está permitida o no se puede usar.",
+        "pt": "Seu endereço do ComfyUI não é permitido ou não pode ser usado.",
+        "it": "Il tuo indirizzo di ComfyUI non è consentito o non è utilizzabile.",
+        "ja": "あなたの ComfyUI アドレスは許可されていないか、使えません。",
+        "ko": "내 ComfyUI 주소는 허용되지 않거나 사용할 수 없습니다.", "zh": "你的 ComfyUI 地址不被允许或无法使用。",
+    },
+    "credits_refused": {
+        "en": "It would cost credits, and that was not agreed to.",
+        "de": "Es würde Guthaben kosten, und dem wurde nicht zugestimmt.",
+        "fr": "Cela coûterait des crédits, et personne n'a donné son accord.",
+        "es": "Costaría créditos y nadie lo autorizó.", "pt": "Custaria créditos, e isso não foi autorizado.",
+        "it": "Costerebbe crediti, e nessuno ha dato il consenso.",
+        "ja": "クレジットが必要ですが、同意がありませんでした。", "ko": "크레딧이 드는 작업인데 동의가 없었습니다.",
+        "zh": "这会消耗点数，但没有得到同意。",
+    },
+    "not_answered": {
+        "en": "The question in the chat was not answered.", "de": "Die Frage im Chat wurde nicht beantwortet.",
+        "fr": "La question posée dans le chat est restée sans réponse.",
+        "es": "La pregunta del chat quedó sin respuesta.", "pt": "A pergunta no chat ficou sem resposta.",
+        "it": "La domanda nella chat è rimasta senza risposta.", "ja": "チャットでの質問に回答がありませんでした。",
+        "ko": "채팅의 질문에 답이 없었습니다.", "zh": "聊天中的提问没有得到回答。",
+    },
+    "unknown_workflow": {
+        "en": "There is no workflow of that name.", "de": "Es gibt keinen Workflow dieses Namens.",
+        "fr": "Aucun workflow ne porte ce nom.", "es": "No hay ningún flujo de trabajo con ese nombre.",
+        "pt": "Não há fluxo de trabalho com esse nome.", "it": "Non c'è alcun workflow con questo nome.",
+        "ja": "その名前のワークフローはありません。", "ko": "그 이름의 워크플로가 없습니다.",
+        "zh": "没有这个名称的工作流。",
+    },
+    "unknown_job": {
+        "en": "No server knows such a job of yours.", "de": "Kein Server kennt einen solchen Auftrag von Ihnen.",
+        "fr": "Aucun serveur ne connaît cette tâche.", "es": "Ningún servidor conoce ese trabajo tuyo.",
+        "pt": "Nenhum servidor conhece essa tarefa sua.", "it": "Nessun server conosce questo tuo lavoro.",
+        "ja": "そのようなジョブはどのサーバーにもありません。", "ko": "그런 작업을 아는 서버가 없습니다.",
+        "zh": "没有服务器知道你的这个任务。",
+    },
+    "server_error": {
+        "en": "ComfyUI gave no usable answer.", "de": "ComfyUI gab keine brauchbare Antwort.",
+        "fr": "ComfyUI n'a pas donné de réponse exploitable.", "es": "ComfyUI no dio una respuesta utilizable.",
+        "pt": "O ComfyUI não deu uma resposta utilizável.", "it": "ComfyUI non ha dato una risposta utilizzabile.",
+        "ja": "ComfyUI から使える応答がありませんでした。", "ko": "ComfyUI가 쓸 수 있는 응답을 주지 않았습니다.",
+        "zh": "ComfyUI 没有给出可用的响应。",
+    },
+    "server_unreachable": {
+        "en": "ComfyUI cannot be reached.", "de": "ComfyUI ist nicht erreichbar.", "fr": "ComfyUI est injoignable.",
+        "es": "No se puede acceder a ComfyUI.", "pt": "Não é possível acessar o ComfyUI.",
+        "it": "ComfyUI non è raggiungibile.", "ja": "ComfyUI に接続できません。",
+        "ko": "ComfyUI에 연결할 수 없습니다.", "zh": "无法连接 ComfyUI。",
+    },
+    "access_refused": {
+        "en": "ComfyUI, or the proxy before it, wants other credentials.",
+        "de": "ComfyUI oder der Proxy davor verlangt andere Zugangsdaten.",
+        "fr": "ComfyUI, ou le proxy devant lui, demande d'autres identifiants.",
+        "es": "ComfyUI, o el proxy que tiene delante, pide otras credenciales.",
+        "pt": "O ComfyUI, ou o proxy à frente dele, pede outras credenciais.",
+        "it": "ComfyUI, o il proxy che lo precede, chiede altre credenziali.",
+        "ja": "ComfyUI かその手前のプロキシが、別の認証情報を求めています。",
+        "ko": "ComfyUI 또는 그 앞의 프록시가 다른 인증 정보를 요구합니다.",
+        "zh": "ComfyUI 或其前面的代理要求其他凭据。",
+    },
+    "server_too_old": {
+        "en": "This ComfyUI is too old.", "de": "Dieses ComfyUI ist zu alt.",
+        "fr": "Cette version de ComfyUI est trop ancienne.", "es": "Este ComfyUI es demasiado antiguo.",
+        "pt": "Este ComfyUI é antigo demais.", "it": "Questo ComfyUI è troppo vecchio.",
+        "ja": "この ComfyUI は古すぎます。", "ko": "이 ComfyUI는 너무 오래되었습니다.", "zh": "此 ComfyUI 版本过旧。",
+    },
+    "server_gone": {
+        "en": "ComfyUI stopped answering in the middle of the run.",
+        "de": "ComfyUI antwortet mitten im Lauf nicht mehr.",
+        "fr": "ComfyUI a cessé de répondre en pleine exécution.",
+        "es": "ComfyUI dejó de responder en plena ejecución.",
+        "pt": "O ComfyUI parou de responder no meio da execução.",
+        "it": "ComfyUI ha smesso di rispondere durante l'esecuzione.",
+        "ja": "実行中に ComfyUI が応答しなくなりました。", "ko": "실행 도중 ComfyUI가 응답을 멈췄습니다.",
+        "zh": "ComfyUI 在运行中途停止响应。",
+    },
+    "unexpected_answer": {
+        "en": "What answers is not ComfyUI, or it answered strangely.",
+        "de": "Was antwortet, ist nicht ComfyUI, oder die Antwort ist unverständlich.",
+        "fr": "Ce qui répond n'est pas ComfyUI, ou la réponse est inattendue.",
+        "es": "Lo que responde no es ComfyUI, o su respuesta es inesperada.",
+        "pt": "O que responde não é o ComfyUI, ou a resposta é inesperada.",
+        "it": "Chi risponde non è ComfyUI, o la risposta è inattesa.",
+        "ja": "応答したのが ComfyUI ではないか、応答が想定外でした。",
+        "ko": "응답한 것이 ComfyUI가 아니거나 예상 밖의 응답입니다.", "zh": "响应的不是 ComfyUI，或响应异常。",
+    },
+    "payment_required": {
+        "en": "The Comfy Cloud account lacks credits or the right plan.",
+        "de": "Dem Konto bei Comfy Cloud fehlt Guthaben oder der passende Tarif.",
+        "fr": "Le compte Comfy Cloud manque de crédits ou de l'abonnement requis.",
+        "es": "A la cuenta de Comfy Cloud le faltan créditos o el plan adecuado.",
+        "pt": "À conta do Comfy Cloud faltam créditos ou o plano adequado.",
+        "it": "All'account Comfy Cloud mancano crediti o il piano adatto.",
+        "ja": "Comfy Cloud のアカウントにクレジットか対応プランがありません。",
+        "ko": "Comfy Cloud 계정에 크레딧이나 알맞은 요금제가 없습니다.", "zh": "Comfy Cloud 账户点数不足或套餐不符。",
+    },
+    "server_busy": {
+        "en": "ComfyUI takes no more jobs at the moment.", "de": "ComfyUI nimmt gerade keine weiteren Aufträge an.",
+        "fr": "ComfyUI n'accepte plus de tâches pour le moment.", "es": "ComfyUI no acepta más trabajos por ahora.",
+        "pt": "O ComfyUI não aceita mais tarefas no momento.", "it": "ComfyUI al momento non accetta altri lavori.",
+        "ja": "ComfyUI は今、これ以上ジョブを受け付けていません。", "ko": "ComfyUI가 지금은 작업을 더 받지 않습니다.",
+        "zh": "ComfyUI 目前不再接受任务。",
+    },
+    "workflow_refused": {
+        "en": "ComfyUI did not accept the workflow.", "de": "ComfyUI hat den Workflow nicht angenommen.",
+        "fr": "ComfyUI n'a pas accepté le workflow.", "es": "ComfyUI no aceptó el flujo de trabajo.",
+        "pt": "O ComfyUI não aceitou o fluxo de trabalho.", "it": "ComfyUI non ha accettato il workflow.",
+        "ja": "ComfyUI がワークフローを受け付けませんでした。", "ko": "ComfyUI가 워크플로를 받아들이지 않았습니다.",
+        "zh": "ComfyUI 未接受该工作流。",
+    },
+    "node_not_installed": {
+        "en": "The workflow needs a node that this ComfyUI does not have.",
+        "de": "Der Workflow braucht einen Node, den dieses ComfyUI nicht hat.",
+        "fr": "Le workflow a besoin d'un nœud que ce ComfyUI n'a pas.",
+        "es": "El flujo de trabajo necesita un nodo que este ComfyUI no tiene.",
+        "pt": "O fluxo de trabalho precisa de um nó que este ComfyUI não tem.",
+        "it": "Il workflow richiede un nodo che questo ComfyUI non ha.",
+        "ja": "ワークフローに必要なノードがこの ComfyUI にありません。",
+        "ko": "워크플로에 필요한 노드가 이 ComfyUI에 없습니다.", "zh": "工作流需要此 ComfyUI 没有的节点。",
+    },
+    "model_not_installed": {
+        "en": "A model file that is needed is not installed.",
+        "de": "Eine benötigte Modelldatei ist nicht installiert.",
+        "fr": "Un fichier de modèle nécessaire n'est pas installé.",
+        "es": "Falta instalar un archivo de modelo necesario.",
+        "pt": "Um arquivo de modelo necessário não está instalado.",
+        "it": "Un file di modello necessario non è installato.",
+        "ja": "必要なモデルファイルがインストールされていません。",
+        "ko": "필요한 모델 파일이 설치되어 있지 않습니다.", "zh": "所需的模型文件未安装。",
+    },
+    "value_out_of_range": {
+        "en": "ComfyUI refused a value.", "de": "ComfyUI hat einen Wert abgelehnt.",
+        "fr": "ComfyUI a refusé une valeur.", "es": "ComfyUI rechazó un valor.", "pt": "O ComfyUI recusou um valor.",
+        "it": "ComfyUI ha rifiutato un valore.", "ja": "ComfyUI が値を拒否しました。",
+        "ko": "ComfyUI가 값을 거부했습니다.", "zh": "ComfyUI 拒绝了某个值。",
+    },
+    "run_failed": {
+        "en": "The run failed.", "de": "Der Lauf ist gescheitert.", "fr": "L'exécution a échoué.",
+        "es": "La ejecución falló.", "pt": "A execução falhou.", "it": "L'esecuzione è fallita.",
+        "ja": "実行に失敗しました。", "ko": "실행에 실패했습니다.", "zh": "运行失败。",
+    },
+    "out_of_memory": {
+        "en": "The graphics card or the computer ran out of memory.",
+        "de": "Der Speicher der Grafikkarte oder des Rechners reicht nicht.",
+        "fr": "La carte graphique ou l'ordinateur manque de mémoire.",
+        "es": "La tarjeta gráfica o el equipo se quedó sin memoria.",
+        "pt": "A placa de vídeo ou o computador ficou sem memória.",
+        "it": "La scheda grafica o il computer ha esaurito la memoria.",
+        "ja": "グラフィックカードかコンピューターのメモリが足りません。",
+        "ko": "그래픽 카드나 컴퓨터의 메모리가 부족합니다.", "zh": "显卡或计算机内存不足。",
+    },
+    "model_unusable": {
+        "en": "A model file could not be loaded.", "de": "Eine Modelldatei ließ sich nicht laden.",
+        "fr": "Un fichier de modèle n'a pas pu être chargé.", "es": "No se pudo cargar un archivo de modelo.",
+        "pt": "Um arquivo de modelo não pôde ser carregado.", "it": "Un file di modello non si è potuto caricare.",
+        "ja": "モデルファイルを読み込めませんでした。", "ko": "모델 파일을 불러오지 못했습니다.",
+        "zh": "模型文件无法加载。",
+    },
+    "node_failed": {
+        "en": "A node of the workflow reported an error.", "de": "Ein Node des Workflows meldete einen Fehler.",
+        "fr": "Un nœud du workflow a signalé une erreur.", "es": "Un nodo del flujo de trabajo dio un error.",
+        "pt": "Um nó do fluxo de trabalho relatou um erro.", "it": "Un nodo del workflow ha segnalato un errore.",
+        "ja": "ワークフローのノードでエラーが起きました。", "ko": "워크플로의 노드에서 오류가 났습니다.",
+        "zh": "工作流中的一个节点出错。",
+    },
+    "nothing_made": {
+        "en": "The run ended well, but made no file.", "de": "Der Lauf ging gut, ergab aber keine Datei.",
+        "fr": "L'exécution s'est bien terminée, mais sans produire de fichier.",
+        "es": "La ejecución terminó bien, pero no creó ningún archivo.",
+        "pt": "A execução terminou bem, mas não gerou nenhum arquivo.",
+        "it": "L'esecuzione è finita bene, ma non ha creato alcun file.",
+        "ja": "実行は終わりましたが、ファイルは作られませんでした。",
+        "ko": "실행은 잘 끝났지만 만들어진 파일이 없습니다.", "zh": "运行正常结束，但没有生成文件。",
+    },
+    "picture_missed": {
+        "en": "A picture was missed because the connection was down.",
+        "de": "Ein Bild ging verloren, weil die Verbindung unterbrochen war.",
+        "fr": "Une image a été manquée, la connexion étant coupée.",
+        "es": "Se perdió una imagen porque la conexión estaba caída.",
+        "pt": "Uma imagem se perdeu porque a conexão caiu.",
+        "it": "Un'immagine è andata persa perché la connessione era caduta.",
+        "ja": "接続が切れていたため、画像を受け取れませんでした。", "ko": "연결이 끊겨 그림을 받지 못했습니다.",
+        "zh": "连接中断，错过了一张图片。",
+    },
+    "run_interrupted": {
+        "en": "Somebody stopped the run in ComfyUI.", "de": "Jemand hat den Lauf in ComfyUI gestoppt.",
+        "fr": "Quelqu'un a arrêté l'exécution dans ComfyUI.", "es": "Alguien detuvo la ejecución en ComfyUI.",
+        "pt": "Alguém interrompeu a execução no ComfyUI.", "it": "Qualcuno ha interrotto l'esecuzione in ComfyUI.",
+        "ja": "誰かが ComfyUI で実行を止めました。", "ko": "누군가 ComfyUI에서 실행을 중지했습니다.",
+        "zh": "有人在 ComfyUI 中停止了运行。",
+    },
+    "job_lost": {
+        "en": "ComfyUI no longer knows the job.", "de": "ComfyUI kennt den Auftrag nicht mehr.",
+        "fr": "ComfyUI ne connaît plus la tâche.", "es": "ComfyUI ya no conoce el trabajo.",
+        "pt": "O ComfyUI não conhece mais a tarefa.", "it": "ComfyUI non conosce più il lavoro.",
+        "ja": "ComfyUI にジョブが残っていません。", "ko": "ComfyUI가 더 이상 그 작업을 모릅니다.",
+        "zh": "ComfyUI 已不再知道该任务。",
+    },
+    "still_running": {
+        "en": "The longest wait is over; ComfyUI is still at work.",
+        "de": "Die längste Wartezeit ist um; ComfyUI arbeitet noch.",
+        "fr": "L'attente maximale est écoulée ; ComfyUI travaille encore.",
+        "es": "Se agotó la espera máxima; ComfyUI sigue trabajando.",
+        "pt": "A espera máxima acabou; o ComfyUI ainda está trabalhando.",
+        "it": "L'attesa massima è finita; ComfyUI è ancora al lavoro.",
+        "ja": "待ち時間の上限に達しました。ComfyUI はまだ作業中です。",
+        "ko": "최대 대기 시간이 지났습니다. ComfyUI는 아직 작업 중입니다.",
+        "zh": "已到最长等待时间；ComfyUI 仍在工作。",
+    },
+    "storage_refused": {
+        "en": "Open WebUI did not take the finished file.",
+        "de": "Open WebUI hat die fertige Datei nicht angenommen.",
+        "fr": "Open WebUI n'a pas accepté le fichier terminé.", "es": "Open WebUI no aceptó el archivo terminado.",
+        "pt": "O Open WebUI não aceitou o arquivo pronto.", "it": "Open WebUI non ha accettato il file finito.",
+        "ja": "Open WebUI が完成したファイルを受け付けませんでした。",
+        "ko": "Open WebUI가 완성된 파일을 받지 않았습니다.", "zh": "Open WebUI 未接受生成的文件。",
+    },
+    "took_too_long": {
+        "en": "Work on files or texts took longer than is allowed.",
+        "de": "Die Arbeit an Dateien oder Texten dauerte länger als erlaubt.",
+        "fr": "Le traitement de fichiers ou de textes a trop duré.",
+        "es": "El trabajo con archivos o textos tardó más de lo permitido.",
+        "pt": "O trabalho com arquivos ou textos demorou mais que o permitido.",
+        "it": "Il lavoro su file o testi è durato più del consentito.",
+        "ja": "ファイルやテキストの処理が制限時間を超えました。",
+        "ko": "파일이나 글을 다루는 데 허용된 시간을 넘겼습니다.", "zh": "处理文件或文本的时间超过了允许值。",
+    },
+    "internal_error": {
+        "en": "The tool failed.", "de": "Das Werkzeug hat versagt.", "fr": "L'outil a échoué.",
+        "es": "La herramienta falló.", "pt": "A ferramenta falhou.", "it": "Lo strumento ha avuto un errore.",
+        "ja": "ツールでエラーが起きました。", "ko": "도구에 오류가 났습니다.", "zh": "工具出错了。",
+    },
+}  # fmt: skip
+
+
+# ======================================================================================================================
+# src/comfyui_chat/phrases.py
+#
+# What the user reads of a call while it runs and when it ends, in the user's language.
+#
+# A `Phrase` is one of the texts in status_texts.py with its values. As a string it is its English,
+# which is what a model, a log and the command line get; `in_language` says any text as the user
+# speaks, as far as it is a phrase:
+#
+#     text = Phrase("ahead", count=2)                 "Waiting, 2 ahead"
+#     in_language(text, "de")                         "Wartet, 2 davor"
+#     in_language(joined(Phrase("part", number=1, all=4), text), "fr")    "1 sur 4 · En attente, 2 avant"
+#
+# Numbers and names stand in a text as they are, phrases are said in its language, and so are the
+# values that depend on it: a `Share`, "48%" or "48 %", and a `Span` of time.
+# ======================================================================================================================
+
+
+# What stands before the sign, where anything does: a space that no line is broken at.
+BEFORE_PERCENT: Mapping[str, str] = {
+    "de": "\N{NO-BREAK SPACE}",
+    "fr": "\N{NARROW NO-BREAK SPACE}",
+    "es": "\N{NO-BREAK SPACE}",
+}
+JOINT = " · "  # between what is told side by side
+
+
+class Phrase(str):
+    """A text of `STATUS_TEXTS` with its values: in English as a string, and in other languages by
+    `said_in`.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+
+    def __new__(cls, name: str, /, **values: Any) -> "Phrase":
+        self = super().__new__(cls, _said(name, values, ENGLISH))
+        self.name = name
+        self.values = values
+        return self
+
+    def said_in(self, language: str) -> str:
+        """The text in one of `LANGUAGES`."""
+        return _said(self.name, self.values, language)
+
+
+class JoinedPhrase(Phrase):
+    """Texts side by side: "2 of 4 · Saving"."""
+
+    def __new__(cls, *parts: str) -> "JoinedPhrase":
+        self = str.__new__(cls, JOINT.join(parts))
+        self.name = ""
+        self.values = {str(place): part for place, part in enumerate(parts)}
+        return self
+
+    def said_in(self, language: str) -> str:
+        """The texts in one of `LANGUAGES`."""
+        return JOINT.join(in_language(part, language) for part in self.values.values())
+
+
+class FailurePhrase(Phrase):
+    """Why something failed: in English as it was said, and in other languages what its code means."""
+
+    def __new__(cls, english: str, code: str) -> "FailurePhrase":
+        self = str.__new__(cls, english)
+        self.name = code
+        self.values = {}
+        return self
+
+    def said_in(self, language: str) -> str:
+        """What became of the call, in one of `LANGUAGES`."""
+        return str(self) if language == ENGLISH else super().said_in(language)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of a whole, 0 to 1, told in percent."""
+
+    of_whole: float
+
+    def said_in(self, language: str) -> str:
+        """It in percent, as it is written in a language."""
+        return f"{100 * self.of_whole:.0f}{BEFORE_PERCENT.get(language, '')}%"
+
+
+@dataclass(frozen=True)
+class Span:
+    """A time span."""
+
+    seconds: float
+
+    def said_in(self, language: str) -> str:
+        """It as people say it: "12 s", "3 min", "1 h 20 min"."""
+        hours, minutes, seconds = duration_parts(self.seconds)
+        if hours:
+            return _said("hours", {"hours": hours, "minutes": minutes}, language)
+        if minutes:
+            return _said("minutes", {"minutes": minutes}, language)
+        return _said("seconds", {"seconds": seconds}, language)
+
+
+def joined(*parts: str) -> str:
+    """Texts side by side, without those that are empty."""
+    told = [part for part in parts if part]
+    return told[0] if len(told) == 1 else JoinedPhrase(*told)
+
+
+def in_language(text: str, language: str) -> str:
+    """A text in one of `LANGUAGES`, as far as it is a phrase."""
+    return text.said_in(language) if isinstance(text, Phrase) else text
+
+
+def known_language(locale: str) -> str:
+    """Which of `LANGUAGES` a locale such as "pt-BR" or "zh_Hans" means; English for any other."""
+    language = re.split(r"[-_]", locale.strip().lower())[0]
+    return language if language in LANGUAGES else ENGLISH
+
+
+def _said(name: str, values: Mapping[str, Any], language: str) -> str:
+    if values.get("count") == 1 and f"{name}_1" in STATUS_TEXTS:
+        name = f"{name}_1"
+    told = {}
+    for key, value in values.items():
+        if isinstance(value, (Phrase, Share, Span)):
+            value = value.said_in(language)
+        told[key] = value
+    return STATUS_TEXTS[name][language].format(**told)
 
 
 # ======================================================================================================================
@@ -24015,10 +24706,10 @@ def _loaded_for(node_id: str, graph: Graph) -> Mapping[Target, str]:
 #     job = Job.posted("0c6d...", graph)
 #     for event in (Waiting(2), Started(), Executing("3"), Progress({"3": (4.0, 20.0, False)})):
 #         job = advance(job, event, now)
-#     describe(job, now)  ->  ("running", "18 %")
+#     describe(job, now)  ->  ("running", "18%")
 #
 # `describe` is where the queue position is told ("Waiting, 2 ahead"), and the percentage and the time
-# left after it; webui/display.py shows them in the chat.
+# left after it, as phrases; webui/display.py shows them in the chat, in the user's language.
 #
 # `Job.lost` decides that a job is lost: two look-ups in a row found it neither in the queue nor in
 # the history. Where the server may have been restarted meanwhile (`Job.away`) that is `JobLost`, and
@@ -24275,25 +24966,26 @@ def describe(job: Job, now: float) -> tuple[str, str]:
         ("waiting", "Waiting, 2 ahead")         so many prompts come before it, the running one counted
         ("waiting", "Waiting, next in line")
         ("loading", "Loading the model")        it runs, and no node has counted a step yet
-        ("running", "18 % · 40 s left")
+        ("running", "18% · 40 s left")
 
     The percentage stops at 99 until the job has ended.
     """
     if not job.started:
         if job.ahead is None:
-            return "connecting", "Sent to ComfyUI"
+            return "connecting", Phrase("sent")
         if job.ahead == Waiting(0):
-            return "waiting", "Waiting, next in line"
-        return "waiting", f"Waiting, {job.ahead}"
+            return "waiting", Phrase("next")
+        name = "ahead_at_least" if job.ahead.at_least else "ahead"
+        return "waiting", Phrase(name, count=job.ahead.ahead)
     if not job.sampling:
         if job.complete or job.nodes:
-            return "loading", "Loading the model"
-        return "loading", "Running"  # without a websocket nobody can tell the two apart
-    text = f"{100 * min(job.fraction, 0.99):.0f} %"
+            return "loading", Phrase("loading")
+        return "loading", Phrase("running")  # without a websocket nobody can tell the two apart
+    text = Phrase("share", share=Share(min(job.fraction, 0.99)))
     left = job.seconds_left(now)
-    if left is not None:
-        text += f" · {duration(max(left, 1))} left"
-    return "running", text
+    if left is None:
+        return "running", text
+    return "running", joined(text, Phrase("left", time=Span(max(left, 1))))
 
 
 def judge(job: Job, graph: Graph) -> Job:
@@ -24956,7 +25648,7 @@ class ProgressListener(Protocol):
 WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)
 # a note of an error or a Stop
 STILL_AT_WORK = "ComfyUI could not be told and may still be at work."
-GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it"
+GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it: job "
 
 
 def _note_job(error: BaseException, job_id: str) -> None:
@@ -24964,7 +25656,7 @@ def _note_job(error: BaseException, job_id: str) -> None:
     if isinstance(error, ServerGone) and error.executing:
         error.add_note(f"Should ComfyUI come back with it, check_job brings it: job_id {job_id}.")
     if _shutting_down(error):
-        error.add_note(f"{GOES_ON}: job {job_id}")
+        error.add_note(f"{GOES_ON}{job_id}")
 
 
 async def follow(
@@ -25322,8 +26014,9 @@ def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing:
     now = time.monotonic()
     if not isinstance(event, Silence) or job.silent_since is None:
         phase, text = describe(job, now)
-        JOBS.stands(job.prompt_id, part + text)
-        listener.status(phase, part + text, job.fraction)
+        told = joined(part, text)
+        JOBS.stands(job.prompt_id, told)
+        listener.status(phase, told, job.fraction)
         return
     too_long_ago = now - timing.gone
     refused = job.refused_since is not None and job.refused_since <= too_long_ago
@@ -25331,7 +26024,7 @@ def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing:
     if refused or never_heard:
         message = f"ComfyUI stopped answering in the middle of the run. {event.reason}"
         raise ServerGone(message, refused=refused, executing=job.started)
-    listener.status("silent", f"{part}ComfyUI does not answer at the moment")
+    listener.status("silent", joined(part, Phrase("silent")))
 
 
 async def _look(
@@ -28936,7 +29629,7 @@ class Spending:
         """
         if purse.rule.word != ASK or self._has_agreed(purse, cost):
             return
-        say(f"Waiting for your permission to spend credits: {cost.words}")
+        say(Phrase("permission", price=cost.words))
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 says_yes = await self._credits.ask(_question(purse, cost, name))
@@ -29191,7 +29884,7 @@ async def make(
     Raises as `RunProgress.assign`, `follow` and `collect` do, unless some files of the call are
     there: then these are the result.
     """
-    listener.status("connecting", "Connecting to ComfyUI")
+    listener.status("connecting", Phrase("connecting"))
     await Turns.here().come()
     progress = RunProgress(request, await fleet.found(), listener, options)
     result = None
@@ -29344,7 +30037,7 @@ class RunProgress:
             "Nobody named it: it was chosen here, and there is no other one that would do."
         )
         self.notes.append(f"{error.message} Another one was taken")
-        self.listener.status("connecting", "A model file cannot be loaded; another one is tried")
+        self.listener.status("connecting", Phrase("another_model"))
         return True
 
     def who_named(self, fitted: FittedWorkflow) -> str:
@@ -29372,7 +30065,7 @@ class RunProgress:
         self.ran_again = True
         if not isinstance(error, JobLost) or error.arrived:
             self.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
-            self.listener.status("connecting", "ComfyUI lost the job; it is run again")
+            self.listener.status("connecting", Phrase("run_again"))
         return True
 
     def note_missing(self, reason: str) -> None:
@@ -29488,7 +30181,7 @@ class RunProgress:
             prompts = replace(prompts, notes=(*prompts.notes, *notes))
         account_key = await self.settle_cost(server.endpoint, fitted, prompts)
         if files:
-            self.listener.status("uploading", "Sending the files to ComfyUI")
+            self.listener.status("uploading", Phrase("uploading"))
             prompts = await _with_uploads(server, prompts, files)
         return Assignment(server, fitted, prompts, posted, account_key)
 
@@ -29615,7 +30308,7 @@ class RunProgress:
         self, assigned: Assignment, index: int, job: Job, graph: Graph
     ) -> Collected:
         """Fetch what one of the prompts made, as `collect` does."""
-        self.listener.status("saving", f"{self.part(index)}Saving")
+        self.listener.status("saving", joined(self.part(index), Phrase("saving")))
         server = assigned.server
         try:
             return await collect(
@@ -29631,8 +30324,8 @@ class RunProgress:
             raise
 
     def part(self, index: int) -> str:
-        """What stands before what is shown of one of several prompts: "2 of 4 · "."""
-        return f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
+        """What stands before what is shown of one of several prompts: "2 of 4"."""
+        return Phrase("part", number=index + 1, all=self.parts) if self.parts > 1 else ""
 
 
 def _cached_outputs(job: Job) -> list[str]:
@@ -29930,7 +30623,7 @@ async def bring(
                 ) as subscription:
                     job = await watch(server, fleet, job, subscription, listener, wait=wait)
             job = judge(job, graph)
-            listener.status("saving", "Saving")
+            listener.status("saving", Phrase("saving"))
             collected = await collect(server, job, graph, wanted, fleet.timing, stored, allowance)
     except BaseException:
         JOBS.leave(prompt.prompt_id)
@@ -30436,6 +31129,33 @@ def _today() -> str:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/language.py
+#
+# Which language a user reads: that of Open WebUI's page.
+#
+# The page keeps it in the browser, and sends it with every message among the variables of a prompt,
+# as "de-DE" in `{{USER_LANGUAGE}}`. A call without a page, as by the API, has none: then what the
+# request accepts counts, and English where it says nothing.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+LANGUAGE_VARIABLE = "{{USER_LANGUAGE}}"
+MOST_LOCALE_CHARACTERS = 100  # of what may say a language, which anybody may send
+
+
+def language_of(metadata: Mapping[str, Any], request: Any) -> str:
+    """The language of a call, by Open WebUI's `__metadata__` and `__request__`: one of
+    `LANGUAGES`.
+    """
+    told = object_of(metadata.get("variables")).get(LANGUAGE_VARIABLE)
+    if not told:
+        headers = getattr(request, "headers", None)
+        told = headers.get("accept-language") if isinstance(headers, Mapping) else ""
+    first = str(told or "")[:MOST_LOCALE_CHARACTERS].split(",")[0]
+    return known_language(first.split(";")[0])
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/telling.py
 #
 # What leaves a call for the chat: how its failure is told, how much, and what ordinary users and
@@ -30454,12 +31174,12 @@ def told_failure(error: Exception, is_admin: bool) -> tuple[dict[str, Any], str]
     if not isinstance(error, ComfyUIError):
         log.error("a mistake in the ComfyUI tool", exc_info=error)
         mistake = InternalError(f"The tool failed ({type(error).__name__}).")
-        return mistake.as_result(), "The tool failed"
+        return mistake.as_result(), Phrase("internal_error")
     log.info("%s: %s", error.code, error.message)
     result, text = error.as_result(), error.message
     if is_admin and "error" in result:
         result["error"] = text = error.with_place
-    return result, text
+    return result, FailurePhrase(text, error.code)
 
 
 def stop_text(stop: asyncio.CancelledError) -> str:
@@ -30467,12 +31187,10 @@ def stop_text(stop: asyncio.CancelledError) -> str:
     the job.
     """
     notes = getattr(stop, "__notes__", ())
-    if not notes:
-        return "Stopped"
-    note = str(notes[0])
+    note = str(notes[0]) if notes else ""
     if note.startswith(GOES_ON):
-        return note
-    return f"Stopped. {note}"
+        return Phrase("goes_on", job=note.removeprefix(GOES_ON))
+    return Phrase("still_at_work" if note else "stopped")
 
 
 # of pictures, for the model to look at: they have a bound of their own, and are not read as text
@@ -32291,6 +33009,7 @@ class Chat(ChatFiles):
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._display: Display | None = None
         self._hiding = Hiding()
+        self._language = language_of(metadata or {}, request)
 
     @property
     def is_admin(self) -> bool:
@@ -32315,7 +33034,7 @@ class Chat(ChatFiles):
             raise
         except Exception as error:
             result, text = told_failure(error, self.is_admin)
-        await finish(self._close(shortened(text, LONGEST_STATUS)), ANSWER_SECONDS)
+        await finish(self._close(text), ANSWER_SECONDS)
         answer: dict[str, Any] = self._hiding.of(brief(result))
         return answer
 
@@ -32333,9 +33052,7 @@ class Chat(ChatFiles):
         if self.message_id and not self.channel:
             emit = await self._live()
             previews = not self._adds()
-        self._display = Display(
-            emit, self._files, previews, lambda text: str(self._hiding.of(text))
-        )
+        self._display = Display(emit, self._files, previews, self._told)
         self._display.start()
         return self._display
 
@@ -32347,7 +33064,12 @@ class Chat(ChatFiles):
             await self._remove_preview()
         except Exception as error:
             log.warning("the preview could not be taken away: %s", type(error).__name__)
-        await self._say("status", {"description": self._hiding.of(text), "done": True})
+        await self._say("status", {"description": self._told(text), "done": True})
+
+    def _told(self, text: str) -> str:
+        """A status text as the user reads it: in their language, and without what is hidden."""
+        said = shortened(in_language(text, self._language), LONGEST_STATUS)
+        return str(self._hiding.of(said))
 
     async def _remove_preview(self) -> None:
         """Show the message's own files alone again, if a preview is among them."""
@@ -33315,7 +34037,7 @@ async def painted_mask(chat: Chat, reference: str, picture: InputFile) -> str:
         painted = _PAINTED.get((message, reference))
         if painted:
             return painted
-        chat.show_status("Waiting for you to paint where the picture is to change")
+        chat.show_status(Phrase("painting"))
         mask = await paint_mask(chat, reference, picture.data)
         painted = await _mask_as_file(chat, mask)
         _PAINTED[message, reference] = painted
@@ -36204,15 +36926,12 @@ def _done_text(made: RunResult) -> str:
     """The last status of a run: "Done in 8 s · seed 7"; of one of which files are missing it says
     how many.
     """
-    text = "Done"
+    done = Phrase("done")
     if made.seconds >= 0.5:
-        text += f" in {duration(made.seconds)}"
-    if made.seed is not None:
-        text += f" · seed {made.seed}"
-    if made.left_out:
-        files = "file" if made.left_out == 1 else "files"
-        text += f" · {made.left_out} {files} left out"
-    return text
+        done = Phrase("done_in", time=Span(made.seconds))
+    seed = Phrase("seed", seed=made.seed) if made.seed is not None else ""
+    left_out = Phrase("left_out", count=made.left_out) if made.left_out else ""
+    return joined(done, seed, left_out)
 
 
 def files_told(
@@ -36306,16 +37025,22 @@ def status_report(
 
 def _servers_text(statuses: Sequence[ServerStatus]) -> str:
     """The last status of comfyui_status: "2 of 3 servers ready · 4 in the queue"."""
-    text = f"ComfyUI: {statuses[0].health}"
+    text = Phrase("server", health=_health_told(statuses[0]))
     if len(statuses) > 1:
         usable = sum(status.usable for status in statuses)
-        text = f"{usable} of {len(statuses)} servers ready"
+        text = Phrase("servers", ready=usable, all=len(statuses))
     queues = [status.queue for status in statuses if status.queue is not None]
-    if queues:
-        jobs = sum(map(len, queues))
-        at_least = "" if all(queue.is_whole for queue in queues) else "at least "
-        text += f" · {at_least}{jobs} in the queue"
-    return text
+    if not queues:
+        return text
+    is_whole = all(queue.is_whole for queue in queues)
+    name = "in_queue" if is_whole else "in_queue_at_least"
+    return joined(text, Phrase(name, count=sum(map(len, queues))))
+
+
+def _health_told(status: ServerStatus) -> Phrase:
+    if status.error and status.health != "unreachable":
+        return FailurePhrase(status.health, status.error.code)
+    return Phrase(status.health)
 
 
 def _server_entry(status: ServerStatus, admin: bool) -> dict[str, Any]:
@@ -36584,7 +37309,7 @@ def _nothing_known(own: OwnJobs) -> str:
 async def _cancel_each(fleet: Fleet, jobs: Sequence[OwnJob]) -> tuple[dict[str, Any], str]:
     """Several jobs cancelled: what `_cancel` tells of each."""
     results = [(await _cancel(fleet, *job))[0] for job in jobs]
-    return {"status": "done", "jobs": results}, f"{len(jobs)} jobs cancelled"
+    return {"status": "done", "jobs": results}, Phrase("cancelled", count=len(jobs))
 
 
 async def jobs_told(fleet: Fleet, statuses: Sequence[ServerStatus]) -> dict[str, Any]:
@@ -36625,11 +37350,9 @@ def last_job_told(own: OwnJobs) -> str:
 
 
 def _overview_text(*, brought: int, at_work: int, failed: int) -> str:
-    counts = {"brought": brought, "at work": at_work, "failed": failed}
-    said = [f"{count} {what}" for what, count in counts.items() if count]
-    if not said:
-        return "No jobs"
-    return f"Jobs: {', '.join(said)}"
+    counts = {"brought": brought, "at_work": at_work, "failed": failed}
+    said = [Phrase(name, count=count) for name, count in counts.items() if count]
+    return Phrase("jobs", told=joined(*said)) if said else Phrase("no_jobs")
 
 
 def _only_one(fleet: Fleet, at_work: Sequence[OwnJob]) -> OwnJob:
@@ -36811,7 +37534,7 @@ async def _show_again(
     await chat.show_again(stored.files)
     told = files_told(stored.files, await chat.numbers(stored.files), chat.shown)
     note = f"It was brought before, and is shown again.{more} {told['note']}"
-    return {"status": "done", **told, "note": note}, "Shown again"
+    return {"status": "done", **told, "note": note}, Phrase("shown_again")
 
 
 async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dict[str, Any], str]:
@@ -36819,11 +37542,11 @@ async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dic
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
     if isinstance(prompt.state, Recorded):
         answer = {"status": "done", "job_id": job_id, "note": "It had ended already."}
-        return answer, "The job had ended already"
+        return answer, Phrase("ended_already")
     JOBS.cancel(prompt.prompt_id)  # before it is told: the job's own call has to know
     async with open_server(endpoint) as server:
         await server.cancel(prompt.prompt_id, LOOK_UP_SECONDS)
-    return {"status": "cancelled", "job_id": job_id}, "Job cancelled"
+    return {"status": "cancelled", "job_id": job_id}, Phrase("cancelled", count=1)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -37118,7 +37841,7 @@ class Tools:
             )
             told = await FILES.run(told_workflows, one_list(answers), words, as_yes(all, "all"))
             answer = told | _left_out(silent)
-            return {"status": "done", **answer}, "Looked up the workflows"
+            return {"status": "done", **answer}, Phrase("workflows_listed")
 
         return await _answer(chat, self.valves, work)
 
@@ -37160,7 +37883,7 @@ class Tools:
                 answers, key=lambda answer: "cannot run" in answer or "missing nodes" in answer
             )
             answer |= _left_out(silent)
-            return {"status": "done", **answer}, f'Looked at "{answer["name"]}"'
+            return {"status": "done", **answer}, Phrase("workflow_read", name=answer["name"])
 
         return await _answer(chat, self.valves, work)
 
@@ -37191,7 +37914,7 @@ class Tools:
                 settings.endpoints, lambda server: list_models(server, kind_name, words)
             )
             answer = told_models(one_list(answers), words) | _left_out(silent)
-            return {"status": "done", **answer}, "Looked up what is installed"
+            return {"status": "done", **answer}, Phrase("models_listed")
 
         return await _answer(chat, self.valves, work)
 

@@ -75,7 +75,7 @@ async def test_a_terminal_shows_a_bar_that_is_gone_at_the_end(tmp_path: Path) ->
         seen = await asyncio.to_thread(os.read, primary, 65536)
         os.close(primary)
     assert "█" in seen.decode()
-    assert " %" in seen.decode()
+    assert "%" in seen.decode()
     assert b"\r\x1b[2K" in seen.rpartition("█".encode())[2]
 
 

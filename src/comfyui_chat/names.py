@@ -326,11 +326,19 @@ def shown_value(value: Any) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span as people say it: "12 s", "3 min", "1 h 20 min"."""
-    whole = round(seconds)
-    if whole < 100:
-        return f"{whole} s"
-    hours, minutes = divmod(round(whole / 60), 60)
+    """A time span as people say it in English: "12 s", "3 min", "1 h 20 min"."""
+    hours, minutes, rest = duration_parts(seconds)
     if hours:
         return f"{hours} h {minutes} min"
-    return f"{minutes} min"
+    return f"{minutes} min" if minutes else f"{rest} s"
+
+
+def duration_parts(seconds: float) -> tuple[int, int, int]:
+    """A time span in the hours, minutes and seconds in which people say it: a short one in seconds,
+    a longer one in minutes, or in hours and minutes.
+    """
+    whole = round(seconds)
+    if whole < 100:
+        return 0, 0, whole
+    hours, minutes = divmod(round(whole / 60), 60)
+    return hours, minutes, 0

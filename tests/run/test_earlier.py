@@ -391,7 +391,7 @@ async def test_a_wait_that_is_over_tells_how_far_the_job_is_and_that_it_goes_on(
     comfy.misbehave.hold_at_step = 5
     with pytest.raises(tool.StillRunning) as still:
         await make(comfy, steps=10, limits=tool.Limits(wait_seconds=0.4), timing=QUICKER, owner=ANN)
-    assert re.search(r"is over and ComfyUI is still at work: \d+ %", still.value.message)
+    assert re.search(r"is over and ComfyUI is still at work: \d+%", still.value.message)
     assert still.value.as_result()["note"].endswith(
         "It goes on; do not start it again. Tell the user; check_job brings it when they ask."
     )
@@ -405,14 +405,14 @@ async def test_a_job_that_a_call_follows_is_told_with_its_percentage(comfy: Stan
     here = fleet(comfy)
     await until(lambda: "%" in tool.JOBS.standing(comfy.running[0]))
     (job,) = (await tool.own_jobs(here)).jobs
-    assert re.fullmatch(r"running, \d+ %( · .* left)?", tool.job_line(here, *job)["state"])
+    assert re.fullmatch(r"running, \d+%( · .* left)?", tool.job_line(here, *job)["state"])
     result = await check(comfy, Shelf([]))
     assert (result["status"], result["job_id"], result["queue"]) == (
         "running",
         job[1].prompt_id,
         "1 running, 0 waiting",
     )
-    assert re.search(r"Another call is following this job and brings it: \d+ %", result["note"])
+    assert re.search(r"Another call is following this job and brings it: \d+%", result["note"])
     comfy.release()
     await own
     assert tool.JOBS.standing(job[1].prompt_id) == ""

@@ -61,18 +61,18 @@ def test_the_phases_in_words() -> None:
         ("waiting", "Waiting, at least 10000 ahead"),
         ("loading", "Loading the model"),
         ("loading", "Loading the model"),
-        ("running", "48 %"),
+        ("running", "48%"),
     ]
 
 
 def test_the_time_left_comes_from_the_speed_of_the_steps() -> None:
     job = after(*(at_step(step) for step in range(1, 12)))  # ten steps in ten seconds
-    assert tool.describe(job, 10.0) == ("running", "52 % · 11 s left")
+    assert tool.describe(job, 10.0) == ("running", "52% · 11 s left")
 
 
 def test_nobody_is_told_of_a_full_hundred_before_the_end() -> None:
     job = after(at_step(20), tool.Progress({"8": (1, 1, True), "9": (1, 1, True)}))
-    assert tool.describe(job, 5.0)[1].startswith("99 %")
+    assert tool.describe(job, 5.0)[1].startswith("99%")
 
 
 def test_a_server_without_progress_states_is_followed_by_its_executing_frames() -> None:

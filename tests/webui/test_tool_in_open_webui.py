@@ -269,7 +269,7 @@ async def test_the_user_sees_the_progress_and_only_the_end_is_stored(webui: Open
     turn = await ask(webui, model, call(seed=7, steps=20))
     texts = turn.status_texts
     assert texts[:2] == ["Connecting to ComfyUI", "Loading the model"]
-    assert any(" %" in text and " left" in text for text in texts)
+    assert any("%" in text and " left" in text for text in texts)
     assert texts[-2] == "Saving"
     assert texts[-1].startswith("Done in ")
     assert texts[-1].endswith(" · seed 7")

@@ -28,6 +28,7 @@ from typing import Protocol
 from ..errors import ComfyUIError, CreditsRefused, RunFailed, ServerError, WorkflowRefused
 from ..graph.prices import MOST_PARTNERS_TOLD, Price, price_of_all
 from ..names import shortened
+from ..phrases import Phrase
 from ..server.endpoint import Endpoint
 
 NEVER, ASK, UP_TO, ALWAYS = "never", "ask", "up to the amount", "always"
@@ -181,7 +182,7 @@ class Spending:
         """
         if purse.rule.word != ASK or self._has_agreed(purse, cost):
             return
-        say(f"Waiting for your permission to spend credits: {cost.words}")
+        say(Phrase("permission", price=cost.words))
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 says_yes = await self._credits.ask(_question(purse, cost, name))

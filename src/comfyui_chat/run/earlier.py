@@ -21,6 +21,7 @@ from ..errors import BadArgument, ComfyUIError, ServerUnreachable, StillRunning,
 from ..graph.facts import picture_nodes
 from ..media.delivery import Format
 from ..names import quoted, shortened
+from ..phrases import Phrase
 from ..server.client import LOOK_UP_SECONDS, ComfyUIServer
 from ..server.endpoint import Endpoint
 from ..server.pool import Pool, open_server
@@ -255,7 +256,7 @@ async def bring(
                 ) as subscription:
                     job = await watch(server, fleet, job, subscription, listener, wait=wait)
             job = judge(job, graph)
-            listener.status("saving", "Saving")
+            listener.status("saving", Phrase("saving"))
             collected = await collect(server, job, graph, wanted, fleet.timing, stored, allowance)
     except BaseException:
         JOBS.leave(prompt.prompt_id)

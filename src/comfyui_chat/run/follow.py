@@ -45,6 +45,7 @@ from ..graph.facts import picture_nodes
 from ..graph.nodes import Graph
 from ..logs import log
 from ..names import duration
+from ..phrases import Phrase, joined
 from ..server.client import ComfyUIServer
 from ..server.connection import Subscription
 from ..server.endpoint import ACCOUNT_KEY
@@ -88,7 +89,7 @@ class ProgressListener(Protocol):
 WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)
 # a note of an error or a Stop
 STILL_AT_WORK = "ComfyUI could not be told and may still be at work."
-GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it"
+GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it: job "
 
 
 def _note_job(error: BaseException, job_id: str) -> None:
@@ -96,7 +97,7 @@ def _note_job(error: BaseException, job_id: str) -> None:
     if isinstance(error, ServerGone) and error.executing:
         error.add_note(f"Should ComfyUI come back with it, check_job brings it: job_id {job_id}.")
     if _shutting_down(error):
-        error.add_note(f"{GOES_ON}: job {job_id}")
+        error.add_note(f"{GOES_ON}{job_id}")
 
 
 async def follow(
@@ -454,8 +455,9 @@ def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing:
     now = time.monotonic()
     if not isinstance(event, Silence) or job.silent_since is None:
         phase, text = describe(job, now)
-        JOBS.stands(job.prompt_id, part + text)
-        listener.status(phase, part + text, job.fraction)
+        told = joined(part, text)
+        JOBS.stands(job.prompt_id, told)
+        listener.status(phase, told, job.fraction)
         return
     too_long_ago = now - timing.gone
     refused = job.refused_since is not None and job.refused_since <= too_long_ago
@@ -463,7 +465,7 @@ def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing:
     if refused or never_heard:
         message = f"ComfyUI stopped answering in the middle of the run. {event.reason}"
         raise ServerGone(message, refused=refused, executing=job.started)
-    listener.status("silent", f"{part}ComfyUI does not answer at the moment")
+    listener.status("silent", joined(part, Phrase("silent")))
 
 
 async def _look(

@@ -6,10 +6,10 @@ a look-up brings (server/protocol.py). Nothing here does any I/O or looks at a c
     job = Job.posted("0c6d...", graph)
     for event in (Waiting(2), Started(), Executing("3"), Progress({"3": (4.0, 20.0, False)})):
         job = advance(job, event, now)
-    describe(job, now)  ->  ("running", "18 %")
+    describe(job, now)  ->  ("running", "18%")
 
 `describe` is where the queue position is told ("Waiting, 2 ahead"), and the percentage and the time
-left after it; webui/display.py shows them in the chat.
+left after it, as phrases; webui/display.py shows them in the chat, in the user's language.
 
 `Job.lost` decides that a job is lost: two look-ups in a row found it neither in the queue nor in
 the history. Where the server may have been restarted meanwhile (`Job.away`) that is `JobLost`, and
@@ -31,7 +31,7 @@ from ..errors import JobLost, RunFailed, RunInterrupted
 from ..graph.definitions import SEED_INPUTS
 from ..graph.nodes import Graph
 from ..media.file_bytes import FileBytes
-from ..names import duration
+from ..phrases import Phrase, Share, Span, joined
 from ..server.protocol import (
     Absent,
     Cached,
@@ -298,25 +298,26 @@ def describe(job: Job, now: float) -> tuple[str, str]:
         ("waiting", "Waiting, 2 ahead")         so many prompts come before it, the running one counted
         ("waiting", "Waiting, next in line")
         ("loading", "Loading the model")        it runs, and no node has counted a step yet
-        ("running", "18 % · 40 s left")
+        ("running", "18% · 40 s left")
 
     The percentage stops at 99 until the job has ended.
     """
     if not job.started:
         if job.ahead is None:
-            return "connecting", "Sent to ComfyUI"
+            return "connecting", Phrase("sent")
         if job.ahead == Waiting(0):
-            return "waiting", "Waiting, next in line"
-        return "waiting", f"Waiting, {job.ahead}"
+            return "waiting", Phrase("next")
+        name = "ahead_at_least" if job.ahead.at_least else "ahead"
+        return "waiting", Phrase(name, count=job.ahead.ahead)
     if not job.sampling:
         if job.complete or job.nodes:
-            return "loading", "Loading the model"
-        return "loading", "Running"  # without a websocket nobody can tell the two apart
-    text = f"{100 * min(job.fraction, 0.99):.0f} %"
+            return "loading", Phrase("loading")
+        return "loading", Phrase("running")  # without a websocket nobody can tell the two apart
+    text = Phrase("share", share=Share(min(job.fraction, 0.99)))
     left = job.seconds_left(now)
-    if left is not None:
-        text += f" · {duration(max(left, 1))} left"
-    return "running", text
+    if left is None:
+        return "running", text
+    return "running", joined(text, Phrase("left", time=Span(max(left, 1))))
 
 
 def judge(job: Job, graph: Graph) -> Job:

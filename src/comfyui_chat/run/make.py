@@ -46,6 +46,7 @@ from ..graph.pruning import saving_anew, with_files_named
 from ..media.kinds import OutputFile
 from ..media.pictures import InputFile
 from ..names import file_stem, quoted, shortened
+from ..phrases import Phrase, joined
 from ..server.client import ComfyUIServer
 from ..server.endpoint import Endpoint
 from ..server.pool import open_server
@@ -107,7 +108,7 @@ async def make(
     Raises as `RunProgress.assign`, `follow` and `collect` do, unless some files of the call are
     there: then these are the result.
     """
-    listener.status("connecting", "Connecting to ComfyUI")
+    listener.status("connecting", Phrase("connecting"))
     await Turns.here().come()
     progress = RunProgress(request, await fleet.found(), listener, options)
     result = None
@@ -260,7 +261,7 @@ class RunProgress:
             "Nobody named it: it was chosen here, and there is no other one that would do."
         )
         self.notes.append(f"{error.message} Another one was taken")
-        self.listener.status("connecting", "A model file cannot be loaded; another one is tried")
+        self.listener.status("connecting", Phrase("another_model"))
         return True
 
     def who_named(self, fitted: FittedWorkflow) -> str:
@@ -288,7 +289,7 @@ class RunProgress:
         self.ran_again = True
         if not isinstance(error, JobLost) or error.arrived:
             self.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
-            self.listener.status("connecting", "ComfyUI lost the job; it is run again")
+            self.listener.status("connecting", Phrase("run_again"))
         return True
 
     def note_missing(self, reason: str) -> None:
@@ -404,7 +405,7 @@ class RunProgress:
             prompts = replace(prompts, notes=(*prompts.notes, *notes))
         account_key = await self.settle_cost(server.endpoint, fitted, prompts)
         if files:
-            self.listener.status("uploading", "Sending the files to ComfyUI")
+            self.listener.status("uploading", Phrase("uploading"))
             prompts = await _with_uploads(server, prompts, files)
         return Assignment(server, fitted, prompts, posted, account_key)
 
@@ -531,7 +532,7 @@ class RunProgress:
         self, assigned: Assignment, index: int, job: Job, graph: Graph
     ) -> Collected:
         """Fetch what one of the prompts made, as `collect` does."""
-        self.listener.status("saving", f"{self.part(index)}Saving")
+        self.listener.status("saving", joined(self.part(index), Phrase("saving")))
         server = assigned.server
         try:
             return await collect(
@@ -547,8 +548,8 @@ class RunProgress:
             raise
 
     def part(self, index: int) -> str:
-        """What stands before what is shown of one of several prompts: "2 of 4 · "."""
-        return f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
+        """What stands before what is shown of one of several prompts: "2 of 4"."""
+        return Phrase("part", number=index + 1, all=self.parts) if self.parts > 1 else ""
 
 
 def _cached_outputs(job: Job) -> list[str]:

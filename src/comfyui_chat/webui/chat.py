@@ -19,6 +19,7 @@ from typing import Any
 from ..logs import log
 from ..media.kinds import OutputFile
 from ..names import shortened
+from ..phrases import in_language
 from ..run.owner import Owner
 from ..server.endpoint import Endpoint
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, finish
@@ -27,6 +28,7 @@ from ..values import list_of
 from .buttons import BUTTONS_MARK
 from .chat_files import ChatFiles
 from .display import Display, Emit, EventCall
+from .language import language_of
 from .messages import (
     UnsavedMessage,
     remember_unsaved,
@@ -87,6 +89,7 @@ class Chat(ChatFiles):
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._display: Display | None = None
         self._hiding = Hiding()
+        self._language = language_of(metadata or {}, request)
 
     @property
     def is_admin(self) -> bool:
@@ -111,7 +114,7 @@ class Chat(ChatFiles):
             raise
         except Exception as error:
             result, text = told_failure(error, self.is_admin)
-        await finish(self._close(shortened(text, LONGEST_STATUS)), ANSWER_SECONDS)
+        await finish(self._close(text), ANSWER_SECONDS)
         answer: dict[str, Any] = self._hiding.of(brief(result))
         return answer
 
@@ -129,9 +132,7 @@ class Chat(ChatFiles):
         if self.message_id and not self.channel:
             emit = await self._live()
             previews = not self._adds()
-        self._display = Display(
-            emit, self._files, previews, lambda text: str(self._hiding.of(text))
-        )
+        self._display = Display(emit, self._files, previews, self._told)
         self._display.start()
         return self._display
 
@@ -143,7 +144,12 @@ class Chat(ChatFiles):
             await self._remove_preview()
         except Exception as error:
             log.warning("the preview could not be taken away: %s", type(error).__name__)
-        await self._say("status", {"description": self._hiding.of(text), "done": True})
+        await self._say("status", {"description": self._told(text), "done": True})
+
+    def _told(self, text: str) -> str:
+        """A status text as the user reads it: in their language, and without what is hidden."""
+        said = shortened(in_language(text, self._language), LONGEST_STATUS)
+        return str(self._hiding.of(said))
 
     async def _remove_preview(self) -> None:
         """Show the message's own files alone again, if a preview is among them."""

@@ -25,6 +25,7 @@ from ..errors import (
 )
 from ..media.kinds import OutputFile
 from ..names import file_stem, quoted, shortened
+from ..phrases import Phrase, joined
 from ..run.collecting import Allowance
 from ..run.earlier import (
     COLLECT_SECONDS,
@@ -217,7 +218,7 @@ def _nothing_known(own: OwnJobs) -> str:
 async def _cancel_each(fleet: Fleet, jobs: Sequence[OwnJob]) -> tuple[dict[str, Any], str]:
     """Several jobs cancelled: what `_cancel` tells of each."""
     results = [(await _cancel(fleet, *job))[0] for job in jobs]
-    return {"status": "done", "jobs": results}, f"{len(jobs)} jobs cancelled"
+    return {"status": "done", "jobs": results}, Phrase("cancelled", count=len(jobs))
 
 
 async def jobs_told(fleet: Fleet, statuses: Sequence[ServerStatus]) -> dict[str, Any]:
@@ -258,11 +259,9 @@ def last_job_told(own: OwnJobs) -> str:
 
 
 def _overview_text(*, brought: int, at_work: int, failed: int) -> str:
-    counts = {"brought": brought, "at work": at_work, "failed": failed}
-    said = [f"{count} {what}" for what, count in counts.items() if count]
-    if not said:
-        return "No jobs"
-    return f"Jobs: {', '.join(said)}"
+    counts = {"brought": brought, "at_work": at_work, "failed": failed}
+    said = [Phrase(name, count=count) for name, count in counts.items() if count]
+    return Phrase("jobs", told=joined(*said)) if said else Phrase("no_jobs")
 
 
 def _only_one(fleet: Fleet, at_work: Sequence[OwnJob]) -> OwnJob:
@@ -444,7 +443,7 @@ async def _show_again(
     await chat.show_again(stored.files)
     told = files_told(stored.files, await chat.numbers(stored.files), chat.shown)
     note = f"It was brought before, and is shown again.{more} {told['note']}"
-    return {"status": "done", **told, "note": note}, "Shown again"
+    return {"status": "done", **told, "note": note}, Phrase("shown_again")
 
 
 async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dict[str, Any], str]:
@@ -452,8 +451,8 @@ async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dic
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
     if isinstance(prompt.state, Recorded):
         answer = {"status": "done", "job_id": job_id, "note": "It had ended already."}
-        return answer, "The job had ended already"
+        return answer, Phrase("ended_already")
     JOBS.cancel(prompt.prompt_id)  # before it is told: the job's own call has to know
     async with open_server(endpoint) as server:
         await server.cancel(prompt.prompt_id, LOOK_UP_SECONDS)
-    return {"status": "cancelled", "job_id": job_id}, "Job cancelled"
+    return {"status": "cancelled", "job_id": job_id}, Phrase("cancelled", count=1)

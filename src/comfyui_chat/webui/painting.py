@@ -15,6 +15,7 @@ from ..errors import BadArgument
 from ..media.file_bytes import hold
 from ..media.kinds import OutputFile
 from ..media.pictures import InputFile, encode
+from ..phrases import Phrase
 from ..sizes import Size
 from ..threads import PICTURES
 from .chat import Chat
@@ -37,7 +38,7 @@ async def painted_mask(chat: Chat, reference: str, picture: InputFile) -> str:
         painted = _PAINTED.get((message, reference))
         if painted:
             return painted
-        chat.show_status("Waiting for you to paint where the picture is to change")
+        chat.show_status(Phrase("painting"))
         mask = await paint_mask(chat, reference, picture.data)
         painted = await _mask_as_file(chat, mask)
         _PAINTED[message, reference] = painted

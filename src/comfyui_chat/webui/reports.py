@@ -22,6 +22,7 @@ from ..logs import log
 from ..media.pictures import small_copy
 from ..media.running_times import RunningTime, running_time
 from ..names import beginning, duration, shortened
+from ..phrases import FailurePhrase, Phrase, Span, joined
 from ..run.fleet import ServerStatus
 from ..run.make import RunResult
 from ..run.traces import remove_prompts
@@ -201,15 +202,12 @@ def _done_text(made: RunResult) -> str:
     """The last status of a run: "Done in 8 s · seed 7"; of one of which files are missing it says
     how many.
     """
-    text = "Done"
+    done = Phrase("done")
     if made.seconds >= 0.5:
-        text += f" in {duration(made.seconds)}"
-    if made.seed is not None:
-        text += f" · seed {made.seed}"
-    if made.left_out:
-        files = "file" if made.left_out == 1 else "files"
-        text += f" · {made.left_out} {files} left out"
-    return text
+        done = Phrase("done_in", time=Span(made.seconds))
+    seed = Phrase("seed", seed=made.seed) if made.seed is not None else ""
+    left_out = Phrase("left_out", count=made.left_out) if made.left_out else ""
+    return joined(done, seed, left_out)
 
 
 def files_told(
@@ -303,16 +301,22 @@ def status_report(
 
 def _servers_text(statuses: Sequence[ServerStatus]) -> str:
     """The last status of comfyui_status: "2 of 3 servers ready · 4 in the queue"."""
-    text = f"ComfyUI: {statuses[0].health}"
+    text = Phrase("server", health=_health_told(statuses[0]))
     if len(statuses) > 1:
         usable = sum(status.usable for status in statuses)
-        text = f"{usable} of {len(statuses)} servers ready"
+        text = Phrase("servers", ready=usable, all=len(statuses))
     queues = [status.queue for status in statuses if status.queue is not None]
-    if queues:
-        jobs = sum(map(len, queues))
-        at_least = "" if all(queue.is_whole for queue in queues) else "at least "
-        text += f" · {at_least}{jobs} in the queue"
-    return text
+    if not queues:
+        return text
+    is_whole = all(queue.is_whole for queue in queues)
+    name = "in_queue" if is_whole else "in_queue_at_least"
+    return joined(text, Phrase(name, count=sum(map(len, queues))))
+
+
+def _health_told(status: ServerStatus) -> Phrase:
+    if status.error and status.health != "unreachable":
+        return FailurePhrase(status.health, status.error.code)
+    return Phrase(status.health)
 
 
 def _server_entry(status: ServerStatus, admin: bool) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ..bounds import MOST_TOLD_CHARACTERS
 from ..errors import ComfyUIError, InternalError
 from ..logs import log
 from ..names import whole_characters
+from ..phrases import FailurePhrase, Phrase
 from ..run.follow import GOES_ON
 from ..server.auth import Auth
 from ..server.endpoint import CLOUD_HOST, Endpoint
@@ -30,12 +31,12 @@ def told_failure(error: Exception, is_admin: bool) -> tuple[dict[str, Any], str]
     if not isinstance(error, ComfyUIError):
         log.error("a mistake in the ComfyUI tool", exc_info=error)
         mistake = InternalError(f"The tool failed ({type(error).__name__}).")
-        return mistake.as_result(), "The tool failed"
+        return mistake.as_result(), Phrase("internal_error")
     log.info("%s: %s", error.code, error.message)
     result, text = error.as_result(), error.message
     if is_admin and "error" in result:
         result["error"] = text = error.with_place
-    return result, text
+    return result, FailurePhrase(text, error.code)
 
 
 def stop_text(stop: asyncio.CancelledError) -> str:
@@ -43,12 +44,10 @@ def stop_text(stop: asyncio.CancelledError) -> str:
     the job.
     """
     notes = getattr(stop, "__notes__", ())
-    if not notes:
-        return "Stopped"
-    note = str(notes[0])
+    note = str(notes[0]) if notes else ""
     if note.startswith(GOES_ON):
-        return note
-    return f"Stopped. {note}"
+        return Phrase("goes_on", job=note.removeprefix(GOES_ON))
+    return Phrase("still_at_work" if note else "stopped")
 
 
 # of pictures, for the model to look at: they have a bound of their own, and are not read as text

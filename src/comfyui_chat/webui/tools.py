@@ -35,6 +35,7 @@ from ..errors import (
     UnknownWorkflow,
 )
 from ..names import file_stem, shortened
+from ..phrases import Phrase
 from ..run.fleet import everywhere
 from ..run.make import make
 from ..run.options import Memory, RunOptions
@@ -326,7 +327,7 @@ class Tools:
             )
             told = await FILES.run(told_workflows, one_list(answers), words, as_yes(all, "all"))
             answer = told | _left_out(silent)
-            return {"status": "done", **answer}, "Looked up the workflows"
+            return {"status": "done", **answer}, Phrase("workflows_listed")
 
         return await _answer(chat, self.valves, work)
 
@@ -368,7 +369,7 @@ class Tools:
                 answers, key=lambda answer: "cannot run" in answer or "missing nodes" in answer
             )
             answer |= _left_out(silent)
-            return {"status": "done", **answer}, f'Looked at "{answer["name"]}"'
+            return {"status": "done", **answer}, Phrase("workflow_read", name=answer["name"])
 
         return await _answer(chat, self.valves, work)
 
@@ -399,7 +400,7 @@ class Tools:
                 settings.endpoints, lambda server: list_models(server, kind_name, words)
             )
             answer = told_models(one_list(answers), words) | _left_out(silent)
-            return {"status": "done", **answer}, "Looked up what is installed"
+            return {"status": "done", **answer}, Phrase("models_listed")
 
         return await _answer(chat, self.valves, work)
 
