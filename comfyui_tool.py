@@ -151,6 +151,7 @@ required_open_webui_version: 0.9.6
 #   webui/chat                The message that a call belongs to: how the call ends there, and what is stored in it.
 #   webui/first_start         What a chat says where no ComfyUI is set and none is found: three lines, for whoever asks.
 #   webui/page_dialog         A dialog of ours over the chat, in which the user points at something: opened, followed, …
+#   webui/picture_choice      The dialog in which the user points at one of several pictures of the chat, shown as …
 #   webui/mask_editor         The editor in which the user paints a mask over a picture of the chat, and the check of …
 #   webui/painting            Masks that the user paints for a call, and the same ones for later calls.
 #   webui/given_pictures      Which pictures an edit works on, and which one is its mask, where the call says so and …
@@ -32049,7 +32050,7 @@ def pick_pictures(words: str, pictures: Sequence[ChatFile]) -> list[int]:
     """
     named = _by_name(words, pictures)
     if named:
-        return named
+        return [_newest_of(named, words, pictures)]
     text = JOINED_NUMBER.sub(r"\1", plain_words(words)).replace("_", " ")
     spaced = UNSPACED.sub(r" \g<0> ", text).split()
     tokens = [token for token in spaced if token.strip("#'.") not in NOTHING | OWNED]
@@ -32122,9 +32123,7 @@ def _number_in(token: str) -> int | None:
 
 
 def _by_name(words: str, pictures: Sequence[ChatFile]) -> list[int]:
-    """The picture whose file has that name, also without its ending or its folder: the newest of
-    several. Raises `BadArgument` where two of one message have it.
-    """
+    """The pictures whose files have that name, also without its ending or its folder."""
     wanted = base_name(plain_words(words))
     if not wanted or wanted.isdigit():
         return []
@@ -32133,7 +32132,7 @@ def _by_name(words: str, pictures: Sequence[ChatFile]) -> list[int]:
     for candidates in (names, stems):
         numbers = [number for number, name in enumerate(candidates, 1) if name == wanted]
         if numbers:
-            return [_newest_of(numbers, words, pictures)]
+            return numbers
     return []
 
 
@@ -32148,6 +32147,25 @@ def _newest_of(numbers: Sequence[int], words: str, pictures: Sequence[ChatFile])
             f'{len(alike)} pictures are called "{shortened(words)}".', _listed(pictures)
         )
     return numbers[-1]
+
+
+# A file's name or address, an id, or a number: a slip of the model's, and nothing to ask the user.
+NO_DESCRIPTION = re.compile(r"\d|/|\.\w{2,4}$")
+LONGEST_DESCRIPTION = 100  # characters
+
+
+def left_open(words: str, pictures: Sequence[ChatFile]) -> list[int]:
+    """Among which pictures the user could point at the one that is meant, where `pick_pictures`
+    refuses the words: those of one name, else the chat's newest. None where there is nothing to
+    choose, or where the words are no description.
+    """
+    if "://" in words:
+        return []
+    numbers = _by_name(words, pictures)
+    is_description = len(words) <= LONGEST_DESCRIPTION and not NO_DESCRIPTION.search(words)
+    if not numbers and is_description:
+        numbers = list(range(1, len(pictures) + 1))
+    return numbers[-MOST_NAMED:] if len(numbers) > 1 else []
 
 
 # Refusals, which list what there is.
@@ -32486,7 +32504,15 @@ async def _readable_file(reference: str, user_id: str) -> Any:
 
 MOST_MASKS_SOUGHT = 50  # of the newest pictures, that are asked for their mask
 MessagePlace = tuple[str, str, str]  # user, chat and message, by their ids
+# Has the user point at one of the chat's pictures, by a question and their numbers; None where
+# nobody does.
+Pointing = Callable[[str, Sequence[int]], Awaitable[int | None]]
 ATTACHMENTS = 20  # files of a user that are looked into for a workflow
+
+
+async def nobody_points(_question: str, _numbers: Sequence[int]) -> int | None:
+    """The answer where nobody can be asked."""
+    return None
 
 
 class ChatFiles:
@@ -32512,6 +32538,7 @@ class ChatFiles:
         self._read: tuple[list[Message], Message] | None = None
         # reference -> name of each file that was read for the workflow
         self.worked_on: dict[str, str] = {}
+        self.pointing: Pointing = nobody_points
         self.mask = ""  # the reference of the one among these that is the mask
         self.shown = bool(self.message_id)  # whether the user sees what is stored
 
@@ -32641,7 +32668,7 @@ class ChatFiles:
             if allow_saved and words.lower() in OF_AUTHOR:
                 wanted.append(None)
             else:
-                wanted += await self._meant(words)
+                wanted += await self._meant(words, may_ask=True)
         return await self.read_inputs(wanted)
 
     async def meant_files(self, references: Any, name: str) -> list[str]:
@@ -32650,7 +32677,7 @@ class ChatFiles:
         """
         meant: list[str] = []
         for words in await self._words(references, name):
-            meant += await self._meant(words)
+            meant += await self._meant(words, may_ask=name == "images")
         return meant
 
     async def read_inputs(self, wanted: Sequence[str | None]) -> list[InputFile | None]:
@@ -32689,13 +32716,24 @@ class ChatFiles:
             words += [text] if text in file_references(text) else split_words(text, pictures)
         return words
 
-    async def _meant(self, words: str) -> list[str]:
-        """The ids, addresses or data URIs that one word of a call means. Raises `BadArgument`."""
+    async def _meant(self, words: str, may_ask: bool) -> list[str]:
+        """The ids, addresses or data URIs that one word of a call means. Where it leaves open which
+        picture is meant, the user is asked, if that may be. Raises `BadArgument`.
+        """
         named = file_references(words)
         if named:
             return named
         pictures = await self.pictures()
-        return [pictures[number - 1].reference for number in pick_pictures(words, pictures)]
+        try:
+            numbers = pick_pictures(words, pictures)
+        except BadArgument:
+            candidates = left_open(words, pictures) if may_ask else []
+            question = f'Which picture is "{shortened(words, 60)}"?'
+            number = await self.pointing(question, candidates) if candidates else None
+            if number is None:
+                raise
+            numbers = [number]
+        return [pictures[number - 1].reference for number in numbers]
 
     async def _input_file(self, reference: str) -> InputFile:
         """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind
@@ -32717,6 +32755,17 @@ class ChatFiles:
         if not newest.attached:
             return [newest]
         return [file for file in pictures if file.attached and file.turn == newest.turn]
+
+    async def newest_one(self, question: str) -> list[str]:
+        """The references of `newest_pictures`; of several only that of the one at which the user
+        points, if they answer the question. Raises `BadArgument` when there is none.
+        """
+        newest = [file.reference for file in await self.newest_pictures()]
+        if len(newest) == 1:
+            return newest
+        pictures = [file.reference for file in await self.pictures()]
+        number = await self.pointing(question, [pictures.index(one) + 1 for one in newest])
+        return newest if number is None else [pictures[number - 1]]
 
     async def sent_offers(self) -> tuple[Offer, ...]:
         """The pictures that `newest_pictures` tells, to be read when they are needed."""
@@ -33668,6 +33717,93 @@ async def _close_dialog(chat: Chat, close: str) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/picture_choice.py
+#
+# The dialog in which the user points at one of several pictures of the chat, shown as thumbnails.
+#
+# It opens where words leave open which picture is meant (`left_open`, webui/picking.py), and closes
+# without an answer after `CHOICE_MINUTES`; then the model is told what the words could mean, as where
+# nobody is there to be asked.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+CHOICE_MINUTES = 2
+THUMBNAIL_PIXELS, THUMBNAIL_BYTES = 240, 20_000  # of a copy that goes along
+
+PICTURE_CHOICE = r"""
+const CHOICE_STYLE = `
+  @media (min-width: 768px) {
+    dialog { width: min(720px, calc(100vw - 64px)); height: fit-content; max-height: calc(100vh - 64px); }
+  }
+  main { overflow-y: auto; padding: 4px 16px; }
+  .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); gap: 10px; }
+  .pictures button { padding: 8px; display: flex; flex-direction: column; gap: 6px; align-items: center; }
+  .pictures button:hover { outline: 2px solid var(--chosen); }
+  canvas { width: 100%; aspect-ratio: 1; object-fit: contain; }
+  .name { max-width: 100%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+`;
+const SIDE = 240;
+
+const start = (request) => {
+  const dialog = ask(request, request.question, "A click or its number chooses", CHOICE_STYLE);
+  const choose = (number) => dialog.isOpen() && dialog.settle("done", number);
+  const grid = make("div", { className: "pictures" });
+  for (const { number, url, name } of request.pictures) {
+    const canvas = make("canvas", { width: SIDE, height: SIDE });
+    const label = make("span", { className: "name", textContent: `${number} ${name}`.trim() });
+    grid.append(make("button", { type: "button", title: name, onclick: () => choose(number) }, canvas, label));
+    readPicture(url)
+      .then((image) => {
+        const shrink = Math.min(1, SIDE / Math.max(image.width, image.height));
+        canvas.width = Math.max(1, image.width * shrink);
+        canvas.height = Math.max(1, image.height * shrink);
+        canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+      })
+      .catch(() => {}); // its number and its name are there all the same
+  }
+  dialog.content.append(grid);
+  dialog.tools.append(make("div", { className: "end" }, button("Cancel", dialog.cancel)));
+  dialog.dialog.addEventListener("keydown", (event) => {
+    const number = Number(event.key);
+    const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (isPlain && request.pictures.some((picture) => picture.number === number)) choose(number);
+  });
+  grid.firstChild?.focus();
+  return "open";
+};
+"""
+
+
+async def choose_picture(chat: Chat, question: str, numbers: Sequence[int]) -> int | None:
+    """Which of these numbers of the chat's pictures the user points at; None where nobody does."""
+    pictures = await chat.pictures()
+    shown = []
+    for number in numbers:
+        file = pictures[number - 1]
+        name = shortened(file.name, 60)
+        shown.append({"number": number, "url": await _address(chat, file), "name": name})
+    request = {"question": question, "pictures": shown}
+    chat.show_status(f"Waiting for you to choose: {question}")
+    try:
+        async with page_turn(chat.place):
+            answer = await ask_in_page(chat, PICTURE_CHOICE, request, "", CHOICE_MINUTES)
+    except (NotAnswered, DialogFailed):
+        return None
+    is_number = isinstance(answer, int) and not isinstance(answer, bool)
+    return answer if is_number and answer in numbers else None
+
+
+async def _address(chat: Chat, file: ChatFile) -> str:
+    """Where the page reads a picture; of one that has no address in Open WebUI, a small copy."""
+    stored = FILE_REFERENCE.fullmatch(file.reference)
+    if stored:
+        return f"/api/v1/files/{stored[1]}/content"
+    _, data = await chat.read_file(file.reference)
+    copy = await PICTURES.run(small_copy, data, THUMBNAIL_PIXELS, THUMBNAIL_BYTES)
+    return copy or ""
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/mask_editor.py
 #
 # The editor in which the user paints a mask over a picture of the chat, and the check of what comes
@@ -34115,6 +34251,8 @@ async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
     """The pictures and the mask of a call that edits. Raises `BadArgument` and `LimitExceeded`."""
     asked = await _asked_mask(chat, mask)
     named, note = await _pictures_named(chat, images, asked)
+    if asked.is_painted and note:
+        named = await _with_painted_first(chat, named)
     given = GivenPictures(await chat.read_inputs(named))
     changed = ""
     if asked.reference:
@@ -34192,6 +34330,18 @@ async def _with_mask_named(
     painted = await PICTURES.run(read_mask, drawn.data, "the mask")
     note = "the picture is white on black and was taken for the mask, and the mask for the picture"
     return GivenPictures([picture], painted), note
+
+
+async def _with_painted_first(chat: Chat, named: list[str]) -> list[str]:
+    """The pictures of a call that names none, with the one first that the user wants to paint
+    on.
+    """
+    pictures = [file.reference for file in await chat.pictures()]
+    numbers = [pictures.index(reference) + 1 for reference in named]
+    number = await chat.pointing("Which picture do you want to paint on?", numbers)
+    if number is None:
+        return named
+    return [pictures[number - 1], *_without(named, [pictures[number - 1]])]
 
 
 async def _with_painted_mask(
@@ -37753,7 +37903,7 @@ class Tools:
             files = await chat.input_files(images)
             if not files:
                 files = await chat.read_inputs(
-                    [file.reference for file in await chat.newest_pictures()]
+                    await chat.newest_one("Which one is to be enlarged?")
                 )
             if len(files) > 1:
                 raise BadArgument(
@@ -38042,6 +38192,8 @@ async def _make(
     user may make images at all, and until it ends its jobs are attended to, so that check_job
     leaves them.
     """
+
+    chat.pointing = functools.partial(choose_picture, chat)
 
     async def when_admitted(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
         if valves.require_image_permission:

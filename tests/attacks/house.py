@@ -70,12 +70,13 @@ class House:
 
     async def call(self, method: str, who: str = OWNER, /, **arguments: Any) -> Any:
         """What a method of the tool answers a user; `valves` and `mine` are the administrator's and the user's valves,
-        `messages` those of the chat."""
+        `messages` those of the chat, and `attached` the files of the newest, as a message holds them."""
         tools = tool.Tools()
         tools.valves = tool.Tools.Valves(**arguments.pop("valves", {}))
         mine = tool.Tools.UserValves(**arguments.pop("mine", {}))
         takes_messages = "__messages__" in getattr(tools, method).__annotations__
         messages = arguments.pop("messages", [])
+        attached = arguments.pop("attached", [])
         if takes_messages:
             arguments["__messages__"] = messages
         answer = await getattr(tools, method)(
@@ -83,7 +84,7 @@ class House:
             __user__={"id": who, "role": ROLES[who], "name": who, "email": f"{who}@example.org", "valves": mine},
             __request__=SimpleNamespace(app=SimpleNamespace(state=self.state)),
             __event_emitter__=self.page,
-            __metadata__={"chat_id": f"temporary:{id(self)}", "message_id": "m", "user_message": {}},
+            __metadata__={"chat_id": f"temporary:{id(self)}", "message_id": "m", "user_message": {"files": attached}},
             __chat_id__=f"temporary:{id(self)}",
             __message_id__="m",
         )

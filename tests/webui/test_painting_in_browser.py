@@ -315,6 +315,20 @@ async def test_the_tools_and_keys_of_the_editor(webui: OpenWebUI) -> None:
         await browser.page.locator("#chat-input").click(timeout=5000)  # no swipe has opened the sidebar over it
 
 
+async def test_a_picture_is_chosen_by_a_click_or_by_its_number(webui: OpenWebUI) -> None:
+    pictures = [{"number": number, "url": uri(photo()), "name": "<b>photo</b>.png"} for number in (3, 4)]
+    request = {"question": "Which one?", "pictures": pictures, "id": "e", "chat": "c", "patience": 60}
+    script = f"{tool.DIALOG}{tool.PICTURE_CHOICE}\nreturn start({json.dumps(request)});"
+    async with Browser(webui.url, (await webui.user("bob")).token) as browser:
+        for choose in (Hand(browser).key("1", "4"), Hand(browser).click("4 <b>photo</b>.png")):
+            assert await run(browser, script) == "open"
+            await browser.page.locator(f"{EDITOR} canvas[height='160']").nth(1).wait_for(timeout=5000)
+            await shoot(browser, "choice")
+            await choose
+            assert await told(browser) == {"state": "done", "answer": 4}
+            await run(browser, tool.CLOSE_DIALOG.replace("ID", '"e"'))
+
+
 async def test_the_user_paints_and_only_that_changes_now_and_again(
     webui: OpenWebUI, model: ModelServer, tmp_path: Path
 ) -> None:

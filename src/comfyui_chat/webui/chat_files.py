@@ -11,7 +11,7 @@ to 0.12.4.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from ..catalogue.entries import ATTACHED, Entry
@@ -34,14 +34,22 @@ from .messages import (
     saved_branch,
     unsaved_branch,
 )
-from .picking import NO_PICTURE, pick_pictures, split_words
+from .picking import NO_PICTURE, left_open, pick_pictures, split_words
 from .references import OF_AUTHOR, file_references, read_references
 from .releases import CHANNEL, UNSAVED_CHATS, tells_what_was_just_stored
 from .stored_files import read_stored_file, stored_mask, stored_seed
 
 MOST_MASKS_SOUGHT = 50  # of the newest pictures, that are asked for their mask
 MessagePlace = tuple[str, str, str]  # user, chat and message, by their ids
+# Has the user point at one of the chat's pictures, by a question and their numbers; None where
+# nobody does.
+Pointing = Callable[[str, Sequence[int]], Awaitable[int | None]]
 ATTACHMENTS = 20  # files of a user that are looked into for a workflow
+
+
+async def nobody_points(_question: str, _numbers: Sequence[int]) -> int | None:
+    """The answer where nobody can be asked."""
+    return None
 
 
 class ChatFiles:
@@ -67,6 +75,7 @@ class ChatFiles:
         self._read: tuple[list[Message], Message] | None = None
         # reference -> name of each file that was read for the workflow
         self.worked_on: dict[str, str] = {}
+        self.pointing: Pointing = nobody_points
         self.mask = ""  # the reference of the one among these that is the mask
         self.shown = bool(self.message_id)  # whether the user sees what is stored
 
@@ -196,7 +205,7 @@ class ChatFiles:
             if allow_saved and words.lower() in OF_AUTHOR:
                 wanted.append(None)
             else:
-                wanted += await self._meant(words)
+                wanted += await self._meant(words, may_ask=True)
         return await self.read_inputs(wanted)
 
     async def meant_files(self, references: Any, name: str) -> list[str]:
@@ -205,7 +214,7 @@ class ChatFiles:
         """
         meant: list[str] = []
         for words in await self._words(references, name):
-            meant += await self._meant(words)
+            meant += await self._meant(words, may_ask=name == "images")
         return meant
 
     async def read_inputs(self, wanted: Sequence[str | None]) -> list[InputFile | None]:
@@ -244,13 +253,24 @@ class ChatFiles:
             words += [text] if text in file_references(text) else split_words(text, pictures)
         return words
 
-    async def _meant(self, words: str) -> list[str]:
-        """The ids, addresses or data URIs that one word of a call means. Raises `BadArgument`."""
+    async def _meant(self, words: str, may_ask: bool) -> list[str]:
+        """The ids, addresses or data URIs that one word of a call means. Where it leaves open which
+        picture is meant, the user is asked, if that may be. Raises `BadArgument`.
+        """
         named = file_references(words)
         if named:
             return named
         pictures = await self.pictures()
-        return [pictures[number - 1].reference for number in pick_pictures(words, pictures)]
+        try:
+            numbers = pick_pictures(words, pictures)
+        except BadArgument:
+            candidates = left_open(words, pictures) if may_ask else []
+            question = f'Which picture is "{shortened(words, 60)}"?'
+            number = await self.pointing(question, candidates) if candidates else None
+            if number is None:
+                raise
+            numbers = [number]
+        return [pictures[number - 1].reference for number in numbers]
 
     async def _input_file(self, reference: str) -> InputFile:
         """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind
@@ -272,6 +292,17 @@ class ChatFiles:
         if not newest.attached:
             return [newest]
         return [file for file in pictures if file.attached and file.turn == newest.turn]
+
+    async def newest_one(self, question: str) -> list[str]:
+        """The references of `newest_pictures`; of several only that of the one at which the user
+        points, if they answer the question. Raises `BadArgument` when there is none.
+        """
+        newest = [file.reference for file in await self.newest_pictures()]
+        if len(newest) == 1:
+            return newest
+        pictures = [file.reference for file in await self.pictures()]
+        number = await self.pointing(question, [pictures.index(one) + 1 for one in newest])
+        return newest if number is None else [pictures[number - 1]]
 
     async def sent_offers(self) -> tuple[Offer, ...]:
         """The pictures that `newest_pictures` tells, to be read when they are needed."""

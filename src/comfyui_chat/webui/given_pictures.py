@@ -58,6 +58,8 @@ async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
     """The pictures and the mask of a call that edits. Raises `BadArgument` and `LimitExceeded`."""
     asked = await _asked_mask(chat, mask)
     named, note = await _pictures_named(chat, images, asked)
+    if asked.is_painted and note:
+        named = await _with_painted_first(chat, named)
     given = GivenPictures(await chat.read_inputs(named))
     changed = ""
     if asked.reference:
@@ -135,6 +137,18 @@ async def _with_mask_named(
     painted = await PICTURES.run(read_mask, drawn.data, "the mask")
     note = "the picture is white on black and was taken for the mask, and the mask for the picture"
     return GivenPictures([picture], painted), note
+
+
+async def _with_painted_first(chat: Chat, named: list[str]) -> list[str]:
+    """The pictures of a call that names none, with the one first that the user wants to paint
+    on.
+    """
+    pictures = [file.reference for file in await chat.pictures()]
+    numbers = [pictures.index(reference) + 1 for reference in named]
+    number = await chat.pointing("Which picture do you want to paint on?", numbers)
+    if number is None:
+        return named
+    return [pictures[number - 1], *_without(named, [pictures[number - 1]])]
 
 
 async def _with_painted_mask(

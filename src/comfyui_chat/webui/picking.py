@@ -120,7 +120,7 @@ def pick_pictures(words: str, pictures: Sequence[ChatFile]) -> list[int]:
     """
     named = _by_name(words, pictures)
     if named:
-        return named
+        return [_newest_of(named, words, pictures)]
     text = JOINED_NUMBER.sub(r"\1", plain_words(words)).replace("_", " ")
     spaced = UNSPACED.sub(r" \g<0> ", text).split()
     tokens = [token for token in spaced if token.strip("#'.") not in NOTHING | OWNED]
@@ -193,9 +193,7 @@ def _number_in(token: str) -> int | None:
 
 
 def _by_name(words: str, pictures: Sequence[ChatFile]) -> list[int]:
-    """The picture whose file has that name, also without its ending or its folder: the newest of
-    several. Raises `BadArgument` where two of one message have it.
-    """
+    """The pictures whose files have that name, also without its ending or its folder."""
     wanted = base_name(plain_words(words))
     if not wanted or wanted.isdigit():
         return []
@@ -204,7 +202,7 @@ def _by_name(words: str, pictures: Sequence[ChatFile]) -> list[int]:
     for candidates in (names, stems):
         numbers = [number for number, name in enumerate(candidates, 1) if name == wanted]
         if numbers:
-            return [_newest_of(numbers, words, pictures)]
+            return numbers
     return []
 
 
@@ -219,6 +217,25 @@ def _newest_of(numbers: Sequence[int], words: str, pictures: Sequence[ChatFile])
             f'{len(alike)} pictures are called "{shortened(words)}".', _listed(pictures)
         )
     return numbers[-1]
+
+
+# A file's name or address, an id, or a number: a slip of the model's, and nothing to ask the user.
+NO_DESCRIPTION = re.compile(r"\d|/|\.\w{2,4}$")
+LONGEST_DESCRIPTION = 100  # characters
+
+
+def left_open(words: str, pictures: Sequence[ChatFile]) -> list[int]:
+    """Among which pictures the user could point at the one that is meant, where `pick_pictures`
+    refuses the words: those of one name, else the chat's newest. None where there is nothing to
+    choose, or where the words are no description.
+    """
+    if "://" in words:
+        return []
+    numbers = _by_name(words, pictures)
+    is_description = len(words) <= LONGEST_DESCRIPTION and not NO_DESCRIPTION.search(words)
+    if not numbers and is_description:
+        numbers = list(range(1, len(pictures) + 1))
+    return numbers[-MOST_NAMED:] if len(numbers) > 1 else []
 
 
 # Refusals, which list what there is.

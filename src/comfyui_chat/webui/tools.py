@@ -15,6 +15,7 @@ call without the argument gets an error of ours, and not a TypeError.
 """
 
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, NewType
@@ -51,6 +52,7 @@ from .first_start import tell_first_steps
 from .given_pictures import given_pictures, unused_note
 from .jobs import check_jobs, jobs_told
 from .permission import require_image_permission, sharing_told
+from .picture_choice import choose_picture
 from .reports import ToolAnswer, as_answer, keep_and_report, status_report
 from .settings import Settings, settle
 from .valves import UserValves, Valves
@@ -239,7 +241,7 @@ class Tools:
             files = await chat.input_files(images)
             if not files:
                 files = await chat.read_inputs(
-                    [file.reference for file in await chat.newest_pictures()]
+                    await chat.newest_one("Which one is to be enlarged?")
                 )
             if len(files) > 1:
                 raise BadArgument(
@@ -528,6 +530,8 @@ async def _make(
     user may make images at all, and until it ends its jobs are attended to, so that check_job
     leaves them.
     """
+
+    chat.pointing = functools.partial(choose_picture, chat)
 
     async def when_admitted(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
         if valves.require_image_permission:
