@@ -327,6 +327,24 @@ def test_the_model_is_found_behind_loras() -> None:
 # --- two stages ---
 
 
+def test_what_a_first_stage_composed_may_come_with_the_conditioning_of_the_second() -> None:
+    # Stable Cascade: stage C composes the picture, and stage B begins with a latent of its own.
+    graph = text_to_image(
+        fine=sampler(model=("fine model", 0), positive=("composed", 0), seed=5, steps=10, cfg=1.1),
+        composed=node("StableCascade_StageB_Conditioning", conditioning=("good", 0), stage_c=("sampler", 0)),
+    )
+    graph["fine model"] = node("CheckpointLoaderSimple", ckpt_name="stage_b.safetensors")
+    graph["fine"]["inputs"]["latent_image"] = ["latent", 1]
+    graph["decode"]["inputs"]["samples"] = ["fine", 0]
+    assert found(graph, "prompt", "seed", "steps", "guidance", "model") == {
+        "prompt": ["good.text"],
+        "seed": ["sampler.seed", "fine.seed"],
+        "steps": ["sampler.steps"],
+        "guidance": ["sampler.cfg"],
+        "model": ["model.ckpt_name"],
+    }
+
+
 def split(**refiner: Any) -> dict[str, Any]:
     halves = {"steps": 25, "cfg": 8.0, "sampler_name": "euler", "scheduler": "normal"}
     links = {"positive": ("good", 0), "negative": ("bad", 0), "latent_image": ("latent", 0), "model": ("model", 0)}

@@ -264,7 +264,18 @@ class Makers:
             key=lambda link: (not link.surely_carries("LATENT"), not link.surely_carries(*MEDIA))
         )
         maker = self.first_found(media, sought)
-        return maker.node_id if maker else None
+        return maker.node_id if maker else self._composer(node_id)
+
+    def _composer(self, node_id: str) -> str | None:
+        """The sampler whose latent stands in a sampler's conditioning, and not where it begins: the
+        last stage of Stable Cascade paints in detail what the one before composed.
+        """
+        for part in self.flow.parts(node_id):
+            for link in self._side_links(part, "positive"):
+                for latent in self.flow.links_carrying(link.source, "LATENT"):
+                    if self.flow.is_sampler(latent.source) and latent.source != node_id:
+                        return latent.source
+        return None
 
     def first_found(self, links: Iterable[TypedLink], sought: str) -> Target | None:
         """The best find upstream of the first of these links that leads to one."""
