@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.benchmark import storing
-from tests.benchmark.__main__ import ROWS
+from tests.benchmark import chat, storing
+from tests.benchmark.__main__ import IN_OPEN_WEBUI, ROWS
 from tests.benchmark.table import Line, as_table, in_turns, lines_of
 from tests.support import ROOT
 from tests.support.open_webui import OpenWebUI
@@ -23,7 +23,7 @@ TINY: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", TINY)
 def test_a_row_runs_and_tells_what_it_measured(row: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COMFYUI_TEST_URL", raising=False)
     run: Callable[..., Iterator[Line]] = ROWS[row]
@@ -33,14 +33,26 @@ def test_a_row_runs_and_tells_what_it_measured(row: str, monkeypatch: pytest.Mon
     assert "this tool" in as_table(lines) or row in ("8",)
 
 
+TINY_IN_OPEN_WEBUI: Mapping[str, tuple[Callable[..., Iterator[Line]], Mapping[str, Any]]] = {
+    "1": (storing.lines, {"pictures": 1, "kilobytes": 5}),
+    "2": (chat.seeing_lines, {}),
+    "4": (chat.paying_lines, {"steps": (2,), "step_seconds": 0.0}),
+}
+
+
 @pytest.mark.open_webui
-def test_storing_in_open_webui_is_measured_against_its_own_engine(
-    webui: OpenWebUI, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("row", TINY_IN_OPEN_WEBUI)
+def test_a_row_runs_in_open_webui(row: str, webui: OpenWebUI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COMFYUI_TEST_URL", raising=False)
-    lines = list(storing.lines(1, pictures=1, kilobytes=5, webui=webui))
-    assert {line.contender for line in lines} == {"Open WebUI's engine", "this tool, storing"}
-    assert all(line.median > 0 for line in lines)
+    run, tiny = TINY_IN_OPEN_WEBUI[row]
+    lines = list(run(1, webui=webui, **tiny))
+    assert {line.row[0] for line in lines} == {row}
+    assert "this tool" in as_table(lines)
+
+
+def test_every_row_is_tried() -> None:
+    assert ROWS.keys() == TINY.keys() | TINY_IN_OPEN_WEBUI.keys()
+    assert TINY_IN_OPEN_WEBUI.keys() == IN_OPEN_WEBUI
 
 
 def test_contenders_take_turns_and_every_second_round_goes_backwards() -> None:

@@ -1,20 +1,26 @@
-"""The command: ``python -m tests.benchmark [ROW ...] [--rounds N]``; without rows all that need no Open WebUI."""
+"""The command: ``python -m tests.benchmark [ROW ...] [--rounds N]``; without rows all of them."""
 
 import argparse
+import contextlib
 import platform
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from . import at_once, files, growth, loading, overhead, several
+from . import at_once, chat, files, growth, loading, overhead, several
+from .in_webui import some_open_webui
 from .table import Line, as_table
 
 ROWS: Mapping[str, Callable[..., Iterator[Line]]] = {
     "1": overhead.lines,
+    "2": chat.seeing_lines,
     "3": at_once.lines,
+    "4": chat.paying_lines,
     "5": growth.lines,
     "6": several.lines,
     "7": loading.lines,
     "8": files.lines,
 }
+IN_OPEN_WEBUI = {"1", "2", "4"}  # those that need one, which is started once for all
 
 
 def main() -> None:
@@ -27,10 +33,15 @@ def main() -> None:
         parser.error(f"no such row: {', '.join(sorted(strange))}")
     print(f"Python {platform.python_version()}, {platform.machine()}; medians of {arguments.rounds} rounds in turns")
     lines: list[Line] = []
-    for row in arguments.rows or ROWS:
-        for line in ROWS[row](arguments.rounds):
-            lines.append(line)
-            print("  ".join(line.cells()), flush=True)
+    rows = arguments.rows or list(ROWS)
+    with contextlib.ExitStack() as stack:
+        shared: dict[str, Any] = {}
+        if IN_OPEN_WEBUI & set(rows):
+            shared["webui"] = stack.enter_context(some_open_webui(None))
+        for row in rows:
+            for line in ROWS[row](arguments.rounds, **(shared if row in IN_OPEN_WEBUI else {})):
+                lines.append(line)
+                print("  ".join(line.cells()), flush=True)
     print()
     print(as_table(lines))
 

@@ -42,7 +42,7 @@ async def both_installed(webui: OpenWebUI, url: str, steps: int = 2) -> AsyncIte
         for name, source in (("comfyui", SOURCE), ("probe", PROBE)):
             await webui.delete_tool(name, missing_ok=True)
             await webui.create_tool(name, name, source)
-        await webui.set_valves("comfyui", endpoint=url)
+        await webui.set_valves("comfyui", endpoint=url, max_steps=1000)
         try:
             yield model
         finally:

@@ -8,6 +8,8 @@ success. With a stand-in that is next to nothing. What storing it in Open WebUI 
 from collections.abc import Iterator
 from functools import partial
 
+from tests.support.open_webui import OpenWebUI
+
 from . import storing
 from .contenders import OLDER, UNITS, older_file, run_contender
 from .servers import PICTURE_KB, first_server
@@ -17,9 +19,14 @@ GOALS = {("this tool", "overhead"): 1.3}
 
 
 def lines(
-    rounds: int, pictures: int = 20, kilobytes: int = PICTURE_KB, older: bool = True, stored: bool = True
+    rounds: int,
+    pictures: int = 20,
+    kilobytes: int = PICTURE_KB,
+    older: bool = True,
+    stored: bool = True,
+    webui: OpenWebUI | None = None,
 ) -> Iterator[Line]:
-    """The lines of row 1."""
+    """The lines of row 1; those of an Open WebUI only if the pictures are to be `stored`, too."""
     with older_file(older) as path, first_server(kilobytes) as url:
         contenders = {"floor": partial(run_contender, "floor", "one", pictures, [url])}
         contenders["this tool"] = partial(run_contender, "tool", "one", pictures, [url])
@@ -27,4 +34,4 @@ def lines(
             contenders[OLDER] = partial(run_contender, path, "one", pictures, [url])
         yield from lines_of("1", in_turns(contenders, rounds), UNITS, GOALS)
     if stored:
-        yield from storing.lines(rounds, kilobytes=kilobytes)
+        yield from storing.lines(rounds, kilobytes=kilobytes, webui=webui)

@@ -47,13 +47,18 @@ def draw_nothing(file: bytes) -> None:
 
 
 @contextlib.contextmanager
-def stand_ins(count: int, kilobytes: int = PICTURE_KB, step_seconds: Sequence[float] = (0.0,)) -> Iterator[list[str]]:
-    """So many servers, of which each takes one of these times for a step; their addresses."""
+def stand_ins(
+    count: int, kilobytes: int = PICTURE_KB, step_seconds: Sequence[float] = (0.0,), drawing: bool = False
+) -> Iterator[list[str]]:
+    """So many servers, of which each takes one of these times for a step; their addresses. With `drawing` they draw
+    pictures and previews as in the tests."""
     processes: list[subprocess.Popen[str]] = []
     try:
         for number in range(count):
             seconds = step_seconds[number % len(step_seconds)]
             command = [sys.executable, "-m", __name__, "--kilobytes", str(kilobytes), "--step-seconds", str(seconds)]
+            if drawing:
+                command.append("--drawing")
             processes.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True))
         yield [process.stdout.readline().strip() for process in processes if process.stdout]
     finally:
@@ -73,9 +78,10 @@ def first_server(kilobytes: int = PICTURE_KB) -> Iterator[str]:
         yield own
 
 
-async def serve(kilobytes: int, step_seconds: float) -> None:
-    draw_nothing(picture(kilobytes))
-    async with StandIn(step_seconds=step_seconds) as comfy:
+async def serve(kilobytes: int, step_seconds: float, drawing: bool) -> None:
+    if not drawing:
+        draw_nothing(picture(kilobytes))
+    async with StandIn(step_seconds=step_seconds, preview_method="auto") as comfy:
         print(comfy.url, flush=True)
         await asyncio.Event().wait()
 
@@ -84,9 +90,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kilobytes", type=int, default=PICTURE_KB)
     parser.add_argument("--step-seconds", type=float, default=0.0)
+    parser.add_argument("--drawing", action="store_true", help="pictures and previews as in the tests")
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(arguments.kilobytes, arguments.step_seconds))
+        asyncio.run(serve(arguments.kilobytes, arguments.step_seconds, arguments.drawing))
 
 
 if __name__ == "__main__":

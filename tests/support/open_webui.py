@@ -639,6 +639,11 @@ class Turn:
         return any(event.type == "chat:active" and event.data.get("active") is False for event in self.events)
 
     @property
+    def began_at(self) -> float:
+        """When the message was sent, as in ``time.time()``."""
+        return self._began_at
+
+    @property
     def statuses(self) -> list[dict[str, Any]]:
         """The status lines as they came, live-only ones included."""
         return [event.data for event in self.events if event.type == "status"]
