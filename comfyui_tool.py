@@ -115,6 +115,7 @@ required_open_webui_version: 0.9.6
 #   run/owner                 Whose jobs they are, and what this process remembers of jobs.
 #   run/failures              The errors of nodes, told so that somebody can act on them.
 #   run/job                   One prompt's life from post to end: a `Job`, and what each event makes of it.
+#   run/monitor               Who is told how jobs and servers fare: `Monitor`, for those who look after them.
 #   run/fleet                 Several ComfyUI servers used as one: which takes a run, and how much a user may post.
 #   run/follow                Posts one prompt and follows it to its end.
 #   run/ranges                Between which two numbers the result of a formula lies, when all that is known of its …
@@ -136,6 +137,7 @@ required_open_webui_version: 0.9.6
 #   run/traces                Prompts taken out of ComfyUI's history, where their users want no trace of them there.
 #   run/earlier               Finds jobs of earlier calls on the servers, and brings what they made.
 #   webui/releases            What differs between the releases of Open WebUI, 0.9.6 to 0.12.4; everything else is …
+#   webui/monitoring          How jobs and servers fare, told to OpenTelemetry where Open WebUI exports by it.
 #   webui/ollama              Sends Ollama's models off a graphics card that ComfyUI shares with it.
 #   webui/permission          Who may use the tool: what administrators are told of its sharing, and Open WebUI's …
 #   webui/spending_record     What each user has spent today of the administrator's credits: a record in Open WebUI's …
@@ -17094,7 +17096,9 @@ class Record:
     lost: int = 0  # jobs that the server forgot, or that were on it when it went away
     run_seconds: float = 0.0  # of all that are done
     bytes: int = 0  # downloaded
+    bytes_told: int = 0  # of these, those that a monitor knows of
     sockets: int = 0  # websockets opened
+    queue_length: int | None = None  # prompts in its queue when that was last read
     # Workflow -> seconds of a run, the latest counting most.
     paces: BoundedDict[str, float] = field(default_factory=lambda: BoundedDict(REMEMBERED_PACES))
     coming: int = 0  # calls on their way here, which its queue does not show yet
@@ -19263,6 +19267,7 @@ class ComfyUIServer(FileServer):
             "/queue", answer, functools.partial(read_queue, is_cut=not answer.is_whole)
         )
         self._note_prompts([*queue.running, *queue.pending][:REMEMBERED_PROMPTS])
+        self.record.queue_length = len(queue)
         return queue
 
     def _note_prompts(self, prompt_ids: Iterable[str]) -> None:
@@ -24318,6 +24323,7 @@ def _merged_lines(lines: list[WorkflowLine], others: list[WorkflowLine]) -> list
 #
 #     owner     whose jobs they are: the mark in each prompt, and what this process remembers of jobs
 #     job       one prompt's life: `Job`, a pure reducer over events; how it stands, and how it ended
+#     monitor   who is told how jobs and servers fare
 #     fleet     several servers used as one: limits, queues, and which server will be done soonest
 #     follow    one prompt posted, and followed to its end or withdrawn
 #     inputs    the files of a call put into the workflow's inputs
@@ -25060,6 +25066,80 @@ def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/monitor.py
+#
+# Who is told how jobs and servers fare: `Monitor`, for those who look after them.
+#
+# A `Fleet` carries one, by default `NOBODY`, which does nothing. What is told are numbers and a few
+# words of a fixed set: no request, no prompt, no address and no user. Each prompt that was posted is
+# one `JobReport`, made by `JobClock` while the job is followed (run/follow.py).
+#
+# Outcomes are "done", "failed", "lost", "stopped", and "left" for a job that went on when nobody
+# waited for it any longer; `code` is that of the error, where there was one.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """How one job ended. Times are in seconds; `began` and `ended` since 1970."""
+
+    outcome: str
+    code: str  # of the error; "" where there was none
+    began: float  # when it was posted
+    ended: float
+    waiting: float | None  # from the post to the first node; None where that was not seen
+    running: float | None  # from the first node to the end
+
+
+class Monitor:
+    """Whoever is told. All methods return at once and never raise; here they do nothing."""
+
+    def job(self, endpoint: Endpoint, report: JobReport) -> None:
+        """A job on this server has ended, or is left to itself."""
+
+    def server(self, endpoint: Endpoint, record: Record) -> None:
+        """The server was asked for its queue, or a call is done with it for now."""
+
+
+NOBODY = Monitor()
+
+
+@dataclass
+class JobClock:
+    """The times of one job, from its post to its report. `posted` is of `time.monotonic`."""
+
+    began: float = field(default_factory=time.time)
+    posted: float = field(default_factory=time.monotonic)
+
+    def done(self, started: float | None) -> JobReport:
+        """It ended well, and its first node began at `started`, of `time.monotonic`."""
+        return self._report("done", "", started)
+
+    def failed(self, error: BaseException, started: float | None, goes_on: bool) -> JobReport:
+        """It ended with this error; `goes_on` where Open WebUI is shut down and the job is not."""
+        code = error.code if isinstance(error, ComfyUIError) else ""
+        return self._report(_outcome(error, goes_on), code, started)
+
+    def _report(self, outcome: str, code: str, started: float | None) -> JobReport:
+        seconds = time.monotonic() - self.posted
+        waiting = running = None
+        if started is not None:
+            waiting = max(started - self.posted, 0.0)
+            running = max(seconds - waiting, 0.0)
+        return JobReport(outcome, code, self.began, self.began + seconds, waiting, running)
+
+
+def _outcome(error: BaseException, goes_on: bool) -> str:
+    if goes_on or isinstance(error, StillRunning):
+        return "left"
+    if isinstance(error, asyncio.CancelledError):
+        return "stopped"
+    if isinstance(error, (JobLost, ServerGone)):
+        return "lost"
+    return "failed"
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/fleet.py
 #
 # Several ComfyUI servers used as one: which takes a run, and how much a user may post.
@@ -25183,6 +25263,7 @@ class Fleet:
     timing: Timing = Timing()
     # get no runs now, but the user's jobs there count and are found
     others: tuple[Endpoint, ...] = ()
+    monitor: Monitor = NOBODY
 
     @property
     def known(self) -> tuple[Endpoint, ...]:
@@ -25283,6 +25364,8 @@ class Fleet:
         snapshots = [
             replace(one, endpoint=endpoint) for one, endpoint in zip(seen, asked, strict=True)
         ]
+        for snapshot in snapshots:
+            self.monitor.server(snapshot.endpoint, snapshot.record)
         if self.limits.jobs and len(self._marked_jobs(snapshots)) >= self.limits.jobs:
             return await self._without_replays(snapshots)
         return snapshots
@@ -25705,6 +25788,7 @@ async def follow(
         extra_data[ACCOUNT_KEY] = account_key
     on_preview = listener.preview if previews else ignore_preview
     job = Job.posted(prompt_id, graph)
+    clock = JobClock()
     async with server.connection.listen(
         prompt_id, picture_nodes(graph), on_preview
     ) as subscription:
@@ -25737,6 +25821,8 @@ async def follow(
             job = judge(job, graph)
         except BaseException as error:
             JOBS.leave(prompt_id)
+            report = clock.failed(error, job.began, _shutting_down(error))
+            fleet.monitor.job(server.endpoint, report)
             if isinstance(error, RunFailed):
                 error.ran = job.ran
             if _is_failure(error):
@@ -25747,6 +25833,7 @@ async def follow(
             ):  # a Stop, or a failure after which nobody would collect the result
                 await _clean_up(server, prompt_id, posting, error)
             raise
+    fleet.monitor.job(server.endpoint, clock.done(job.began))
     was_cached = job.cached >= set(graph)
     if job.began is not None and not was_cached:
         server.record.ran(str(about.get("workflow") or ""), time.monotonic() - job.began)
@@ -29965,6 +30052,9 @@ class RunProgress:
                     raise error from None
                 self.note_missing(error.message)
                 return self.result(before)
+            stack.callback(
+                self.fleet.monitor.server, assigned.server.endpoint, assigned.server.record
+            )
             await stack.enter_async_context(self.options.memory.shared(assigned.server))
             try:
                 await self.run_prompts(assigned)
@@ -30699,6 +30789,7 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 # message (display), and goes out as a dictionary for the model (reports).
 #
 #     releases      what differs between the releases of Open WebUI
+#     monitoring    jobs and servers, told to OpenTelemetry
 #     ollama        Open WebUI's Ollamas, sent off a graphics card that they share with ComfyUI
 #     references    what a model writes when it means a file of the chat: "2", "last", an id, a data URI
 #     display       status texts and previews in the message, shown live and never stored
@@ -30801,6 +30892,112 @@ async def write_into_channel(
     if lacking:
         form = MessageForm(content=message.content, data={"files": [*held, *lacking]})
         await Messages.update_message_by_id(message_id, form)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/monitoring.py
+#
+# How jobs and servers fare, told to OpenTelemetry where Open WebUI exports by it.
+#
+# Open WebUI sets up OpenTelemetry where its variable `ENABLE_OTEL` says so, and sends what is told to
+# it to a collector. `find_monitor` gives a `Telemetry` there; anywhere else nobody is told, and
+# nothing is imported. What is told (docs/monitoring.md lists it) names a server as its valve does,
+# never by its address, and says nothing of who asked for what:
+#
+#     comfyui.jobs{comfyui.server="fast", comfyui.outcome="failed", error.type="node_failed"} 3
+#
+# A job is also a span, from its post to its end. No instrument calls back into this module, which
+# OpenTelemetry would keep alive after an update of the tool: values are told when they are seen.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+SCOPE = "comfyui_tool"
+OWN_SERVER = "own"  # what a server is called that a user has brought along
+NANOSECONDS = 1_000_000_000
+
+
+class Telemetry(Monitor):
+    """OpenTelemetry's instruments, and what is told to them."""
+
+    def __init__(self, meter: Any, tracer: Any, is_own: bool) -> None:
+        """`is_own` where the servers are a user's own, whose names are nobody's business."""
+        self._is_own = is_own
+        self._tracer = tracer
+        self._jobs = meter.create_counter("comfyui.jobs", description="Jobs by how they ended")
+        self._waiting = meter.create_histogram(
+            "comfyui.job.waiting", "s", "From a job's post to its first node"
+        )
+        self._running = meter.create_histogram(
+            "comfyui.job.running", "s", "From a job's first node to its end"
+        )
+        self._bytes = meter.create_counter("comfyui.fetched", "By", "Files fetched from ComfyUI")
+        self._queue = meter.create_gauge(
+            "comfyui.queue.length", description="Prompts in a server's queue, as last seen"
+        )
+        self._usable = meter.create_gauge(
+            "comfyui.server.usable",
+            description="1 while a server gets jobs, 0 while it is left alone",
+        )
+
+    def job(self, endpoint: Endpoint, report: JobReport) -> None:
+        """Count the job, tell its times, and make its span."""
+        self._safely(self._tell_job, self._name(endpoint), report)
+
+    def server(self, endpoint: Endpoint, record: Record) -> None:
+        """Tell how the server stands."""
+        self._safely(self._tell_server, self._name(endpoint), record)
+
+    def _name(self, endpoint: Endpoint) -> str:
+        return OWN_SERVER if self._is_own else endpoint.name
+
+    def _safely(self, tell: Callable[..., None], *about: Any) -> None:
+        """Tell something; a job does not fail because nobody can be told of it."""
+        try:
+            tell(*about)
+        except Exception as error:
+            log.warning("OpenTelemetry was not told: %s", type(error).__name__)
+
+    def _tell_job(self, server: str, report: JobReport) -> None:
+        where = {"comfyui.server": server}
+        how = {**where, "comfyui.outcome": report.outcome}
+        if report.code:
+            how["error.type"] = report.code
+        self._jobs.add(1, how)
+        if report.waiting is not None and report.running is not None:
+            self._waiting.record(report.waiting, where)
+            self._running.record(report.running, where)
+        span = self._tracer.start_span(
+            "comfyui.job", start_time=int(report.began * NANOSECONDS), attributes=how
+        )
+        span.end(int(report.ended * NANOSECONDS))
+
+    def _tell_server(self, server: str, record: Record) -> None:
+        where = {"comfyui.server": server}
+        self._usable.set(0 if record.resting else 1, where)
+        if record.queue_length is not None:
+            self._queue.set(record.queue_length, where)
+        fetched = record.bytes - record.bytes_told
+        if fetched > 0:
+            record.bytes_told = record.bytes
+            self._bytes.add(fetched, where)
+
+
+def find_monitor(*, is_own: bool) -> Monitor:
+    """Whoever is told of the servers of a call; `is_own` where a user has brought them along."""
+    if getattr(sys.modules.get("open_webui.env"), "ENABLE_OTEL", False):
+        return _telemetry(is_own)
+    return NOBODY
+
+
+@functools.cache
+def _telemetry(is_own: bool) -> Monitor:
+    try:
+        from opentelemetry import metrics, trace
+
+        return Telemetry(metrics.get_meter(SCOPE), trace.get_tracer(SCOPE), is_own)
+    except Exception as error:  # it is not installed, or another release of it
+        log.warning("OpenTelemetry cannot be used: %s", type(error).__name__)
+        return NOBODY
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -36297,7 +36494,10 @@ class Settings:
     @property
     def fleet(self) -> Fleet:
         """The servers of this call, and the rules for them."""
-        return Fleet(self.endpoints, self.limits, self.owner, self.timing, self.others)
+        monitor = find_monitor(is_own=bool(self.others))
+        return Fleet(
+            self.endpoints, self.limits, self.owner, self.timing, self.others, monitor=monitor
+        )
 
     def request(self, prompt: Any, **arguments: Any) -> Request:
         """The request of a call for new pictures: its arguments first, then the user's valves, then

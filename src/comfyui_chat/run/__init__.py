@@ -6,6 +6,7 @@ follow one another so:
 
     owner     whose jobs they are: the mark in each prompt, and what this process remembers of jobs
     job       one prompt's life: `Job`, a pure reducer over events; how it stands, and how it ended
+    monitor   who is told how jobs and servers fare
     fleet     several servers used as one: limits, queues, and which server will be done soonest
     follow    one prompt posted, and followed to its end or withdrawn
     inputs    the files of a call put into the workflow's inputs

@@ -43,6 +43,7 @@ from ..server.protocol import Prompt, Queue, Recent, Recorded, Waiting
 from ..server.record import Record
 from ..server.stats import Stats
 from ..tasks import ANSWER_SECONDS, T, gather, together
+from .monitor import NOBODY, Monitor
 from .owner import JOBS, Owner, marked_time
 
 SHARED_SECONDS = 0.1  # how old a look at a queue may be that jobs share with one another
@@ -145,6 +146,7 @@ class Fleet:
     timing: Timing = Timing()
     # get no runs now, but the user's jobs there count and are found
     others: tuple[Endpoint, ...] = ()
+    monitor: Monitor = NOBODY
 
     @property
     def known(self) -> tuple[Endpoint, ...]:
@@ -245,6 +247,8 @@ class Fleet:
         snapshots = [
             replace(one, endpoint=endpoint) for one, endpoint in zip(seen, asked, strict=True)
         ]
+        for snapshot in snapshots:
+            self.monitor.server(snapshot.endpoint, snapshot.record)
         if self.limits.jobs and len(self._marked_jobs(snapshots)) >= self.limits.jobs:
             return await self._without_replays(snapshots)
         return snapshots

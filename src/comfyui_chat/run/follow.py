@@ -68,6 +68,7 @@ from ..server.protocol import (
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, finish
 from .fleet import SHARED_SECONDS, Fleet, Timing
 from .job import Job, advance, describe, judge
+from .monitor import JobClock
 from .owner import JOBS, MARK
 
 
@@ -134,6 +135,7 @@ async def follow(
         extra_data[ACCOUNT_KEY] = account_key
     on_preview = listener.preview if previews else ignore_preview
     job = Job.posted(prompt_id, graph)
+    clock = JobClock()
     async with server.connection.listen(
         prompt_id, picture_nodes(graph), on_preview
     ) as subscription:
@@ -166,6 +168,8 @@ async def follow(
             job = judge(job, graph)
         except BaseException as error:
             JOBS.leave(prompt_id)
+            report = clock.failed(error, job.began, _shutting_down(error))
+            fleet.monitor.job(server.endpoint, report)
             if isinstance(error, RunFailed):
                 error.ran = job.ran
             if _is_failure(error):
@@ -176,6 +180,7 @@ async def follow(
             ):  # a Stop, or a failure after which nobody would collect the result
                 await _clean_up(server, prompt_id, posting, error)
             raise
+    fleet.monitor.job(server.endpoint, clock.done(job.began))
     was_cached = job.cached >= set(graph)
     if job.began is not None and not was_cached:
         server.record.ran(str(about.get("workflow") or ""), time.monotonic() - job.began)

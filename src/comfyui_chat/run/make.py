@@ -177,6 +177,9 @@ class RunProgress:
                     raise error from None
                 self.note_missing(error.message)
                 return self.result(before)
+            stack.callback(
+                self.fleet.monitor.server, assigned.server.endpoint, assigned.server.record
+            )
             await stack.enter_async_context(self.options.memory.shared(assigned.server))
             try:
                 await self.run_prompts(assigned)

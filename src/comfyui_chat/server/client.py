@@ -442,6 +442,7 @@ class ComfyUIServer(FileServer):
             "/queue", answer, functools.partial(read_queue, is_cut=not answer.is_whole)
         )
         self._note_prompts([*queue.running, *queue.pending][:REMEMBERED_PROMPTS])
+        self.record.queue_length = len(queue)
         return queue
 
     def _note_prompts(self, prompt_ids: Iterable[str]) -> None:

@@ -49,7 +49,9 @@ class Record:
     lost: int = 0  # jobs that the server forgot, or that were on it when it went away
     run_seconds: float = 0.0  # of all that are done
     bytes: int = 0  # downloaded
+    bytes_told: int = 0  # of these, those that a monitor knows of
     sockets: int = 0  # websockets opened
+    queue_length: int | None = None  # prompts in its queue when that was last read
     # Workflow -> seconds of a run, the latest counting most.
     paces: BoundedDict[str, float] = field(default_factory=lambda: BoundedDict(REMEMBERED_PACES))
     coming: int = 0  # calls on their way here, which its queue does not show yet

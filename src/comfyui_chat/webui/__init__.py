@@ -5,6 +5,7 @@ both kinds of valves (settings), has the floors below do the work while a `Displ
 message (display), and goes out as a dictionary for the model (reports).
 
     releases      what differs between the releases of Open WebUI
+    monitoring    jobs and servers, told to OpenTelemetry
     ollama        Open WebUI's Ollamas, sent off a graphics card that they share with ComfyUI
     references    what a model writes when it means a file of the chat: "2", "last", an id, a data URI
     display       status texts and previews in the message, shown live and never stored

@@ -51,6 +51,7 @@ from .image_settings import (
     take_over,
 )
 from .menus import LastCall, note_call
+from .monitoring import find_monitor
 from .references import OF_CHAT
 from .rights import EVERY_RIGHT, Rights, read_rules, rights_of
 from .servers import administrators_endpoints, own_endpoint, permitted, pinned, same_server
@@ -91,7 +92,10 @@ class Settings:
     @property
     def fleet(self) -> Fleet:
         """The servers of this call, and the rules for them."""
-        return Fleet(self.endpoints, self.limits, self.owner, self.timing, self.others)
+        monitor = find_monitor(is_own=bool(self.others))
+        return Fleet(
+            self.endpoints, self.limits, self.owner, self.timing, self.others, monitor=monitor
+        )
 
     def request(self, prompt: Any, **arguments: Any) -> Request:
         """The request of a call for new pictures: its arguments first, then the user's valves, then
