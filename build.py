@@ -65,7 +65,7 @@ FLOORS = (
     (
         "run",
         "owner failures job monitor fleet follow ranges written amount_names amounts limits "
-        "sizing used findings duration asked_inputs inputs planning collecting credits options "
+        "sizing used findings duration asked_inputs inputs estimates planning collecting credits options "
         "make traces earlier",
     ),
     (
@@ -73,7 +73,7 @@ FLOORS = (
         "releases monitoring ollama permission spending_record language telling references "
         "display messages picking stored_files chat_files buttons chat first_start page_dialog "
         "picture_choice mask_editor painting given_pictures tolerant menus valves arguments "
-        "image_settings rights servers settings asking transparency reports jobs tools",
+        "image_settings rights servers settings asking long_run transparency reports jobs tools",
     ),
     ("", "installation checkup command_line __main__"),
 )

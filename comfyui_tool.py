@@ -129,10 +129,11 @@ required_open_webui_version: 0.9.6
 #   run/duration              How long the video or sound of a request becomes, in whatever unit its workflow counts.
 #   run/asked_inputs          What a call names in `inputs`, brought to the names that its workflow has.
 #   run/inputs                Puts the files of a call into the inputs of a workflow that take files.
+#   run/estimates             How long a run will take, and what the user wants where that is long.
 #   run/planning              Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
 #   run/collecting            Fetches what a run made, within bounds, and says what did not come.
 #   run/credits               Whose credits a run may spend, and whether it may spend them: nobody's are spent unasked.
-#   run/options               What the runs of a call choose from, show, and leave behind: `RunOptions`.
+#   run/options               What the runs of a call choose from and show, `RunOptions`, and what they leave, …
 #   run/make                  From a request to finished files: a server chosen, prompts run, what they made fetched.
 #   run/traces                Prompts taken out of ComfyUI's history, where their users want no trace of them there.
 #   run/earlier               Finds jobs of earlier calls on the servers, and brings what they made.
@@ -166,6 +167,7 @@ required_open_webui_version: 0.9.6
 #   webui/servers             The addresses of ComfyUI: the administrator's and a user's own, each with the key that …
 #   webui/settings            Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
 #   webui/asking              What a call may spend, in Open WebUI's terms: the question in the chat, and the record …
+#   webui/long_run            The dialog in which the user chooses what becomes of a run that will take long.
 #   webui/transparency        Whether somebody asked for a transparent background, and whether they got it.
 #   webui/reports             What the model is told of results and servers, and the status that the user reads.
 #   webui/jobs                check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
@@ -448,6 +450,7 @@ MOST_HEAD_BYTES = 2 * MB  # of the JSON in a model; it is read in one go
 #     ├── EndpointRefused
 #     ├── CreditsRefused
 #     ├── NotAnswered
+#     ├── RunDeclined
 #     ├── UnknownWorkflow
 #     ├── UnknownJob
 #     ├── ServerError
@@ -560,6 +563,13 @@ class NotAnswered(ComfyUIError):
 
     code = "not_answered"
     default_hint = "Do not ask again by yourself."
+
+
+class RunDeclined(ComfyUIError):
+    """The user was asked whether to run it, and chose not to."""
+
+    code = "run_declined"
+    default_hint = "Do not call it again unless the user asks for it."
 
 
 class UnknownWorkflow(ComfyUIError):
@@ -3241,6 +3251,18 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "ja": "クレジットを使う許可を待っています: {price}", "ko": "크레딧 사용 허락을 기다리는 중: {price}",
         "zh": "正在等待你允许使用点数：{price}",
     },
+    "choosing": {
+        "en": "Waiting for you to choose: {question}", "de": "Wartet auf Ihre Wahl: {question}",
+        "fr": "En attente de votre choix : {question}", "es": "A la espera de que elijas: {question}",
+        "pt": "Aguardando sua escolha: {question}", "it": "In attesa della tua scelta: {question}",
+        "ja": "選択を待っています: {question}", "ko": "선택을 기다리는 중: {question}",
+        "zh": "正在等待你选择：{question}",
+    },
+    "takes_about": {
+        "en": "it will take about {time}", "de": "es dauert etwa {time}", "fr": "cela prendra environ {time}",
+        "es": "tardará unos {time}", "pt": "vai levar cerca de {time}", "it": "ci vorranno circa {time}",
+        "ja": "およそ{time}かかります", "ko": "약 {time} 걸립니다", "zh": "大约需要 {time}",
+    },
     "painting": {
         "en": "Waiting for you to paint where the picture is to change",
         "de": "Wartet darauf, dass Sie malen, wo sich das Bild ändern soll",
@@ -3453,6 +3475,12 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "es": "La pregunta del chat quedó sin respuesta.", "pt": "A pergunta no chat ficou sem resposta.",
         "it": "La domanda nella chat è rimasta senza risposta.", "ja": "チャットでの質問に回答がありませんでした。",
         "ko": "채팅의 질문에 답이 없었습니다.", "zh": "聊天中的提问没有得到回答。",
+    },
+    "run_declined": {
+        "en": "You chose not to run it.", "de": "Sie haben sich dagegen entschieden, es auszuführen.",
+        "fr": "Vous avez choisi de ne pas le lancer.", "es": "Elegiste no ejecutarlo.",
+        "pt": "Você escolheu não executar.", "it": "Hai scelto di non eseguirlo.",
+        "ja": "実行しないことが選ばれました。", "ko": "실행하지 않기로 선택했습니다.", "zh": "你选择了不运行。",
     },
     "unknown_workflow": {
         "en": "There is no workflow of that name.", "de": "Es gibt keinen Workflow dieses Namens.",
@@ -17101,6 +17129,8 @@ class Record:
     queue_length: int | None = None  # prompts in its queue when that was last read
     # Workflow -> seconds of a run, the latest counting most.
     paces: BoundedDict[str, float] = field(default_factory=lambda: BoundedDict(REMEMBERED_PACES))
+    # Workflow -> seconds for each unit of its work, the latest run counting most.
+    rates: BoundedDict[str, float] = field(default_factory=lambda: BoundedDict(REMEMBERED_PACES))
     coming: int = 0  # calls on their way here, which its queue does not show yet
     faults: int = 0  # in a row
     fault: str = ""  # the message of the last one
@@ -17120,13 +17150,18 @@ class Record:
         finally:
             self.coming -= 1
 
-    def ran(self, workflow: str, seconds: float) -> None:
-        """Note that a run of a workflow took this many seconds, waiting not counted."""
+    def ran(self, workflow: str, seconds: float, work: float = 0.0) -> None:
+        """Note that a run of a workflow took this many seconds, waiting not counted. `work` is how
+        much it was, in any unit that is the same for all runs of the workflow; 0 where nobody knows.
+        """
         self.recover()
         self.done += 1
         self.run_seconds += seconds
         earlier_pace = self.paces.pop(workflow, seconds)
         self.paces[workflow] = earlier_pace + 0.4 * (seconds - earlier_pace)
+        if work:
+            earlier_rate = self.rates.pop(workflow, seconds / work)
+            self.rates[workflow] = earlier_rate + 0.4 * (seconds / work - earlier_rate)
 
     def pace(self, workflow: str = "") -> float | None:
         """Seconds that a run of the workflow takes; where that is not known, or no workflow is
@@ -24330,7 +24365,8 @@ def _merged_lines(lines: list[WorkflowLine], others: list[WorkflowLine]) -> list
 #     planning  a request bound to a workflow, as prompts within the nodes' ranges and the administrator's limits
 #     limits    those limits, read off a finished graph
 #     findings  what is found out about a prompt that is bound, once for all of one kind
-#     options   what the runs of a call choose from, show, and leave behind
+#     estimates how long a run will take, and what the user wants where that is long
+#     options   what the runs of a call choose from and show, and what they leave
 #     make      all of this in turn for one call; a job that its server lost is run once more
 #     earlier   jobs of earlier calls found on the servers, and what they made brought
 #
@@ -25766,13 +25802,15 @@ async def follow(
     about: Mapping[str, Any] | None = None,
     posted: Callable[[], None] | None = None,
     account_key: str = "",
+    work: float = 0.0,
 ) -> tuple[Job, tuple[str, ...]]:
     """Post a prompt and follow it to its end; returns the ended job, and notes on outputs that the
     server left out.
 
     `wait` is in seconds, `part` stands before every text ("2 of 4 · "), `about` is what the mark
     tells a later call of the run, and `posted` is called once the server's queue shows the prompt.
-    `account_key` is that of the Comfy account which pays for partner nodes.
+    `account_key` is that of the Comfy account which pays for partner nodes, and `work` how much work
+    the run is (run/estimates).
 
     Raises `ServerError`, `WorkflowRefused`, `RunFailed` and their kin, `LimitExceeded`, and
     `StillRunning` when the wait is over. When it is cancelled, or fails, the job is first withdrawn
@@ -25836,7 +25874,7 @@ async def follow(
     fleet.monitor.job(server.endpoint, clock.done(job.began))
     was_cached = job.cached >= set(graph)
     if job.began is not None and not was_cached:
-        server.record.ran(str(about.get("workflow") or ""), time.monotonic() - job.began)
+        server.record.ran(str(about.get("workflow") or ""), time.monotonic() - job.began, work)
     if not JOBS.stored_by_call:
         JOBS.leave(prompt_id)
     return job, accepted.notes
@@ -28739,6 +28777,154 @@ def _is_listed(workflow: Workflow, item: FileInput) -> bool:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/estimates.py
+#
+# How long a run will take, and what the user wants where that is long.
+#
+# The `Record` of a server remembers of each workflow how long a run took for the work that it was:
+# sampling steps times megapixels times frames, as far as a graph tells them (`work_of`). A later run
+# of the same workflow is expected to take as much longer as it is more work (`expected_seconds`).
+# Where nothing was measured nothing is expected, and nobody is asked.
+#
+# A run that is expected to take longer than a valve says is a question for the user, once in a call:
+# run it, run it smaller, or not at all (`LongRuns`). It stands for so many seconds only, and without
+# an answer the run begins as it was asked for. What was chosen, and by whom, is a note in the result.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+CHOICE_SECONDS = 120.0  # how long a person may think about it
+RUN, SMALLER, CANCEL = "run", "smaller", "cancel"  # the answers
+LEAST_SIDE = 256  # in pixels, of what is offered as smaller
+SIDE_STEP = 16  # in pixels, which nodes commonly ask for
+NAMED_SIZES = ("size", "width", "height")  # of a request that names its inputs
+DRAWN_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
+
+
+def work_of(used: Mapping[str, Any], pictures: float = 1.0) -> float:
+    """How much work a run is, in steps × megapixels × frames; 1 for each that `used` does not tell.
+
+        {"steps": 20, "size": "1024x1024"}                    20.97
+        {"steps": 20, "size": "832x480", "frames": 81}        646.96
+
+    `pictures` are those of a batch.
+    """
+    work = max(pictures, 1.0)
+    for name in ("steps", "frames"):
+        number = as_number(used.get(name))
+        if number and number > 0:
+            work *= number
+    size = _size_in(used)
+    if size:
+        work *= size.width * size.height / 1e6
+    return work
+
+
+@dataclass(frozen=True)
+class LongRun:
+    """A run about which the user is asked."""
+
+    workflow: str
+    seconds: float  # that it is expected to take
+    smaller: Size | None  # with about half the pixels; None where the graph tells no size
+
+
+# Asks the user. Answers `RUN`, `SMALLER` or `CANCEL`, and None where nobody answers.
+AskLongRun = Callable[[LongRun], Awaitable[str | None]]
+
+
+async def nobody_answers(_run: LongRun) -> str | None:
+    """Where nobody can be asked."""
+    return None
+
+
+@dataclass(frozen=True)
+class LongRuns:
+    """From how many seconds on the user is asked about a run, and how; by default never."""
+
+    seconds: float = math.inf
+    ask: AskLongRun = nobody_answers
+
+
+NEVER_ASKED = LongRuns()
+
+
+def expected_run(
+    record: Record, workflow: str, used: Mapping[str, Any], works: Sequence[float]
+) -> LongRun | None:
+    """The runs of these works, one after the other; None where no run of the workflow was measured
+    on the server. `used` is what the first is made with.
+    """
+    rate = record.rates.get(workflow)
+    if rate is None:
+        return None
+    return LongRun(workflow, rate * sum(works), _smaller(used))
+
+
+class TimeQuestion:
+    """The question about the time of one call: asked once at most, whatever server it comes to."""
+
+    def __init__(self, asked: LongRuns) -> None:
+        self._asked = asked
+        self._is_settled = False
+        self._smaller: Size | None = (
+            None  # what the user chose instead of the size that was asked for
+        )
+        self.note = ""  # on what was chosen, for the model
+
+    def applied(self, request: Request) -> Request:
+        """The request as the user wants it run."""
+        if self._smaller is None:
+            return request
+        size = Argument(str(self._smaller), "The size that the user chose")
+        inputs = {name: value for name, value in request.inputs.items() if name not in NAMED_SIZES}
+        return replace(request, size=size, inputs=inputs)
+
+    async def changes(self, run: LongRun | None, say: Callable[[str], None]) -> bool:
+        """Ask about a run, where it is long enough. Answers whether the user wants it otherwise than
+        it was bound. `say` tells the user that an answer is awaited. Raises `RunDeclined`.
+        """
+        if run is None or self._is_settled or run.seconds < self._asked.seconds:
+            return False
+        self._is_settled = True
+        about = f"about {duration(run.seconds)}"
+        say(Phrase("choosing", question=Phrase("takes_about", time=Span(run.seconds))))
+        answer = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CHOICE_SECONDS):
+                answer = await self._asked.ask(run)
+        if answer == CANCEL:
+            raise RunDeclined(f"It would have taken {about}, and the user chose not to run it.")
+        if answer == SMALLER and run.smaller:
+            self._smaller = run.smaller
+            self.note = (
+                f"at first it would have taken {about}; the user chose {run.smaller} instead"
+            )
+            return True
+        self.note = f"it was expected to take {about}, and the user chose to run it"
+        if answer is None:
+            self.note = (
+                f"expected to take {about}: the user was asked, did not answer, and so it ran"
+            )
+        return False
+
+
+def _smaller(used: Mapping[str, Any]) -> Size | None:
+    """A size of about half the pixels and the same proportions."""
+    size = _size_in(used)
+    if size is None:
+        return None
+    width, height = (
+        round(side * math.sqrt(0.5) / SIDE_STEP) * SIDE_STEP for side in (size.width, size.height)
+    )
+    return Size(width, height) if min(width, height) >= LEAST_SIDE else None
+
+
+def _size_in(used: Mapping[str, Any]) -> Size | None:
+    match = DRAWN_SIZE.fullmatch(str(used.get("size") or ""))
+    return Size(int(match[1]), int(match[2])) if match else None
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/planning.py
 #
 # Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
@@ -28775,6 +28961,12 @@ class BoundPrompts:
     loras: tuple[str, ...] = ()  # the files that the call asked for
     saved_loras: tuple[str, ...] = ()  # those that somebody's workflow has besides
     prices: tuple[Price | None, ...] = ()  # of each; None for one that costs nothing
+
+    @property
+    def works(self) -> list[float]:
+        """How much work each of them is (run/estimates)."""
+        batches = [as_number(workflow.value("batch_size")) for workflow in self.workflows]
+        return [work_of(self.used, batch or 1.0) for batch in batches]
 
 
 def prepare(
@@ -29879,9 +30071,9 @@ def _plainly(text: str) -> str:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/options.py
 #
-# What the runs of a call choose from, show, and leave behind: `RunOptions`.
+# What the runs of a call choose from and show, `RunOptions`, and what they leave, `RunResult`.
 #
-# One of them is `Memory`: what is done where ComfyUI shares its graphics card with a language model.
+# One of the options is `Memory`: what is done where ComfyUI shares its graphics card with a language model.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -29918,30 +30110,7 @@ class RunOptions:
     format: Format = Format()  # in which the files are handed over
     memory: Memory = Memory()
     credits: Credits = NO_CREDITS
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/run/make.py
-#
-# From a request to finished files: a server chosen, prompts run, what they made fetched.
-#
-# `make` goes around until the files are there or nothing helps. A round of its `RunProgress`:
-#
-# - `assign` chooses server and workflow together, since what is installed differs from server to
-#   server, puts the files of the call in place and binds the prompts.
-# - `run_prompts` has each prompt followed to its end (run/follow.py), and `collect`
-#   (run/collecting.py) fetches what it made.
-#
-# A failure that another server may mend begins the next round, which binds anew out of the request as
-# it was given. What was made before stays, and is handed over in the end, with a note on what is
-# missing. The result is `RunResult`.
-# ----------------------------------------------------------------------------------------------------------------------
-
-
-MOST_UNUSABLE_FILES = 4  # model files that a call tries to no avail
-CACHED_NOTE = (
-    "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
-)
+    long_runs: LongRuns = NEVER_ASKED
 
 
 @dataclass(frozen=True)
@@ -29966,6 +30135,30 @@ class RunResult:
         """Let go of the files, when they are stored, or nobody wants them."""
         for product in self.products:
             product.data.close()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/make.py
+#
+# From a request to finished files: a server chosen, prompts run, what they made fetched.
+#
+# `make` goes around until the files are there or nothing helps. A round of its `RunProgress`:
+#
+# - `assign` chooses server and workflow together, since what is installed differs from server to
+#   server, puts the files of the call in place and binds the prompts.
+# - `run_prompts` has each prompt followed to its end (run/follow.py), and `collect`
+#   (run/collecting.py) fetches what it made.
+#
+# A failure that another server may mend begins the next round, which binds anew out of the request as
+# it was given. What was made before stays, and is handed over in the end, with a note on what is
+# missing. The result is `RunResult`.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_UNUSABLE_FILES = 4  # model files that a call tries to no avail
+CACHED_NOTE = (
+    "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
+)
 
 
 async def make(
@@ -30035,6 +30228,7 @@ class RunProgress:
         # model files that could not be loaded
         self.unusable: set[tuple[Endpoint, ChosenFile]] = set()
         self.spending = Spending(options.credits)
+        self.time = TimeQuestion(options.long_runs)
 
     async def run_round(self) -> RunResult | None:
         """Run what is left of the call on the server that will be done soonest. None where that
@@ -30259,6 +30453,7 @@ class RunProgress:
         """The request bound for one server, with what it costs settled and its files there. These
         are sent last: not before everything else about the call is known to be right.
         """
+        request = self.time.applied(request)
         fitted = await choose(server, request, self.options.catalogue)
         if any((server.endpoint, file) in self.unusable for file in fitted.chosen.values()):
             raise ModelNotInstalled("There is no other model that would do.")
@@ -30281,11 +30476,23 @@ class RunProgress:
                 server, fitted, prompts.workflows[0], prompts.model, loras, called
             )
             prompts = replace(prompts, notes=(*prompts.notes, *notes))
+        if await self.settle_time(server, fitted, prompts):
+            return await self.bind(server, request, posted)
         account_key = await self.settle_cost(server.endpoint, fitted, prompts)
         if files:
             self.listener.status("uploading", Phrase("uploading"))
             prompts = await _with_uploads(server, prompts, files)
         return Assignment(server, fitted, prompts, posted, account_key)
+
+    async def settle_time(
+        self, server: ComfyUIServer, fitted: FittedWorkflow, prompts: BoundPrompts
+    ) -> bool:
+        """Settle with the user that the prompts which are left may take as long as they will; True
+        where they have to be bound anew. Raises `RunDeclined`.
+        """
+        works = prompts.works[len(self.collected) :]
+        run = expected_run(server.record, fitted.workflow.name, prompts.used, works)
+        return await self.time.changes(run, lambda text: self.listener.status("asking", text))
 
     async def settle_cost(
         self, endpoint: Endpoint, fitted: FittedWorkflow, prompts: BoundPrompts
@@ -30312,6 +30519,8 @@ class RunProgress:
         """
         self.begun = self.begun or time.monotonic()
         self.notes += assigned.prompts.notes
+        if self.time.note:
+            self.notes.append(self.time.note)
         parts = len(assigned.prompts.workflows)
         if self.collected and parts != self.parts:
             self.note_missing("the other server makes them differently")
@@ -30397,6 +30606,7 @@ class RunProgress:
                 },
                 posted=assigned.posted,
                 account_key=assigned.account_key if price else "",
+                work=prompts.works[index],
             )
         except ComfyUIError as error:
             if spent_nothing(price, error):
@@ -33991,7 +34201,7 @@ async def choose_picture(chat: Chat, question: str, numbers: Sequence[int]) -> i
         name = shortened(file.name, 60)
         shown.append({"number": number, "url": await _address(chat, file), "name": name})
     request = {"question": question, "pictures": shown}
-    chat.show_status(f"Waiting for you to choose: {question}")
+    chat.show_status(Phrase("choosing", question=question))
     try:
         async with page_turn(chat.place):
             answer = await ask_in_page(chat, PICTURE_CHOICE, request, "", CHOICE_MINUTES)
@@ -34672,6 +34882,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "max_jobs": (0, 1000),
     "max_queue": (0, 10_000),
     "max_wait_minutes": (0.1, 1440),
+    "ask_minutes": (0, 1440),
     "paid_run_dollars": (0.01, 1000),
     "paid_day_dollars": (0.01, 10_000),
 }
@@ -35308,6 +35519,12 @@ class UserValves(WithMenus):
     )
     strip_metadata: bool = STRIP_VALVE
     remove_prompts: bool = TRACES_VALVE
+    ask_minutes: float = Field(
+        default=15.0,
+        title="Minutes from which you are asked about a run",
+        description="0 to 1440, by how long the workflow took before; 15 unless set, and 0 to be never asked. The "
+        "question is a dialog in the chat: run it, smaller, or not. Without an answer it is run.",
+    )
     buttons: bool = Field(
         default=True,
         title="Buttons under results",
@@ -36475,6 +36692,7 @@ class Settings:
     own_workflows: bool = False  # whether the caller may bring their own
     format: Format = Format()
     leaves_no_prompts: bool = False  # whether prompts are removed from ComfyUI's history
+    ask_seconds: float = 0.0  # of a run, from which on the user is asked about it; 0 for never
     buttons: bool = True  # whether the newest result has buttons
     show_to_model: bool = False  # whether the model gets small copies of its pictures
     owner: Owner = field(default_factory=Owner)
@@ -36761,6 +36979,7 @@ def resolve(
         own_workflows=own_workflows,
         format=_format(valves, mine),
         leaves_no_prompts=valves.remove_prompts or mine.remove_prompts,
+        ask_seconds=60 * mine.number("ask_minutes"),
         buttons=mine.buttons,
         show_to_model=mine.show_to_model,
         owner=owner or Owner(str(user.get("id") or "")),
@@ -37051,6 +37270,67 @@ def _asking(event_call: EventCall | None, message: MessagePlace) -> Asking:
             return says_yes
 
     return ask
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/long_run.py
+#
+# The dialog in which the user chooses what becomes of a run that will take long.
+#
+# It opens where a run is expected to take longer than the user's valve says (run/estimates), and
+# offers to run it, to run it smaller, or not at all. Without an answer, as where no page of the chat
+# is open, the run begins as it was asked for.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+LONG_RUN_MINUTES = 2  # that the dialog is open
+
+LONG_RUN_DIALOG = r"""
+const CHOICE_STYLE = `
+  dialog { height: fit-content; width: min(460px, calc(100vw - 32px)); border-radius: 16px; }
+  main { flex: none; padding: 0 16px; }
+  .end { flex-wrap: wrap; justify-content: flex-end; }
+`;
+
+const start = (request) => {
+  const dialog = ask(request, request.title, request.text, CHOICE_STYLE);
+  const end = make("div", { className: "end" });
+  for (const { answer, label, isMain } of request.choices) {
+    const properties = { className: isMain ? "main" : "" };
+    end.append(button(label, () => dialog.settle("done", answer), properties));
+  }
+  dialog.tools.append(end);
+  dialog.dialog.addEventListener("cancel", () => dialog.settle("done", request.whenClosed));
+  end.lastChild.focus();
+  return "open";
+};
+"""
+
+
+def long_runs_of(chat: Chat, settings: Settings) -> LongRuns:
+    """From when on the user of a call is asked, and how."""
+    if not settings.ask_seconds:
+        return LongRuns()
+
+    async def ask(run: LongRun) -> str | None:
+        choices = [{"answer": CANCEL, "label": "Cancel", "isMain": False}]
+        if run.smaller:
+            choices.append({"answer": SMALLER, "label": f"Smaller: {run.smaller}", "isMain": False})
+        choices.append({"answer": RUN, "label": "Run it", "isMain": True})
+        request = {
+            "title": f"This will take about {duration(run.seconds)}",
+            "text": f'By how long "{shortened(run.workflow, 60)}" took before.',
+            "choices": choices,
+            "whenClosed": CANCEL,
+        }
+        try:
+            async with page_turn(chat.place):
+                answer = await ask_in_page(chat, LONG_RUN_DIALOG, request, "", LONG_RUN_MINUTES)
+        except (NotAnswered, DialogFailed):
+            return None
+        return answer if answer in (RUN, SMALLER, CANCEL) else None
+
+    return LongRuns(settings.ask_seconds, ask)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -38457,6 +38737,7 @@ async def _run(
         settings.format,
         memory,
         credits_of(chat, settings),
+        long_runs_of(chat, settings),
     )
     made = await make(request, settings.fleet, display, options)
     with contextlib.closing(made):

@@ -19,6 +19,7 @@ the first sentences of the classes that are raised.
     ├── EndpointRefused
     ├── CreditsRefused
     ├── NotAnswered
+    ├── RunDeclined
     ├── UnknownWorkflow
     ├── UnknownJob
     ├── ServerError
@@ -135,6 +136,13 @@ class NotAnswered(ComfyUIError):
 
     code = "not_answered"
     default_hint = "Do not ask again by yourself."
+
+
+class RunDeclined(ComfyUIError):
+    """The user was asked whether to run it, and chose not to."""
+
+    code = "run_declined"
+    default_hint = "Do not call it again unless the user asks for it."
 
 
 class UnknownWorkflow(ComfyUIError):

@@ -121,6 +121,18 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "ja": "クレジットを使う許可を待っています: {price}", "ko": "크레딧 사용 허락을 기다리는 중: {price}",
         "zh": "正在等待你允许使用点数：{price}",
     },
+    "choosing": {
+        "en": "Waiting for you to choose: {question}", "de": "Wartet auf Ihre Wahl: {question}",
+        "fr": "En attente de votre choix : {question}", "es": "A la espera de que elijas: {question}",
+        "pt": "Aguardando sua escolha: {question}", "it": "In attesa della tua scelta: {question}",
+        "ja": "選択を待っています: {question}", "ko": "선택을 기다리는 중: {question}",
+        "zh": "正在等待你选择：{question}",
+    },
+    "takes_about": {
+        "en": "it will take about {time}", "de": "es dauert etwa {time}", "fr": "cela prendra environ {time}",
+        "es": "tardará unos {time}", "pt": "vai levar cerca de {time}", "it": "ci vorranno circa {time}",
+        "ja": "およそ{time}かかります", "ko": "약 {time} 걸립니다", "zh": "大约需要 {time}",
+    },
     "painting": {
         "en": "Waiting for you to paint where the picture is to change",
         "de": "Wartet darauf, dass Sie malen, wo sich das Bild ändern soll",
@@ -333,6 +345,12 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "es": "La pregunta del chat quedó sin respuesta.", "pt": "A pergunta no chat ficou sem resposta.",
         "it": "La domanda nella chat è rimasta senza risposta.", "ja": "チャットでの質問に回答がありませんでした。",
         "ko": "채팅의 질문에 답이 없었습니다.", "zh": "聊天中的提问没有得到回答。",
+    },
+    "run_declined": {
+        "en": "You chose not to run it.", "de": "Sie haben sich dagegen entschieden, es auszuführen.",
+        "fr": "Vous avez choisi de ne pas le lancer.", "es": "Elegiste no ejecutarlo.",
+        "pt": "Você escolheu não executar.", "it": "Hai scelto di non eseguirlo.",
+        "ja": "実行しないことが選ばれました。", "ko": "실행하지 않기로 선택했습니다.", "zh": "你选择了不运行。",
     },
     "unknown_workflow": {
         "en": "There is no workflow of that name.", "de": "Es gibt keinen Workflow dieses Namens.",

@@ -131,6 +131,7 @@ async def make(
     owner: tool.Owner | None = None,
     memory: tool.Memory | None = None,
     spends: tool.Credits | None = None,
+    long_runs: tool.LongRuns | None = None,
     **arguments: Any,
 ) -> tool.RunResult:
     """What becomes of a wish on these servers. Without one it is a `small_wish` with these arguments. Unless it is said
@@ -148,6 +149,7 @@ async def make(
             wanted or tool.Format(),
             memory or tool.Memory(),
             spends or tool.Credits({place: anything for place in places if place.cloud}),
+            long_runs or tool.LongRuns(),
         ),
     )
 

@@ -13,7 +13,8 @@ follow one another so:
     planning  a request bound to a workflow, as prompts within the nodes' ranges and the administrator's limits
     limits    those limits, read off a finished graph
     findings  what is found out about a prompt that is bound, once for all of one kind
-    options   what the runs of a call choose from, show, and leave behind
+    estimates how long a run will take, and what the user wants where that is long
+    options   what the runs of a call choose from and show, and what they leave
     make      all of this in turn for one call; a job that its server lost is run once more
     earlier   jobs of earlier calls found on the servers, and what they made brought
 

@@ -31,7 +31,7 @@ from .collecting import Allowance, collect, later_note
 from .fleet import Fleet, ask_each
 from .follow import ProgressListener, ignore_preview, watch
 from .job import Job, advance, judge, missed_pictures
-from .make import RunResult
+from .options import RunResult
 from .owner import JOBS, mark_of, marked_time
 from .used import read_used
 

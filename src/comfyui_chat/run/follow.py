@@ -113,13 +113,15 @@ async def follow(
     about: Mapping[str, Any] | None = None,
     posted: Callable[[], None] | None = None,
     account_key: str = "",
+    work: float = 0.0,
 ) -> tuple[Job, tuple[str, ...]]:
     """Post a prompt and follow it to its end; returns the ended job, and notes on outputs that the
     server left out.
 
     `wait` is in seconds, `part` stands before every text ("2 of 4 · "), `about` is what the mark
     tells a later call of the run, and `posted` is called once the server's queue shows the prompt.
-    `account_key` is that of the Comfy account which pays for partner nodes.
+    `account_key` is that of the Comfy account which pays for partner nodes, and `work` how much work
+    the run is (run/estimates).
 
     Raises `ServerError`, `WorkflowRefused`, `RunFailed` and their kin, `LimitExceeded`, and
     `StillRunning` when the wait is over. When it is cancelled, or fails, the job is first withdrawn
@@ -183,7 +185,7 @@ async def follow(
     fleet.monitor.job(server.endpoint, clock.done(job.began))
     was_cached = job.cached >= set(graph)
     if job.began is not None and not was_cached:
-        server.record.ran(str(about.get("workflow") or ""), time.monotonic() - job.began)
+        server.record.ran(str(about.get("workflow") or ""), time.monotonic() - job.began, work)
     if not JOBS.stored_by_call:
         JOBS.leave(prompt_id)
     return job, accepted.notes

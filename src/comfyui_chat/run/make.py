@@ -17,10 +17,9 @@ import functools
 import itertools
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
 from ..catalogue.choosing import choose
 from ..catalogue.lora_facts import lora_notes
@@ -54,12 +53,13 @@ from ..tasks import Turns, gather
 from ..threads import FILES
 from .collecting import PARALLEL_FILES, Allowance, Collected, collect, is_gone, later_note
 from .credits import CLOUD_PRICE, Spending, spent_nothing
+from .estimates import TimeQuestion, expected_run
 from .fleet import Fleet
 from .follow import ProgressListener, follow
 from .inputs import freshen, place_files
 from .job import Job, missed_pictures
 from .limits import check_own_nodes
-from .options import RunOptions
+from .options import RunOptions, RunResult
 from .owner import JOBS
 from .planning import MAX_SEED, BoundPrompts, prepare
 
@@ -67,30 +67,6 @@ MOST_UNUSABLE_FILES = 4  # model files that a call tries to no avail
 CACHED_NOTE = (
     "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
 )
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What became of a request: files, and what there is to tell of them."""
-
-    products: tuple[OutputFile, ...]
-    seed: int | None  # of the first prompt; None where the workflow has none
-    model: str
-    workflow: str
-    seconds: float  # from the first post to the last file; 0 for an earlier job
-    notes: tuple[str, ...]
-    texts: tuple[str, ...] = ()  # that nodes showed
-    running: str = ""  # the id of a job that outlived its wait after others had brought their files
-    left_out: int = 0  # files that the runs made and that did not come; `notes` says why
-    # what it was made with, as `used_values` tells it
-    used: Mapping[str, Any] = field(default_factory=dict)
-    cost: str = ""  # in words, of credits
-    whole: tuple[tuple[Endpoint, str], ...] = ()  # the prompts of which nothing is left to fetch
-
-    def close(self) -> None:
-        """Let go of the files, when they are stored, or nobody wants them."""
-        for product in self.products:
-            product.data.close()
 
 
 async def make(
@@ -160,6 +136,7 @@ class RunProgress:
         # model files that could not be loaded
         self.unusable: set[tuple[Endpoint, ChosenFile]] = set()
         self.spending = Spending(options.credits)
+        self.time = TimeQuestion(options.long_runs)
 
     async def run_round(self) -> RunResult | None:
         """Run what is left of the call on the server that will be done soonest. None where that
@@ -384,6 +361,7 @@ class RunProgress:
         """The request bound for one server, with what it costs settled and its files there. These
         are sent last: not before everything else about the call is known to be right.
         """
+        request = self.time.applied(request)
         fitted = await choose(server, request, self.options.catalogue)
         if any((server.endpoint, file) in self.unusable for file in fitted.chosen.values()):
             raise ModelNotInstalled("There is no other model that would do.")
@@ -406,11 +384,23 @@ class RunProgress:
                 server, fitted, prompts.workflows[0], prompts.model, loras, called
             )
             prompts = replace(prompts, notes=(*prompts.notes, *notes))
+        if await self.settle_time(server, fitted, prompts):
+            return await self.bind(server, request, posted)
         account_key = await self.settle_cost(server.endpoint, fitted, prompts)
         if files:
             self.listener.status("uploading", Phrase("uploading"))
             prompts = await _with_uploads(server, prompts, files)
         return Assignment(server, fitted, prompts, posted, account_key)
+
+    async def settle_time(
+        self, server: ComfyUIServer, fitted: FittedWorkflow, prompts: BoundPrompts
+    ) -> bool:
+        """Settle with the user that the prompts which are left may take as long as they will; True
+        where they have to be bound anew. Raises `RunDeclined`.
+        """
+        works = prompts.works[len(self.collected) :]
+        run = expected_run(server.record, fitted.workflow.name, prompts.used, works)
+        return await self.time.changes(run, lambda text: self.listener.status("asking", text))
 
     async def settle_cost(
         self, endpoint: Endpoint, fitted: FittedWorkflow, prompts: BoundPrompts
@@ -437,6 +427,8 @@ class RunProgress:
         """
         self.begun = self.begun or time.monotonic()
         self.notes += assigned.prompts.notes
+        if self.time.note:
+            self.notes.append(self.time.note)
         parts = len(assigned.prompts.workflows)
         if self.collected and parts != self.parts:
             self.note_missing("the other server makes them differently")
@@ -522,6 +514,7 @@ class RunProgress:
                 },
                 posted=assigned.posted,
                 account_key=assigned.account_key if price else "",
+                work=prompts.works[index],
             )
         except ComfyUIError as error:
             if spent_nothing(price, error):

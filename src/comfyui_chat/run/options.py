@@ -1,17 +1,21 @@
-"""What the runs of a call choose from, show, and leave behind: `RunOptions`.
+"""What the runs of a call choose from and show, `RunOptions`, and what they leave, `RunResult`.
 
-One of them is `Memory`: what is done where ComfyUI shares its graphics card with a language model.
+One of the options is `Memory`: what is done where ComfyUI shares its graphics card with a language model.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..catalogue.entries import Catalogue
 from ..media.delivery import Format
+from ..media.kinds import OutputFile
 from ..server.client import ComfyUIServer
+from ..server.endpoint import Endpoint
 from ..server.pool import Pool
 from .credits import NO_CREDITS, Credits
+from .estimates import NEVER_ASKED, LongRuns
 
 
 @dataclass(frozen=True)
@@ -47,3 +51,28 @@ class RunOptions:
     format: Format = Format()  # in which the files are handed over
     memory: Memory = Memory()
     credits: Credits = NO_CREDITS
+    long_runs: LongRuns = NEVER_ASKED
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What became of a request: files, and what there is to tell of them."""
+
+    products: tuple[OutputFile, ...]
+    seed: int | None  # of the first prompt; None where the workflow has none
+    model: str
+    workflow: str
+    seconds: float  # from the first post to the last file; 0 for an earlier job
+    notes: tuple[str, ...]
+    texts: tuple[str, ...] = ()  # that nodes showed
+    running: str = ""  # the id of a job that outlived its wait after others had brought their files
+    left_out: int = 0  # files that the runs made and that did not come; `notes` says why
+    # what it was made with, as `used_values` tells it
+    used: Mapping[str, Any] = field(default_factory=dict)
+    cost: str = ""  # in words, of credits
+    whole: tuple[tuple[Endpoint, str], ...] = ()  # the prompts of which nothing is left to fetch
+
+    def close(self) -> None:
+        """Let go of the files, when they are stored, or nobody wants them."""
+        for product in self.products:
+            product.data.close()

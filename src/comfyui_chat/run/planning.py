@@ -58,6 +58,7 @@ from ..names import (
 from ..values import Argument, as_number
 from .asked_inputs import with_own_names
 from .duration import timed
+from .estimates import work_of
 from .findings import Finding, find_out
 from .fleet import Limits
 from .limits import raise_all
@@ -80,6 +81,12 @@ class BoundPrompts:
     loras: tuple[str, ...] = ()  # the files that the call asked for
     saved_loras: tuple[str, ...] = ()  # those that somebody's workflow has besides
     prices: tuple[Price | None, ...] = ()  # of each; None for one that costs nothing
+
+    @property
+    def works(self) -> list[float]:
+        """How much work each of them is (run/estimates)."""
+        batches = [as_number(workflow.value("batch_size")) for workflow in self.workflows]
+        return [work_of(self.used, batch or 1.0) for batch in batches]
 
 
 def prepare(

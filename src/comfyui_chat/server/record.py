@@ -54,6 +54,8 @@ class Record:
     queue_length: int | None = None  # prompts in its queue when that was last read
     # Workflow -> seconds of a run, the latest counting most.
     paces: BoundedDict[str, float] = field(default_factory=lambda: BoundedDict(REMEMBERED_PACES))
+    # Workflow -> seconds for each unit of its work, the latest run counting most.
+    rates: BoundedDict[str, float] = field(default_factory=lambda: BoundedDict(REMEMBERED_PACES))
     coming: int = 0  # calls on their way here, which its queue does not show yet
     faults: int = 0  # in a row
     fault: str = ""  # the message of the last one
@@ -73,13 +75,18 @@ class Record:
         finally:
             self.coming -= 1
 
-    def ran(self, workflow: str, seconds: float) -> None:
-        """Note that a run of a workflow took this many seconds, waiting not counted."""
+    def ran(self, workflow: str, seconds: float, work: float = 0.0) -> None:
+        """Note that a run of a workflow took this many seconds, waiting not counted. `work` is how
+        much it was, in any unit that is the same for all runs of the workflow; 0 where nobody knows.
+        """
         self.recover()
         self.done += 1
         self.run_seconds += seconds
         earlier_pace = self.paces.pop(workflow, seconds)
         self.paces[workflow] = earlier_pace + 0.4 * (seconds - earlier_pace)
+        if work:
+            earlier_rate = self.rates.pop(workflow, seconds / work)
+            self.rates[workflow] = earlier_rate + 0.4 * (seconds / work - earlier_rate)
 
     def pace(self, workflow: str = "") -> float | None:
         """Seconds that a run of the workflow takes; where that is not known, or no workflow is

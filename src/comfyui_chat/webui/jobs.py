@@ -40,7 +40,7 @@ from ..run.earlier import (
 )
 from ..run.fleet import Fleet, ServerStatus
 from ..run.job import Job, advance, judge
-from ..run.make import RunResult
+from ..run.options import RunResult
 from ..run.owner import JOBS, is_attended, mark_of, marked_time
 from ..server.client import LOOK_UP_SECONDS
 from ..server.endpoint import Endpoint

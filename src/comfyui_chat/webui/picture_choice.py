@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ..errors import NotAnswered
 from ..media.pictures import small_copy
 from ..names import shortened
+from ..phrases import Phrase
 from ..threads import PICTURES
 from .chat import Chat
 from .messages import ChatFile
@@ -72,7 +73,7 @@ async def choose_picture(chat: Chat, question: str, numbers: Sequence[int]) -> i
         name = shortened(file.name, 60)
         shown.append({"number": number, "url": await _address(chat, file), "name": name})
     request = {"question": question, "pictures": shown}
-    chat.show_status(f"Waiting for you to choose: {question}")
+    chat.show_status(Phrase("choosing", question=question))
     try:
         async with page_turn(chat.place):
             answer = await ask_in_page(chat, PICTURE_CHOICE, request, "", CHOICE_MINUTES)

@@ -24,7 +24,7 @@ from ..media.running_times import RunningTime, running_time
 from ..names import beginning, duration, shortened
 from ..phrases import FailurePhrase, Phrase, Span, joined
 from ..run.fleet import ServerStatus
-from ..run.make import RunResult
+from ..run.options import RunResult
 from ..run.traces import remove_prompts
 from ..server.record import SetAside
 from ..server.stats import Device

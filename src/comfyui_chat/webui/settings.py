@@ -73,6 +73,7 @@ class Settings:
     own_workflows: bool = False  # whether the caller may bring their own
     format: Format = Format()
     leaves_no_prompts: bool = False  # whether prompts are removed from ComfyUI's history
+    ask_seconds: float = 0.0  # of a run, from which on the user is asked about it; 0 for never
     buttons: bool = True  # whether the newest result has buttons
     show_to_model: bool = False  # whether the model gets small copies of its pictures
     owner: Owner = field(default_factory=Owner)
@@ -359,6 +360,7 @@ def resolve(
         own_workflows=own_workflows,
         format=_format(valves, mine),
         leaves_no_prompts=valves.remove_prompts or mine.remove_prompts,
+        ask_seconds=60 * mine.number("ask_minutes"),
         buttons=mine.buttons,
         show_to_model=mine.show_to_model,
         owner=owner or Owner(str(user.get("id") or "")),

@@ -37,6 +37,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "max_jobs": (0, 1000),
     "max_queue": (0, 10_000),
     "max_wait_minutes": (0.1, 1440),
+    "ask_minutes": (0, 1440),
     "paid_run_dollars": (0.01, 1000),
     "paid_day_dollars": (0.01, 10_000),
 }

@@ -51,6 +51,7 @@ from .display import Display
 from .first_start import tell_first_steps
 from .given_pictures import given_pictures, unused_note
 from .jobs import check_jobs, jobs_told
+from .long_run import long_runs_of
 from .permission import require_image_permission, sharing_told
 from .picture_choice import choose_picture
 from .reports import ToolAnswer, as_answer, keep_and_report, status_report
@@ -584,6 +585,7 @@ async def _run(
         settings.format,
         memory,
         credits_of(chat, settings),
+        long_runs_of(chat, settings),
     )
     made = await make(request, settings.fleet, display, options)
     with contextlib.closing(made):
