@@ -38752,7 +38752,7 @@ async def _run(
 #
 # - `command_install` creates or updates the tool in a running Open WebUI, as 0.9.6 to 0.12.4 have it,
 #   sets the valves that were given, and looks whether Open WebUI finds the methods in it.
-# - `command_export` writes the JSON file that Workspace > Tools > Import takes, the same that
+# - `command_export` writes the JSON file that Workspace > Tools > Import JSON takes, the same that
 #   build.py writes as comfyui_tool.json.
 #
 # Both take the file that they run from; run from the package, the one that build.py wrote last.
@@ -38760,7 +38760,9 @@ async def _run(
 
 
 VERSION = "0.1.0"  # as in the front matter
-TOOL_ID = "comfyui"  # under which Open WebUI keeps the tool
+# Under which Open WebUI keeps the tool, unless it was imported by its address: then Open WebUI calls
+# it after the file, "comfyui_tool".
+TOOL_ID = "comfyui"
 
 
 def built_file() -> Path:
@@ -38900,8 +38902,8 @@ async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
     whether Open WebUI finds the methods in it. Raises `BadArgument` rather than replace another
     tool with the same id.
     """
-    path = f"/tools/id/{TOOL_ID}"
-    await _install_source(webui, path, replace=options.replace)
+    tool_id = await _install_source(webui, replace=options.replace)
+    path = f"/tools/id/{tool_id}"
     await _install_valves(webui, path, options)
     tool = await webui.call("GET", path)
     grants = tool.get("access_grants") or []
@@ -38921,30 +38923,44 @@ async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
     print(f"A model can call: {', '.join(methods)}.")
 
 
-async def _install_source(webui: OpenWebUI, path: str, *, replace: bool) -> None:
-    """Create the tool with the content of this file, or update the one at `path` whose content
-    differs. Raises `BadArgument` for another author's tool, unless it is to be replaced.
+async def _install_source(webui: OpenWebUI, *, replace: bool) -> str:
+    """Create the tool with the content of this file, or update it where its content differs.
+    Returns its id. Raises `BadArgument` for another author's tool, unless it is to be replaced.
     """
     form = await tool_form()
     source = form["content"]
     tools = await webui.call("GET", "/tools/")
-    if TOOL_ID not in [tool["id"] for tool in tools]:
+    ids = own_tool_ids(tools, front_matter(source)["author"])
+    tool_id = ids[0] if ids else TOOL_ID
+    if tool_id not in [tool["id"] for tool in tools]:
         await webui.call("POST", "/tools/create", form)
-        print(f'Created the tool "{TOOL_ID}".')
-        return
+        print(f'Created the tool "{tool_id}".')
+        return tool_id
+    path = f"/tools/id/{tool_id}"
     tool = await webui.call("GET", path)
     installed = str(tool.get("content"))
     author = front_matter(installed).get("author")
     if author != front_matter(source)["author"] and not replace:
         raise BadArgument(
-            f'There is another tool with the id "{TOOL_ID}" in this Open WebUI.',
+            f'There is another tool with the id "{tool_id}" in this Open WebUI.',
             "Rename that one, or give --replace to put this one in its place.",
         )
     if installed == source:
-        print(f'The tool "{TOOL_ID}" is up to date (version {VERSION}).')
-        return
-    await webui.call("POST", f"{path}/update", form)
-    print(f'Updated the tool "{TOOL_ID}" to version {VERSION}.')
+        print(f'The tool "{tool_id}" is up to date (version {VERSION}).')
+        return tool_id
+    await webui.call("POST", f"{path}/update", {**form, "id": tool_id})
+    print(f'Updated the tool "{tool_id}" to version {VERSION}.')
+    return tool_id
+
+
+def own_tool_ids(tools: Sequence[Mapping[str, Any]], author: str) -> list[str]:
+    """The ids under which a list of tools has this one, by its author; the usual id first."""
+    ids: list[str] = []
+    for tool in tools:
+        about = object_of(object_of(tool.get("meta")).get("manifest"))
+        if about.get("author") == author:
+            ids.append(str(tool["id"]))
+    return sorted(ids, key=lambda tool_id: tool_id != TOOL_ID)
 
 
 def front_matter(source: str) -> dict[str, str]:
@@ -39133,11 +39149,16 @@ async def examine_open_webui(
     tools = await webui.call("GET", "/tools/")
     say(Verdict(PASS, "Open WebUI answers, and takes the token."))
     page = image_settings_of_page(await webui.call("GET", "/images/config") or {})
-    if TOOL_ID not in [tool["id"] for tool in tools]:
+    author = front_matter((await tool_form())["content"])["author"]
+    ids = own_tool_ids(tools, author)
+    if not ids:
         remedy = "Import comfyui_tool.json, or run `python comfyui_tool.py install`."
-        say(Verdict(FAIL, f'There is no tool "{TOOL_ID}".', remedy))
+        say(Verdict(FAIL, "The tool is not installed there.", remedy))
         return Valves(), page
-    path = f"/tools/id/{TOOL_ID}"
+    if len(ids) > 1:
+        remedy = f'"{ids[0]}" is examined here. Delete the others, once their valves are copied.'
+        say(Verdict(WARN, f"The tool is installed more than once: {quoted(ids)}.", remedy))
+    path = f"/tools/id/{ids[0]}"
     tool = await webui.call("GET", path)
     version = front_matter(str(tool.get("content"))).get("version", "")
     if version == VERSION:
@@ -39456,7 +39477,7 @@ def command_parser() -> argparse.ArgumentParser:
     check.set_defaults(run=command_check)
 
     exporting = commands.add_parser(
-        "export", help="write the JSON file for Workspace > Tools > Import of Open WebUI"
+        "export", help="write the JSON file that Open WebUI imports (Workspace > Tools)"
     )
     exporting.add_argument(
         "-o",

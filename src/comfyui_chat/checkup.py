@@ -33,7 +33,14 @@ from .catalogue.searching import WorkflowLine
 from .catalogue.workflow_list import CANNOT_RUN, list_workflows, tasks_told
 from .errors import ComfyUIError, ServerTooOld, UnexpectedAnswer
 from .graph.nodes import Graph
-from .installation import TOOL_ID, VERSION, OpenWebUI, administrators_token, front_matter
+from .installation import (
+    VERSION,
+    OpenWebUI,
+    administrators_token,
+    front_matter,
+    own_tool_ids,
+    tool_form,
+)
 from .media.pictures import encode, read_input
 from .names import duration, quoted, shortened
 from .run.collecting import collect
@@ -152,11 +159,16 @@ async def examine_open_webui(
     tools = await webui.call("GET", "/tools/")
     say(Verdict(PASS, "Open WebUI answers, and takes the token."))
     page = image_settings_of_page(await webui.call("GET", "/images/config") or {})
-    if TOOL_ID not in [tool["id"] for tool in tools]:
+    author = front_matter((await tool_form())["content"])["author"]
+    ids = own_tool_ids(tools, author)
+    if not ids:
         remedy = "Import comfyui_tool.json, or run `python comfyui_tool.py install`."
-        say(Verdict(FAIL, f'There is no tool "{TOOL_ID}".', remedy))
+        say(Verdict(FAIL, "The tool is not installed there.", remedy))
         return Valves(), page
-    path = f"/tools/id/{TOOL_ID}"
+    if len(ids) > 1:
+        remedy = f'"{ids[0]}" is examined here. Delete the others, once their valves are copied.'
+        say(Verdict(WARN, f"The tool is installed more than once: {quoted(ids)}.", remedy))
+    path = f"/tools/id/{ids[0]}"
     tool = await webui.call("GET", path)
     version = front_matter(str(tool.get("content"))).get("version", "")
     if version == VERSION:

@@ -152,7 +152,7 @@ def command_parser() -> argparse.ArgumentParser:
     check.set_defaults(run=command_check)
 
     exporting = commands.add_parser(
-        "export", help="write the JSON file for Workspace > Tools > Import of Open WebUI"
+        "export", help="write the JSON file that Open WebUI imports (Workspace > Tools)"
     )
     exporting.add_argument(
         "-o",

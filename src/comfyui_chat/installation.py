@@ -2,7 +2,7 @@
 
 - `command_install` creates or updates the tool in a running Open WebUI, as 0.9.6 to 0.12.4 have it,
   sets the valves that were given, and looks whether Open WebUI finds the methods in it.
-- `command_export` writes the JSON file that Workspace > Tools > Import takes, the same that
+- `command_export` writes the JSON file that Workspace > Tools > Import JSON takes, the same that
   build.py writes as comfyui_tool.json.
 
 Both take the file that they run from; run from the package, the one that build.py wrote last.
@@ -15,6 +15,7 @@ import getpass
 import json
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from .server.endpoint import Endpoint
 from .server.faults import unanswered
 from .tasks import ANSWER_SECONDS
 from .threads import FILES
+from .values import object_of
 from .webui.permission import SHARING
 from .webui.servers import read_endpoints
 from .webui.settings import valve_problems
@@ -33,7 +35,9 @@ from .webui.tools import Tools
 from .webui.valves import Valves
 
 VERSION = "0.1.0"  # as in the front matter
-TOOL_ID = "comfyui"  # under which Open WebUI keeps the tool
+# Under which Open WebUI keeps the tool, unless it was imported by its address: then Open WebUI calls
+# it after the file, "comfyui_tool".
+TOOL_ID = "comfyui"
 
 
 def built_file() -> Path:
@@ -173,8 +177,8 @@ async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
     whether Open WebUI finds the methods in it. Raises `BadArgument` rather than replace another
     tool with the same id.
     """
-    path = f"/tools/id/{TOOL_ID}"
-    await _install_source(webui, path, replace=options.replace)
+    tool_id = await _install_source(webui, replace=options.replace)
+    path = f"/tools/id/{tool_id}"
     await _install_valves(webui, path, options)
     tool = await webui.call("GET", path)
     grants = tool.get("access_grants") or []
@@ -194,30 +198,44 @@ async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
     print(f"A model can call: {', '.join(methods)}.")
 
 
-async def _install_source(webui: OpenWebUI, path: str, *, replace: bool) -> None:
-    """Create the tool with the content of this file, or update the one at `path` whose content
-    differs. Raises `BadArgument` for another author's tool, unless it is to be replaced.
+async def _install_source(webui: OpenWebUI, *, replace: bool) -> str:
+    """Create the tool with the content of this file, or update it where its content differs.
+    Returns its id. Raises `BadArgument` for another author's tool, unless it is to be replaced.
     """
     form = await tool_form()
     source = form["content"]
     tools = await webui.call("GET", "/tools/")
-    if TOOL_ID not in [tool["id"] for tool in tools]:
+    ids = own_tool_ids(tools, front_matter(source)["author"])
+    tool_id = ids[0] if ids else TOOL_ID
+    if tool_id not in [tool["id"] for tool in tools]:
         await webui.call("POST", "/tools/create", form)
-        print(f'Created the tool "{TOOL_ID}".')
-        return
+        print(f'Created the tool "{tool_id}".')
+        return tool_id
+    path = f"/tools/id/{tool_id}"
     tool = await webui.call("GET", path)
     installed = str(tool.get("content"))
     author = front_matter(installed).get("author")
     if author != front_matter(source)["author"] and not replace:
         raise BadArgument(
-            f'There is another tool with the id "{TOOL_ID}" in this Open WebUI.',
+            f'There is another tool with the id "{tool_id}" in this Open WebUI.',
             "Rename that one, or give --replace to put this one in its place.",
         )
     if installed == source:
-        print(f'The tool "{TOOL_ID}" is up to date (version {VERSION}).')
-        return
-    await webui.call("POST", f"{path}/update", form)
-    print(f'Updated the tool "{TOOL_ID}" to version {VERSION}.')
+        print(f'The tool "{tool_id}" is up to date (version {VERSION}).')
+        return tool_id
+    await webui.call("POST", f"{path}/update", {**form, "id": tool_id})
+    print(f'Updated the tool "{tool_id}" to version {VERSION}.')
+    return tool_id
+
+
+def own_tool_ids(tools: Sequence[Mapping[str, Any]], author: str) -> list[str]:
+    """The ids under which a list of tools has this one, by its author; the usual id first."""
+    ids: list[str] = []
+    for tool in tools:
+        about = object_of(object_of(tool.get("meta")).get("manifest"))
+        if about.get("author") == author:
+            ids.append(str(tool["id"]))
+    return sorted(ids, key=lambda tool_id: tool_id != TOOL_ID)
 
 
 def front_matter(source: str) -> dict[str, str]:

@@ -152,9 +152,14 @@ async def test_the_file_can_be_fetched_by_url(webui: OpenWebUI, model: ModelServ
 
 async def install(webui: OpenWebUI, *arguments: str) -> list[str]:
     """Run the tool's own installer as an administrator would; its lines."""
+    return await run_command(webui, "install", *arguments)
+
+
+async def run_command(webui: OpenWebUI, name: str, *arguments: str) -> list[str]:
+    """Run one of the tool's commands that are about an Open WebUI; its lines."""
     token = (await webui.admin()).token
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, tool.__file__, "install", "--url", webui.url, "--token", token, *arguments),
+        *(sys.executable, tool.__file__, name, "--url", webui.url, "--token", token, *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -162,6 +167,24 @@ async def install(webui: OpenWebUI, *arguments: str) -> list[str]:
     assert process.returncode == 0, out.decode()
     assert token not in out.decode()
     return out.decode().splitlines()
+
+
+async def test_the_installer_and_the_check_find_what_open_webui_calls_after_its_file(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn
+) -> None:
+    """Import by URL has Open WebUI take the id from the name of the file."""
+    await webui.delete_tool("comfyui")
+    await webui.create_tool("comfyui_tool", "ComfyUI", SOURCE.replace("from any model", "of any model", 1))
+    lines = await install(webui, "--endpoint", comfy.url)
+    assert lines[0] == f'Updated the tool "comfyui_tool" to version {tool.VERSION}.'
+    assert [one["id"] for one in await webui.tools()].count("comfyui") == 0
+    assert (await webui.valves("comfyui_tool"))["endpoint"] == comfy.url
+    lines = await run_command(webui, "check")
+    assert not any("more than once" in line or "not installed" in line for line in lines)
+    await webui.create_tool("comfyui", "ComfyUI", SOURCE, public=True)
+    await webui.set_valves("comfyui", endpoint=comfy.url)
+    assert any("more than once" in line for line in await run_command(webui, "check"))
+    await webui.delete_tool("comfyui_tool")
 
 
 def other_defaults(source: str) -> str:
