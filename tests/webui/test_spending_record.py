@@ -36,11 +36,19 @@ class File(Base):  # type: ignore[misc]
     updated_at = Column(BigInteger)
 
 
+class AsOnPostgreSQL(AsyncSession):
+    """A session whose driver does not count the rows that are inserted, as psycopg's does not."""
+
+    async def execute(self, statement: Any, *args: Any, **more: Any) -> Any:
+        result = await super().execute(statement, *args, **more)
+        return types.SimpleNamespace(rowcount=-1) if statement.is_insert else result
+
+
 class Database:
     """Open WebUI's database, in which each request comes from the next of three workers."""
 
-    def __init__(self, engines: list[AsyncEngine]) -> None:
-        makers = [async_sessionmaker(engine, expire_on_commit=False) for engine in engines]
+    def __init__(self, engines: list[AsyncEngine], session: type[AsyncSession]) -> None:
+        makers = [async_sessionmaker(engine, class_=session, expire_on_commit=False) for engine in engines]
         self._makers = itertools.cycle(makers)
 
     @contextlib.asynccontextmanager
@@ -53,12 +61,14 @@ class Database:
             return list((await session.execute(select(File))).scalars())
 
 
-@pytest.fixture
-async def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+@pytest.fixture(params=[AsyncSession, AsOnPostgreSQL])
+async def database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> AsyncIterator[Database]:
     engines = [create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/webui.db") for _ in range(3)]
     async with engines[0].begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
-    whole = Database(engines)
+    whole = Database(engines, request.param)
     offered = {"internal.db": {"get_async_db_context": whole.session}, "models.files": {"File": File}}
     for name, contents in offered.items():
         module = types.ModuleType(f"open_webui.{name}")

@@ -138,7 +138,9 @@ class StoredSpending:
         ) as error:  # somebody else made the row first, or the database is locked for the moment
             log.debug("the record of what was spent: %s", type(error).__name__)
             return False
-        return bool(written.rowcount == 1)
+        # the driver for PostgreSQL counts no rows that are inserted; one that was there before is an
+        # error
+        return stamp is None or bool(written.rowcount == 1)
 
 
 def _today() -> str:
