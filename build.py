@@ -59,7 +59,7 @@ FLOORS = (
     ),
     (
         "catalogue",
-        "task_words secret_inputs entries missing request small_files naming fitted lora_facts "
+        "task_words secret_inputs entries missing request small_files naming entry_reading fitted lora_facts "
         "model_list last_seen gallery choosing searching workflow_list listings",
     ),
     (

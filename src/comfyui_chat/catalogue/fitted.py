@@ -12,24 +12,22 @@ in them, they are asked for once more before anybody hears that it is missing.
 
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..bounded import BoundedDict
-from ..errors import ComfyUIError, ModelNotInstalled, NodeNotInstalled, WorkflowRefused
+from ..errors import ModelNotInstalled, NodeNotInstalled
 from ..graph.definitions import Definitions, NodeDefinition
-from ..graph.editor import class_types, live_nodes, read_ui, strange_types, with_stand_ins
 from ..graph.facts import missing_nodes, model_files
-from ..graph.nodes import Graph, Target, is_ui_format
-from ..graph.reading import check_links, clean
-from ..graph.remarks import read_remarks
-from ..graph.replacements import Replacement, old_definitions, with_replacements
+from ..graph.nodes import Target
+from ..graph.reading import check_links
 from ..graph.workflow import Workflow
 from ..names import closest, find_name, names_with_words, quoted, shortened
 from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
 from ..threads import FILES
 from ..values import Argument
 from .entries import MADE_SMALL, USERS_SOURCES, Entry, Family, ModelNeed
+from .entry_reading import read_entry
 from .missing import AbsentFile, file_path, nodes_missing
 from .naming import family_by_name, several_meant, taken_for
 from .request import AS_SAVED, ChosenFile, FittedWorkflow
@@ -409,7 +407,13 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
 async def fit_workflow(
     server: ComfyUIServer, workflow: Workflow, model: Argument | None
 ) -> FittedWorkflow:
-    """`fit_saved` for a workflow that was read already. Raises in the same way."""
+    """`fit_saved` for a workflow that was read already. Raises in the same way. Where all of its
+    files are installed, what comes of the last model that was asked for is kept with it.
+    """
+    asked_for, kept = workflow.kept.get("fitted", (None, None))
+    if kept is not None and asked_for == model:
+        fitted_before: FittedWorkflow = kept
+        return fitted_before
     await FILES.run_unless_short([workflow], _check_nodes, workflow)
     try:
         fitted = await FILES.run_unless_short([workflow], _fit_files, workflow, model)
@@ -418,7 +422,9 @@ async def fit_workflow(
         doubtful = list(workflow.parameters["model"])
         doubtful += [target.reader for target in doubtful if target.reader]
     stale = {workflow.graph[target.node_id]["class_type"] for target in doubtful}
-    if stale:
+    if not stale:
+        workflow.kept["fitted"] = model, fitted
+    else:
         definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
         workflow = replace(workflow, definitions=definitions)
         fitted = await FILES.run_unless_short([workflow], _fit_files, workflow, model)
@@ -434,96 +440,6 @@ def _check_nodes(workflow: Workflow) -> None:
             f'The workflow "{workflow.name}" cannot be used. {reason.message}', reason.hint
         )
     check_links(workflow.graph, workflow.definitions)
-
-
-async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool = False) -> Workflow:
-    """A workflow of the catalogue with its parameters, converted to the API format where it is not
-    in it, and with the definitions of its nodes, as far as the server has them. Raises
-    `WorkflowRefused` and its kin, naming the workflow, and as the server does.
-
-    `to_describe` also reads a file of the editor of which the server lacks nodes, by what the file
-    itself tells of them: what comes of it is not to be run.
-    """
-    try:
-        raw = entry.graph
-        if raw is None and entry.template:
-            raw = await server.templates.read(entry.template)
-        elif raw is None:
-            raw = await server.saved_workflow(entry.path)
-        if is_ui_format(raw):
-            return await _read_page(server, entry.name, raw, to_describe)
-        graph = await FILES.run_unless_short([raw], clean, raw)
-        definitions, replacements = await _defined(
-            server, {node["class_type"] for node in graph.values()}
-        )
-        what = [graph, *definitions.values()]
-        graph = await FILES.run_unless_short(what, with_replacements, graph, replacements)
-        remarks = await FILES.run_unless_short([entry.page], read_remarks, entry.page)
-        return await FILES.run_unless_short(
-            what,
-            Workflow.parse,
-            entry.name,
-            graph,
-            definitions,
-            frozenset(),
-            remarks,
-            entry.mapped,
-        )
-    except WorkflowRefused as refused:
-        message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
-        raise type(refused)(message, refused.hint) from None
-
-
-def bare_reason(entry: Entry, error: ComfyUIError) -> str:
-    """Why a workflow cannot be used, without its name."""
-    return error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix(
-        "cannot be used. "
-    )
-
-
-async def _defined(
-    server: ComfyUIServer, class_types: Iterable[str]
-) -> tuple[Definitions, Mapping[str, Replacement]]:
-    """The definitions of those of these classes that the server has, and of those that take the
-    place of others, with what takes it. Raises as the server does.
-    """
-    names = set(class_types)
-    definitions = await server.define_all(names)
-    lacking = names - definitions.keys()
-    if not lacking:
-        return definitions, {}
-    known = await server.replaced_nodes.all()
-    meant = {name: known[name] for name in lacking if name in known}
-    new = await server.define_all(replacement.new for replacement in meant.values())
-    replacements = {
-        name: replacement for name, replacement in meant.items() if replacement.new in new
-    }
-    return {**definitions, **new}, replacements
-
-
-async def _read_page(server: ComfyUIServer, name: str, raw: Graph, to_describe: bool) -> Workflow:
-    """`read_entry` for a file of ComfyUI's editor."""
-    live = await FILES.run_unless_short([raw], live_nodes, raw)
-    definitions, replacements = await _defined(server, class_types(live))
-    known: Definitions = {**definitions, **old_definitions(replacements, definitions)}
-    what = [raw, *definitions.values()]
-    remarks = await FILES.run_unless_short([raw], read_remarks, raw)
-    missing = await FILES.run_unless_short(what, strange_types, live, known)
-    if missing:
-        refusal = nodes_missing(missing, remarks.packages)
-        if not to_describe:
-            raise refusal
-        known = await FILES.run_unless_short(what, with_stand_ins, live, known)
-    try:
-        graph, dynamic = await FILES.run_unless_short(what, read_ui, live, known)
-    except WorkflowRefused:
-        if missing:
-            raise refusal from None
-        raise
-    graph = await FILES.run_unless_short(what, with_replacements, graph, replacements)
-    return await FILES.run_unless_short(
-        what, Workflow.parse, name, graph, definitions, dynamic, remarks
-    )
 
 
 def _fit_files(workflow: Workflow, model: Argument | None) -> FittedWorkflow:

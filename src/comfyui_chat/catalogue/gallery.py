@@ -30,7 +30,8 @@ from ..server.templates import Template
 from ..tasks import gather
 from ..threads import FILES
 from .entries import Entry
-from .fitted import bare_reason, fit_saved
+from .entry_reading import bare_reason
+from .fitted import fit_saved
 from .missing import file_path, nodes_missing, paths_in_short
 from .model_list import installed_files
 from .request import FittedWorkflow

@@ -37,7 +37,8 @@ from ..server.endpoint import Endpoint
 from ..threads import FILES
 from ..values import is_number
 from .entries import Entry
-from .fitted import bare_reason, fit_entry, fit_workflow, read_entry
+from .entry_reading import bare_reason, read_entry
+from .fitted import fit_entry, fit_workflow
 from .missing import (
     file_path,
     file_size,

@@ -30,7 +30,8 @@ from ..server.client import ComfyUIServer
 from ..tasks import gather
 from ..threads import FILES
 from .entries import TEMPLATE, Catalogue, Entry, bundled_entries
-from .fitted import bare_reason, fit_entry, fit_saved
+from .entry_reading import bare_reason
+from .fitted import fit_entry, fit_saved
 from .gallery import SEEMS_TO_LACK, lacking, outlooks, read_before, read_templates, worth_reading
 from .missing import files_in_short
 from .searching import PAID, TITLE, TOPICS, WorkflowLine, called_by, found_lines, topics, weigh
