@@ -30533,9 +30533,10 @@ class RunProgress:
         fitted = await choose(server, request, self.options.catalogue)
         if any((server.endpoint, file) in self.unusable for file in fitted.chosen.values()):
             raise ModelNotInstalled("There is no other model that would do.")
-        if fitted.from_user and self.fleet.limits.guards_own:
+        is_users = fitted.from_user and self.fleet.limits.guards_own
+        fitted = replace(fitted, from_user=is_users)
+        if is_users:
             check_own_nodes(fitted.workflow, self.fleet.limits.own_nodes)
-            fitted = replace(fitted, guarded=True)
         fitted = await freshen(server, fitted, request)
         fitted, files = await place_files(server, fitted, request)
         request = request.suiting(fitted)
