@@ -59,14 +59,14 @@ FLOORS = (
     ),
     (
         "catalogue",
-        "task_words secret_inputs entries missing request small_files naming entry_reading fitted lora_facts "
-        "model_list last_seen gallery choosing searching workflow_list listings",
+        "task_words secret_inputs entries missing request small_files naming entry_reading fitted "
+        "lora_facts model_list last_seen gallery choosing searching workflow_list listings",
     ),
     (
         "run",
         "owner failures job monitor fleet follow ranges written amount_names amounts limits "
-        "sizing used findings duration asked_inputs inputs estimates planning collecting credits options "
-        "make traces earlier",
+        "sizing used findings duration asked_inputs inputs estimates planning collecting credits "
+        "options traces make earlier",
     ),
     (
         "webui",

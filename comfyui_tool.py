@@ -135,8 +135,8 @@ required_open_webui_version: 0.9.6
 #   run/collecting            Fetches what a run made, within bounds, and says what did not come.
 #   run/credits               Whose credits a run may spend, and whether it may spend them: nobody's are spent unasked.
 #   run/options               What the runs of a call choose from and show, `RunOptions`, and what they leave, …
-#   run/make                  From a request to finished files: a server chosen, prompts run, what they made fetched.
 #   run/traces                Prompts taken out of ComfyUI's history, where their users want no trace of them there.
+#   run/make                  From a request to finished files: a server chosen, prompts run, what they made fetched.
 #   run/earlier               Finds jobs of earlier calls on the servers, and brings what they made.
 #   webui/releases            What differs between the releases of Open WebUI, 0.9.6 to 0.12.4; everything else is …
 #   webui/monitoring          How jobs and servers fare, told to OpenTelemetry where Open WebUI exports by it.
@@ -726,6 +726,7 @@ class RunFailed(ComfyUIError):
     code = "run_failed"
     # the ids of the nodes that began to run; None where that is not known
     ran: frozenset[str] | None = None
+    prompt_id = ""  # under which the server knows it
 
 
 class OutOfMemory(RunFailed):
@@ -25939,6 +25940,7 @@ async def follow(
             fleet.monitor.job(server.endpoint, report)
             if isinstance(error, RunFailed):
                 error.ran = job.ran
+                error.prompt_id = prompt_id
             if _is_failure(error):
                 server.record.failed += 1
             _note_job(error, fleet.owner.job_id(server.endpoint, prompt_id))
@@ -30186,6 +30188,7 @@ class RunOptions:
     format: Format = Format()  # in which the files are handed over
     memory: Memory = Memory()
     credits: Credits = NO_CREDITS
+    leaves_no_prompts: bool = False  # whether those that failed are removed from the history
     long_runs: LongRuns = NEVER_ASKED
 
 
@@ -30211,6 +30214,61 @@ class RunResult:
         """Let go of the files, when they are stored, or nobody wants them."""
         for product in self.products:
             product.data.close()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/traces.py
+#
+# Prompts taken out of ComfyUI's history, where their users want no trace of them there.
+#
+# ComfyUI shows its history, with every prompt in it, to whoever may open its page. `remove_prompts`
+# deletes the entries of jobs whose files have been stored whole; one of which files are still to be
+# fetched stays, since check_job finds it there. The files stay in ComfyUI's output folder in any
+# case: no release up to 0.33.0 has a route that deletes them (that for its assets only forgets their
+# names). Comfy Cloud has neither route. `remove_failed` deletes the entry of a run that failed, which
+# ComfyUI writes a moment after it has told of the failure.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+ENTRY_LOOKS, ENTRY_SECONDS = 8, 0.5  # how often, and how far apart, an entry is looked for
+
+
+async def remove_prompts(jobs: Iterable[tuple[Endpoint, str]]) -> str:
+    """Delete these prompts from their servers' histories. Returns what there is to say where that
+    fails, else "".
+    """
+    ids: dict[Endpoint, list[str]] = {}
+    for endpoint, prompt_id in jobs:
+        ids.setdefault(endpoint, []).append(prompt_id)
+    failed: list[str] = []
+    for endpoint, prompt_ids in ids.items():
+        try:
+            async with open_server(endpoint) as server:
+                is_removed = await server.remove_from_history(prompt_ids)
+        except ServerError:
+            is_removed = False
+        if not is_removed:
+            failed.append(endpoint.name)
+    if not failed:
+        return ""
+    return f"the prompt could not be removed from the history of {' and '.join(failed)}"
+
+
+async def remove_failed(server: ComfyUIServer, failure: RunFailed) -> str:
+    """Delete the prompt of a run that failed from its server's history. Returns what there is to
+    say where that fails, else "".
+    """
+    if isinstance(failure, JobLost):  # which is in no history
+        return ""
+    with contextlib.suppress(ServerError):
+        for _ in range(ENTRY_LOOKS):
+            found = await server.look_up(failure.prompt_id, time.monotonic())
+            if isinstance(found, Recorded):
+                break
+            await asyncio.sleep(ENTRY_SECONDS)
+        if await server.remove_from_history([failure.prompt_id]):
+            return ""
+    return f"The prompt could not be removed from the history of {server.endpoint.name}."
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -30688,6 +30746,8 @@ class RunProgress:
         except ComfyUIError as error:
             if spent_nothing(price, error):
                 await self.spending.not_spent(price, amount)
+            if isinstance(error, RunFailed) and self.options.leaves_no_prompts:
+                error.hint = f"{error.hint} {await remove_failed(server, error)}".strip()
             raise
         if price and not server.endpoint.cloud and price.nodes <= job.cached:
             await self.spending.not_spent(price, amount)
@@ -30739,40 +30799,6 @@ async def _with_uploads(
         replace(one, graph=with_files_named(one.graph, renamed)) for one in prompts.workflows
     ]
     return replace(prompts, workflows=tuple(workflows))
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/run/traces.py
-#
-# Prompts taken out of ComfyUI's history, where their users want no trace of them there.
-#
-# ComfyUI shows its history, with every prompt in it, to whoever may open its page. `remove_prompts`
-# deletes the entries of jobs whose files have been stored whole; one of which files are still to be
-# fetched stays, since check_job finds it there. The files stay in ComfyUI's output folder in any
-# case: no release up to 0.33.0 has a route that deletes them (that for its assets only forgets their
-# names). Comfy Cloud has neither route.
-# ----------------------------------------------------------------------------------------------------------------------
-
-
-async def remove_prompts(jobs: Iterable[tuple[Endpoint, str]]) -> str:
-    """Delete these prompts from their servers' histories. Returns what there is to say where that
-    fails, else "".
-    """
-    ids: dict[Endpoint, list[str]] = {}
-    for endpoint, prompt_id in jobs:
-        ids.setdefault(endpoint, []).append(prompt_id)
-    failed: list[str] = []
-    for endpoint, prompt_ids in ids.items():
-        try:
-            async with open_server(endpoint) as server:
-                is_removed = await server.remove_from_history(prompt_ids)
-        except ServerError:
-            is_removed = False
-        if not is_removed:
-            failed.append(endpoint.name)
-    if not failed:
-        return ""
-    return f"the prompt could not be removed from the history of {' and '.join(failed)}"
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -38816,6 +38842,7 @@ async def _run(
         settings.format,
         memory,
         credits_of(chat, settings),
+        settings.leaves_no_prompts,
         long_runs_of(chat, settings),
     )
     made = await make(request, settings.fleet, display, options)

@@ -298,6 +298,7 @@ class RunFailed(ComfyUIError):
     code = "run_failed"
     # the ids of the nodes that began to run; None where that is not known
     ran: frozenset[str] | None = None
+    prompt_id = ""  # under which the server knows it
 
 
 class OutOfMemory(RunFailed):

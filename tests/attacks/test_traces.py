@@ -63,6 +63,20 @@ async def test_a_prompt_of_which_files_are_missing_stays(home: House, comfy: Sta
     assert (answer["status"], len(home.stored), comfy.history) == ("done", 1, {})
 
 
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+async def test_the_prompt_of_a_run_that_failed_is_removed(home: House, comfy: StandIn, asked: dict[str, Any]) -> None:
+    comfy.misbehave.fail_node["KSampler"] = ("RuntimeError", "no such luck")
+    answer = await draw(home, comfy, **asked)
+    assert answer["code"] == "node_failed"
+    assert (len(comfy.prompts), comfy.history) == (1, {})
+
+
+async def test_the_prompt_of_a_run_that_failed_stays_unless_that_is_asked(home: House, comfy: StandIn) -> None:
+    comfy.misbehave.fail_node["KSampler"] = ("RuntimeError", "no such luck")
+    await draw(home, comfy)
+    assert len(comfy.history) == 1
+
+
 async def test_a_removal_that_fails_is_said(home: House, comfy: StandIn) -> None:
     async def keeps_all(request: web.Request) -> web.Response | None:
         return web.Response(status=405) if (request.method, request.path) == ("POST", "/history") else None

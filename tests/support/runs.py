@@ -149,7 +149,7 @@ async def make(
             wanted or tool.Format(),
             memory or tool.Memory(),
             spends or tool.Credits({place: anything for place in places if place.cloud}),
-            long_runs or tool.LongRuns(),
+            long_runs=long_runs or tool.LongRuns(),
         ),
     )
 

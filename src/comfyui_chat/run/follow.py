@@ -174,6 +174,7 @@ async def follow(
             fleet.monitor.job(server.endpoint, report)
             if isinstance(error, RunFailed):
                 error.ran = job.ran
+                error.prompt_id = prompt_id
             if _is_failure(error):
                 server.record.failed += 1
             _note_job(error, fleet.owner.job_id(server.endpoint, prompt_id))

@@ -30,6 +30,7 @@ from ..errors import (
     JobLost,
     ModelNotInstalled,
     ModelUnusable,
+    RunFailed,
     ServerError,
     ServerGone,
     ServerUnreachable,
@@ -62,6 +63,7 @@ from .limits import check_own_nodes
 from .options import RunOptions, RunResult
 from .owner import JOBS
 from .planning import MAX_SEED, BoundPrompts, prepare
+from .traces import remove_failed
 
 MOST_UNUSABLE_FILES = 4  # model files that a call tries to no avail
 CACHED_NOTE = (
@@ -520,6 +522,8 @@ class RunProgress:
         except ComfyUIError as error:
             if spent_nothing(price, error):
                 await self.spending.not_spent(price, amount)
+            if isinstance(error, RunFailed) and self.options.leaves_no_prompts:
+                error.hint = f"{error.hint} {await remove_failed(server, error)}".strip()
             raise
         if price and not server.endpoint.cloud and price.nodes <= job.cached:
             await self.spending.not_spent(price, amount)

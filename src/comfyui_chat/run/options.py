@@ -51,6 +51,7 @@ class RunOptions:
     format: Format = Format()  # in which the files are handed over
     memory: Memory = Memory()
     credits: Credits = NO_CREDITS
+    leaves_no_prompts: bool = False  # whether those that failed are removed from the history
     long_runs: LongRuns = NEVER_ASKED
 
 

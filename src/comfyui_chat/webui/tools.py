@@ -585,6 +585,7 @@ async def _run(
         settings.format,
         memory,
         credits_of(chat, settings),
+        settings.leaves_no_prompts,
         long_runs_of(chat, settings),
     )
     made = await make(request, settings.fleet, display, options)
