@@ -21144,9 +21144,8 @@ class FittedWorkflow:
     given: frozenset[Target] = frozenset()  # the widgets that hold files of the call
     # seconds of the videos and sounds of the call, by the nodes that load them
     lengths: Mapping[str, float] = field(default_factory=dict)
-    # brought by a caller whose workflows may name no files and paths of their own on the server
-    guarded: bool = False
-    # attached to the chat or pasted by the user, and not put there by the administrator
+    # attached to the chat or pasted by a user who is no administrator: it may name no files and
+    # paths on the server, and the limits hold for what is saved in it
     from_user: bool = False
 
     @property
@@ -28831,7 +28830,7 @@ async def _absent(
     """
     workflow = choice.workflow
     # what a bundled workflow names is nobody's, what a caller's does anybody's
-    if not choice.saved or choice.guarded:
+    if not choice.saved or choice.from_user:
         return workflow, list(unfilled)
     absent: list[FileInput] = []
     for item in unfilled:
@@ -29083,7 +29082,7 @@ def prepare(
         filled = bound.filled()
         sent = as_sent(filled.graph, texts, rng, now)
         ready.append(filled.with_graph(_in_whole_characters(workflow, sent)))
-        if choice.guarded:
+        if choice.from_user:
             check_own(ready[-1], choice.given)
     exceeded = binding.exceeded
     if binding.size_exceeded:  # the graph holds another size than the one that was asked for

@@ -280,7 +280,14 @@ async def test_a_limit_holds_for_what_a_user_pasted(comfy: StandIn) -> None:
     saved = small_graph(comfy)
     saved["3"]["inputs"]["steps"] = 150
     with pytest.raises(tool.LimitExceeded, match='"KSampler" has 150 as steps, and the administrator allows 100'):
-        await run_wish(comfy, order("x"), pasted_by_user(x=saved))
+        await run_wish(comfy, order("x"), pasted_by_user(x=saved), limits=tool.Limits(guards_own=True))
+
+
+async def test_an_administrators_own_workflow_runs_as_it_is(comfy: StandIn) -> None:
+    saved = small_graph(comfy)
+    saved["3"]["inputs"]["steps"] = 150
+    await run_wish(comfy, order("x"), pasted_by_user(x=saved), limits=tool.Limits(guards_own=False))
+    assert sent(comfy, "KSampler")["steps"] == 150
 
 
 async def test_what_the_administrator_saved_runs_as_it_is(comfy: StandIn) -> None:

@@ -65,7 +65,7 @@ async def test_numbers_are_counted_however_they_are_written(comfy: StandIn, held
     nodes = small_graph(comfy)
     nodes["3"]["inputs"]["steps"] = held
     with pytest.raises(tool.LimitExceeded, match="150"):
-        await run_wish(comfy, order("x"), pasted_by_user(x=nodes))
+        await run_wish(comfy, order("x"), pasted_by_user(x=nodes), limits=tool.Limits(guards_own=True))
 
 
 @pytest.mark.parametrize(

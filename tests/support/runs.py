@@ -159,9 +159,11 @@ async def draw(*servers: Server, **arguments: Any) -> tool.RunResult:
     return await make(*servers, previews=False, timing=QUICKER, **{"steps": 2, **arguments})
 
 
-async def run_wish(server: Server, wish: tool.Request, catalogue: tool.Catalogue | None = None) -> tool.RunResult:
+async def run_wish(
+    server: Server, wish: tool.Request, catalogue: tool.Catalogue | None = None, **options: Any
+) -> tool.RunResult:
     """`make` where the workflow is tested: no previews, and all the patience that the tool has by itself."""
-    return await make(server, wish=wish, catalogue=catalogue, previews=False, timing=tool.Timing())
+    return await make(server, wish=wish, catalogue=catalogue, previews=False, timing=tool.Timing(), **options)
 
 
 async def run_graph(server: Server, graph: Any, *, watcher: Watcher | None = None) -> tuple[tool.OutputFile, ...]:

@@ -203,9 +203,8 @@ class FittedWorkflow:
     given: frozenset[Target] = frozenset()  # the widgets that hold files of the call
     # seconds of the videos and sounds of the call, by the nodes that load them
     lengths: Mapping[str, float] = field(default_factory=dict)
-    # brought by a caller whose workflows may name no files and paths of their own on the server
-    guarded: bool = False
-    # attached to the chat or pasted by the user, and not put there by the administrator
+    # attached to the chat or pasted by a user who is no administrator: it may name no files and
+    # paths on the server, and the limits hold for what is saved in it
     from_user: bool = False
 
     @property

@@ -384,7 +384,7 @@ async def _absent(
     """
     workflow = choice.workflow
     # what a bundled workflow names is nobody's, what a caller's does anybody's
-    if not choice.saved or choice.guarded:
+    if not choice.saved or choice.from_user:
         return workflow, list(unfilled)
     absent: list[FileInput] = []
     for item in unfilled:

@@ -125,7 +125,7 @@ def prepare(
         filled = bound.filled()
         sent = as_sent(filled.graph, texts, rng, now)
         ready.append(filled.with_graph(_in_whole_characters(workflow, sent)))
-        if choice.guarded:
+        if choice.from_user:
             check_own(ready[-1], choice.given)
     exceeded = binding.exceeded
     if binding.size_exceeded:  # the graph holds another size than the one that was asked for
