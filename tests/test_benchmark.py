@@ -4,11 +4,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.benchmark import chat, storing
 from tests.benchmark.__main__ import IN_OPEN_WEBUI, ROWS
+from tests.benchmark.charts import write_charts
 from tests.benchmark.table import Line, as_table, in_turns, lines_of
 from tests.support import ROOT
 from tests.support.open_webui import OpenWebUI
@@ -70,6 +72,16 @@ def test_a_line_tells_median_spread_ratio_and_whether_the_goal_is_met() -> None:
     floor, ours = lines_of("1", results, {"time": ("ms", 1000.0)}, {("tool", "time"): 1.3})
     assert floor.cells() == ["1, time", "floor", "1 ms", "1 to 1", "", "", ""]
     assert ours.cells() == ["1, time", "tool", "2 ms", "1 to 3", "2.00", "1.3", "NO"]
+
+
+def test_charts_are_drawn_of_what_was_measured(tmp_path: Path) -> None:
+    results = {"floor": [{"CPU": 0.001}], "this tool": [{"CPU": 0.002}]}
+    lines = list(lines_of("3, 20 calls", results, {"CPU": ("ms", 1000.0)}))
+    (path,) = write_charts(lines, tmp_path)
+    drawn = path.read_text("utf-8")
+    texts = [element.text for element in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[1:] == ["20 calls, CPU", "floor", "1 ms", "this tool", "2 ms, 2.00 ×"]
+    assert "prefers-color-scheme: dark" in drawn
 
 
 def test_every_row_has_a_module_that_says_what_it_measures() -> None:

@@ -6,6 +6,7 @@ clock is too noisy. The stand-ins for ComfyUI draw nothing, so that only the cli
 real server in the place of the first one.
 
 ======================  =================================================================================
+`charts`                drawings of what was measured, for docs/speed.md
 `table`                 lines, groups of contenders measured in turns, and the table
 `contenders`            what runs in a process of its own: the floor, this tool, the tool of an older commit
 `floor`                 the shortest client that can be written: one websocket, one POST, one GET

@@ -1,12 +1,14 @@
-"""The command: ``python -m tests.benchmark [ROW ...] [--rounds N]``; without rows all of them."""
+"""The command: ``python -m tests.benchmark [ROW ...] [--rounds N] [--charts FOLDER]``; without rows all of them."""
 
 import argparse
 import contextlib
 import platform
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from . import at_once, chat, files, growth, loading, overhead, several
+from .charts import write_charts
 from .in_webui import some_open_webui
 from .table import Line, as_table
 
@@ -27,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmark", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all of them by default")
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender is measured")
+    parser.add_argument("--charts", type=Path, metavar="FOLDER", help="draw rows 1, 3 and 6 into this folder")
     arguments = parser.parse_args()
     strange = set(arguments.rows) - ROWS.keys()
     if strange:
@@ -44,6 +47,8 @@ def main() -> None:
                 print("  ".join(line.cells()), flush=True)
     print()
     print(as_table(lines))
+    if arguments.charts:
+        print(*write_charts(lines, arguments.charts), sep="\n")
 
 
 if __name__ == "__main__":
