@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.benchmark import chat, storing
+from tests.benchmark import chat, loading, storing
 from tests.benchmark.__main__ import IN_OPEN_WEBUI, ROWS
 from tests.benchmark.charts import write_charts
 from tests.benchmark.table import Line, as_table, in_turns, lines_of
@@ -20,7 +20,7 @@ TINY: Mapping[str, Mapping[str, Any]] = {
     "3": {"counts": (2,), "servers": 1, "older": False},
     "5": {"nodes": 14, "workflows": 3, "calls": 1},
     "6": {"jobs": 1, "steps": (0.0,)},
-    "7": {"file": ROOT / "src" / "comfyui_chat" / "logs.py", "older": False},
+    "7": {"file": ROOT / "src" / "comfyui_chat" / "logs.py", "older": False, "installed": False},
     "8": {"side": 64, "small_side": 32},
 }
 
@@ -36,9 +36,10 @@ def test_a_row_runs_and_tells_what_it_measured(row: str, monkeypatch: pytest.Mon
 
 
 TINY_IN_OPEN_WEBUI: Mapping[str, tuple[Callable[..., Iterator[Line]], Mapping[str, Any]]] = {
-    "1": (storing.lines, {"pictures": 1, "kilobytes": 5}),
-    "2": (chat.seeing_lines, {}),
-    "4": (chat.paying_lines, {"steps": (2,), "step_seconds": 0.0}),
+    "1": (storing.lines, {"rounds": 1, "pictures": 1, "kilobytes": 5}),
+    "2": (chat.seeing_lines, {"rounds": 1}),
+    "7": (loading.lines_in_open_webui, {}),
+    "4": (chat.paying_lines, {"rounds": 1, "steps": (2,), "step_seconds": 0.0}),
 }
 
 
@@ -47,7 +48,7 @@ TINY_IN_OPEN_WEBUI: Mapping[str, tuple[Callable[..., Iterator[Line]], Mapping[st
 def test_a_row_runs_in_open_webui(row: str, webui: OpenWebUI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COMFYUI_TEST_URL", raising=False)
     run, tiny = TINY_IN_OPEN_WEBUI[row]
-    lines = list(run(1, webui=webui, **tiny))
+    lines = list(run(webui=webui, **tiny))
     assert {line.row[0] for line in lines} == {row}
     assert "this tool" in as_table(lines)
 

@@ -22,7 +22,7 @@ ROWS: Mapping[str, Callable[..., Iterator[Line]]] = {
     "7": loading.lines,
     "8": files.lines,
 }
-IN_OPEN_WEBUI = {"1", "2", "4"}  # those that need one, which is started once for all
+IN_OPEN_WEBUI = {"1", "2", "4", "7"}  # those that need one, which is started once for all
 
 
 def main() -> None:
