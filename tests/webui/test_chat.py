@@ -71,6 +71,16 @@ async def test_a_stop_that_comfyui_could_not_be_told_is_said_to_be_so(page: Page
     assert page.texts == [f"Stopped. {tool.STILL_AT_WORK}"]
 
 
+async def test_the_user_is_told_in_their_language_and_the_model_in_english(page: Page) -> None:
+    async def work(_: tool.Display) -> tuple[dict[str, Any], str]:
+        raise tool.UnknownWorkflow('There is no workflow "x".')
+
+    metadata = {"variables": {"{{USER_LANGUAGE}}": "de-DE"}}
+    answer = await tool.Chat(metadata=metadata, emit=page).answer(work)
+    assert page.texts == ["Es gibt keinen Workflow dieses Namens."]
+    assert answer["error"] == 'There is no workflow "x".'
+
+
 # --- finished files ---
 
 FOX = tool.OutputFile(tool.FileBytes(b"a fox"), "text/plain", None, "fox.txt")

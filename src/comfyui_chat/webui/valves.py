@@ -24,7 +24,10 @@ SECRET: Any = {"input": {"type": "password"}}
 
 
 def menu(method: str) -> Any:
-    """How a valve is told to be a menu of what a method of `WithMenus` finds."""
+    """How a valve is told to be a menu of what a method of `WithMenus` finds. While nothing is
+    chosen the page shows the valve's description in the menu, as in the field of a password: so
+    these begin in plain words that read well there.
+    """
     return {"input": {"type": "select", "options": method}}
 
 
@@ -43,19 +46,19 @@ MODEL_VALVE: Any = Field(
     default="",
     title="Model",
     json_schema_extra=menu("model_menu"),
-    description="Used when none is asked for. Empty: one is chosen of those installed.",
+    description="One of those installed, where none is asked for and none is chosen here.",
 )
 WORKFLOW_VALVE: Any = Field(
     default="",
     title="Workflow for new pictures",
     json_schema_extra=menu("workflow_menu"),
-    description="Used when none is asked for. Empty: one is chosen that has its models.",
+    description="One that has its models, where none is asked for and none is chosen here.",
 )
 EDIT_WORKFLOW_VALVE: Any = Field(
     default="",
     title="Workflow for changing pictures",
     json_schema_extra=menu("edit_workflow_menu"),
-    description="Used for edits when none is asked for. Empty: one is chosen.",
+    description="One that has its models, where none is asked for in an edit and none is chosen here.",
 )
 SIZE_VALVE: Any = Field(
     default="auto",
@@ -247,8 +250,9 @@ class Valves(WithMenus):
     api_key: str = Field(
         default="",
         title="ComfyUI API key",
-        description="Goes to the administrator's addresses only, as `Authorization: Bearer` (to Comfy Cloud as "
-        f"`X-API-Key`). {KEY_FORMS} For several addresses: one for all, or one each behind commas, in their order.",
+        description="Goes to the administrator's addresses only, never to a user's own. Sent as `Authorization: "
+        f"Bearer` (to Comfy Cloud as `X-API-Key`). {KEY_FORMS} For several addresses: one for all, or one each behind "
+        "commas, in their order.",
         repr=False,
         json_schema_extra=SECRET,
     )
@@ -300,7 +304,7 @@ class UserValves(WithMenus):
         default="",
         title="Server",
         json_schema_extra=menu("server_menu"),
-        description="One of the administrator's. Empty: whichever will be done soonest.",
+        description="Whichever will be done soonest, where none of the administrator's is chosen here.",
     )
     endpoint: str = Field(
         default="",
@@ -350,7 +354,8 @@ class UserValves(WithMenus):
     api_key: str = Field(
         default="",
         title="API key for your address",
-        description="Goes to your own address only, as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`). "
+        description="Goes to your own address only, never to the administrator's. Sent as `Authorization: Bearer` (to "
+        "Comfy Cloud as `X-API-Key`). "
         f"{KEY_FORMS}",
         repr=False,
         json_schema_extra=SECRET,
