@@ -31111,6 +31111,8 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 #     buttons       buttons under a result, which write the next message
 #     chat          the message of a call: where results are stored, and how a call ends in it
 #     first_start   what a chat says where no ComfyUI is set and none is found
+#     page_dialog   dialogs over the chat, in which the user points at something
+#     painting      masks that the user paints, now and again
 #     valves        what the administrator and each user can set
 #     settings      valves, rights and arguments resolved to what holds for one call
 #     reports       what the model is told of results and of servers
@@ -32672,6 +32674,7 @@ def _newest_of(numbers: Sequence[int], words: str, pictures: Sequence[ChatFile])
 
 
 # A file's name or address, an id, or a number: a slip of the model's, and nothing to ask the user.
+OF_A_MASK = ("paint", "same", "mask", "transparency")
 NO_DESCRIPTION = re.compile(r"\d|/|\.\w{2,4}$")
 LONGEST_DESCRIPTION = 100  # characters
 
@@ -32681,7 +32684,7 @@ def left_open(words: str, pictures: Sequence[ChatFile]) -> list[int]:
     refuses the words: those of one name, else the chat's newest. None where there is nothing to
     choose, or where the words are no description.
     """
-    if "://" in words:
+    if "://" in words or plain_words(words) in OF_A_MASK:
         return []
     numbers = _by_name(words, pictures)
     is_description = len(words) <= LONGEST_DESCRIPTION and not NO_DESCRIPTION.search(words)

@@ -114,6 +114,7 @@ NOT_ASKED: dict[str, dict[str, Any]] = {
     "a number that there is not": {"images": ["7"]},
     "a name that there is not": {"images": ["dog.png"]},
     "an address elsewhere": {"images": ["https://example.org/fox.png"]},
+    "a word for a mask": {"images": ["1", "paint"]},
     "a text of its own": {"images": ["a fox " * 50]},
     "a mask that is described": {"images": ["1"], "mask": "the sky"},
     "the only picture": {"images": ["the red one"], "names": ("fox.png",)},

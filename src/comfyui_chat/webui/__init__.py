@@ -15,6 +15,8 @@ message (display), and goes out as a dictionary for the model (reports).
     buttons       buttons under a result, which write the next message
     chat          the message of a call: where results are stored, and how a call ends in it
     first_start   what a chat says where no ComfyUI is set and none is found
+    page_dialog   dialogs over the chat, in which the user points at something
+    painting      masks that the user paints, now and again
     valves        what the administrator and each user can set
     settings      valves, rights and arguments resolved to what holds for one call
     reports       what the model is told of results and of servers

@@ -220,6 +220,7 @@ def _newest_of(numbers: Sequence[int], words: str, pictures: Sequence[ChatFile])
 
 
 # A file's name or address, an id, or a number: a slip of the model's, and nothing to ask the user.
+OF_A_MASK = ("paint", "same", "mask", "transparency")
 NO_DESCRIPTION = re.compile(r"\d|/|\.\w{2,4}$")
 LONGEST_DESCRIPTION = 100  # characters
 
@@ -229,7 +230,7 @@ def left_open(words: str, pictures: Sequence[ChatFile]) -> list[int]:
     refuses the words: those of one name, else the chat's newest. None where there is nothing to
     choose, or where the words are no description.
     """
-    if "://" in words:
+    if "://" in words or plain_words(words) in OF_A_MASK:
         return []
     numbers = _by_name(words, pictures)
     is_description = len(words) <= LONGEST_DESCRIPTION and not NO_DESCRIPTION.search(words)
