@@ -55,6 +55,8 @@ class House:
     permissions: set[tuple[str, str]] = field(default_factory=set)  # a user and what they may
     asked_permissions: list[tuple[str, str]] = field(default_factory=list)
     page: Page = field(default_factory=Page)
+    # of its one chat; the tool remembers what was made in it
+    chat_id: str = field(default_factory=lambda: f"temporary:{uuid.uuid4()}")
     state: SimpleNamespace = field(default_factory=SimpleNamespace)  # of the application
     groups: dict[str, list[str]] = field(default_factory=dict)  # a user and the names of their groups
 
@@ -84,8 +86,8 @@ class House:
             __user__={"id": who, "role": ROLES[who], "name": who, "email": f"{who}@example.org", "valves": mine},
             __request__=SimpleNamespace(app=SimpleNamespace(state=self.state)),
             __event_emitter__=self.page,
-            __metadata__={"chat_id": f"temporary:{id(self)}", "message_id": "m", "user_message": {"files": attached}},
-            __chat_id__=f"temporary:{id(self)}",
+            __metadata__={"chat_id": self.chat_id, "message_id": "m", "user_message": {"files": attached}},
+            __chat_id__=self.chat_id,
             __message_id__="m",
         )
         return json.loads(answer)

@@ -65,7 +65,6 @@ SENT: dict[str, Any] = {
 
 @pytest.mark.parametrize("answer", each(SENT))
 async def test_what_is_no_mask_is_refused_and_nothing_runs(home: House, quick_comfy: StandIn, answer: Any) -> None:
-    tool._UNANSWERED.clear()
     page = PaintingPage({"state": "done", "answer": answer}, after=1)
     picture = home.put(saved(Image.new("RGB", (64, 48)), "PNG"))
     result = await home.call(
@@ -93,7 +92,6 @@ STATES: dict[str, Any] = {
 
 @pytest.mark.parametrize("state", each(STATES))
 async def test_what_is_no_state_of_the_dialog_ends_the_call(home: House, quick_comfy: StandIn, state: Any) -> None:
-    tool._UNANSWERED.clear()
     picture = home.put(saved(Image.new("RGB", (64, 48)), "PNG"))
     result = await home.call(
         "edit_image",
@@ -107,7 +105,6 @@ async def test_what_is_no_state_of_the_dialog_ends_the_call(home: House, quick_c
 
 
 async def test_of_what_was_sent_only_the_pixels_are_stored(home: House, quick_comfy: StandIn) -> None:
-    tool._UNANSWERED.clear()
     png = saved(WHITE, "PNG")
     laden = png[:33] + chunk(b"tEXt", b"secret\0<script>") + png[33:] + b"<html>behind the end"
     picture = home.put(saved(Image.new("RGB", (64, 64)), "PNG"))
@@ -141,7 +138,6 @@ async def test_a_picture_of_another_user_is_not_shown_for_painting(home: House, 
 
 async def test_a_mask_of_another_user_is_not_taken_again(home: House, quick_comfy: StandIn) -> None:
     """A file that a user uploads may say of itself that it was made with any mask."""
-    tool._NEWEST.clear()
     theirs = home.put(saved(WHITE, "PNG"), owner="stranger")
     mine = home.put(saved(Image.new("RGB", (64, 64)), "PNG"))
     home.files[mine].meta["data"] = {"comfyui_job": {"mask": theirs}}

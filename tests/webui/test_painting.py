@@ -22,8 +22,6 @@ INPAINT = "checkpoint-inpaint"
 @pytest.fixture
 async def home() -> AsyncIterator[House]:
     """What Open WebUI offers to a tool."""
-    for memory in (tool._PAINTED, tool._UNANSWERED, tool._NEWEST):
-        memory.clear()
     with house() as place:
         yield place
         await tool.close_servers()

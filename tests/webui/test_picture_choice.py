@@ -16,8 +16,6 @@ from tests.webui.test_painting import photo
 @pytest.fixture
 async def home() -> AsyncIterator[House]:
     """What Open WebUI offers to a tool."""
-    for memory in (tool._PAINTED, tool._UNANSWERED, tool._NEWEST):
-        memory.clear()
     with house() as place:
         yield place
         await tool.close_servers()
