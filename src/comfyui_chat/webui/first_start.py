@@ -30,7 +30,7 @@ def first_steps(is_admin: bool, tried: Sequence[Endpoint]) -> tuple[str, str, st
     return (
         "No ComfyUI answers, and no address of one is set.",
         "Only an administrator can change that: ask yours.",
-        f'They start ComfyUI, or put its address into the valve "ComfyUI address": {WHERE_VALVES_ARE}.',
+        'They start ComfyUI, or set its address in the valve "ComfyUI address" of this tool.',
     )
 
 
