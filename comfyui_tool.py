@@ -20074,16 +20074,21 @@ def means(word: str, text: str, task: str) -> bool:
     """Whether a word of a search means a workflow: by its own text, in lower case, by its task, or
     by a word that stands for the same.
     """
-    return has_word(text, word) or stands_for(word, text, task)
+    return has_word(text, word) or stands_for(word, single_words(text), task)
 
 
-def stands_for(word: str, text: str, task: str) -> bool:
-    """Whether a word of a search means a workflow with that text, in lower case, by its task, or by
-    a word that stands for the same.
+def single_words(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(re.split(r"[\W_]+", text))
+
+
+def stands_for(word: str, words: frozenset[str], task: str) -> bool:
+    """Whether a word of a search means a workflow with those words, in lower case, by its task, or
+    by a word that stands for the same.
     """
     same, tasks = _group_of(word)
     alike = same | _words_alike().get(word, frozenset())
-    return task in tasks or (bool(alike) and not alike.isdisjoint(re.split(r"[\W_]+", text)))
+    return task in tasks or not alike.isdisjoint(words)
 
 
 # What ComfyUI's gallery calls the tasks of its templates. Tags are looked for in this order: those
@@ -23603,6 +23608,7 @@ class SoughtWord:
     """A word of a search, and how it is looked for."""
 
     word: str
+    beginning: str  # of all that the patterns find
     patterns: tuple[tuple[re.Pattern[str], float], ...]  # with what finding it counts, best first
 
     @classmethod
@@ -23611,7 +23617,7 @@ class SoughtWord:
         of a script that does not part words may stand anywhere.
         """
         if not re.match(r"[a-z0-9]", word):
-            return cls(word, ((re.compile(re.escape(word)), AS_WORD),))
+            return cls(word, word, ((re.compile(re.escape(word)), AS_WORD),))
         before = "(?<![a-z])" if word[0].isalpha() else "(?<![a-z0-9])"
         after = "(?![a-z])" if word[-1].isalpha() else "(?![a-z0-9])"
         whole = f"{before}{re.escape(singular(word))}(?:s|es)?{after}"
@@ -23619,19 +23625,23 @@ class SoughtWord:
         patterns = [(re.compile(whole), AS_WORD), (re.compile(beginning), AS_BEGINNING)]
         if len(word) >= LEAST_PART:
             patterns.append((re.compile(re.escape(singular(word))), AS_PART))
-        return cls(word, tuple(patterns))
+        return cls(word, min(stem(word), singular(word), key=len), tuple(patterns))
 
     def weight_in(self, text: str) -> float:
         """How it stands in a text in lower case; 0 where it does not."""
+        if self.beginning not in text:
+            return 0.0
         for pattern, weight in self.patterns:
             if pattern.search(text):
                 return weight
         return 0.0
 
-    def weight_of(self, called: str, about: str, task: str) -> float:
-        """How it stands for a workflow that is called so, described so, and does a task."""
+    def weight_of(self, called: str, about: str, words: frozenset[str], task: str) -> float:
+        """How it stands for a workflow that is called so, described so, in these words, and does a
+        task.
+        """
         found = max(self.weight_in(called), IN_DESCRIPTION * self.weight_in(about))
-        if found < AS_MEANT and stands_for(self.word, f"{called} {about}", task):
+        if found < AS_MEANT and stands_for(self.word, words, task):
             return AS_MEANT
         return found
 
@@ -23696,7 +23706,8 @@ def weigh(lines: Sequence[WorkflowLine], words: Sequence[str]) -> list[Weighed]:
     rows: list[list[float]] = []
     for line in lines:
         called, about, task = called_by(line), line.get("about", "").lower(), line.get("task", "")
-        rows.append([word.weight_of(called, about, task) for word in sought])
+        own = single_words(f"{called} {about}")
+        rows.append([word.weight_of(called, about, own, task) for word in sought])
     columns = range(len(sought))
     rarity = [_rarity(sum(row[column] > 0 for row in rows), len(rows)) for column in columns]
     pairs = [_side_by_side(*pair) for pair in itertools.pairwise(words)]

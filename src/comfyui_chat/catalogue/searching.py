@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .task_words import SEVERAL, names_task, search_words, singular, stands_for
+from .task_words import SEVERAL, names_task, search_words, single_words, singular, stands_for
 
 TITLE = "title"  # the key of what its author calls a workflow
 PAID = "paid"  # the key of the price in words, of one that costs something
@@ -52,6 +52,7 @@ class SoughtWord:
     """A word of a search, and how it is looked for."""
 
     word: str
+    beginning: str  # of all that the patterns find
     patterns: tuple[tuple[re.Pattern[str], float], ...]  # with what finding it counts, best first
 
     @classmethod
@@ -60,7 +61,7 @@ class SoughtWord:
         of a script that does not part words may stand anywhere.
         """
         if not re.match(r"[a-z0-9]", word):
-            return cls(word, ((re.compile(re.escape(word)), AS_WORD),))
+            return cls(word, word, ((re.compile(re.escape(word)), AS_WORD),))
         before = "(?<![a-z])" if word[0].isalpha() else "(?<![a-z0-9])"
         after = "(?![a-z])" if word[-1].isalpha() else "(?![a-z0-9])"
         whole = f"{before}{re.escape(singular(word))}(?:s|es)?{after}"
@@ -68,19 +69,23 @@ class SoughtWord:
         patterns = [(re.compile(whole), AS_WORD), (re.compile(beginning), AS_BEGINNING)]
         if len(word) >= LEAST_PART:
             patterns.append((re.compile(re.escape(singular(word))), AS_PART))
-        return cls(word, tuple(patterns))
+        return cls(word, min(stem(word), singular(word), key=len), tuple(patterns))
 
     def weight_in(self, text: str) -> float:
         """How it stands in a text in lower case; 0 where it does not."""
+        if self.beginning not in text:
+            return 0.0
         for pattern, weight in self.patterns:
             if pattern.search(text):
                 return weight
         return 0.0
 
-    def weight_of(self, called: str, about: str, task: str) -> float:
-        """How it stands for a workflow that is called so, described so, and does a task."""
+    def weight_of(self, called: str, about: str, words: frozenset[str], task: str) -> float:
+        """How it stands for a workflow that is called so, described so, in these words, and does a
+        task.
+        """
         found = max(self.weight_in(called), IN_DESCRIPTION * self.weight_in(about))
-        if found < AS_MEANT and stands_for(self.word, f"{called} {about}", task):
+        if found < AS_MEANT and stands_for(self.word, words, task):
             return AS_MEANT
         return found
 
@@ -145,7 +150,8 @@ def weigh(lines: Sequence[WorkflowLine], words: Sequence[str]) -> list[Weighed]:
     rows: list[list[float]] = []
     for line in lines:
         called, about, task = called_by(line), line.get("about", "").lower(), line.get("task", "")
-        rows.append([word.weight_of(called, about, task) for word in sought])
+        own = single_words(f"{called} {about}")
+        rows.append([word.weight_of(called, about, own, task) for word in sought])
     columns = range(len(sought))
     rarity = [_rarity(sum(row[column] > 0 for row in rows), len(rows)) for column in columns]
     pairs = [_side_by_side(*pair) for pair in itertools.pairwise(words)]

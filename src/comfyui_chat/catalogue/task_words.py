@@ -132,16 +132,21 @@ def means(word: str, text: str, task: str) -> bool:
     """Whether a word of a search means a workflow: by its own text, in lower case, by its task, or
     by a word that stands for the same.
     """
-    return has_word(text, word) or stands_for(word, text, task)
+    return has_word(text, word) or stands_for(word, single_words(text), task)
 
 
-def stands_for(word: str, text: str, task: str) -> bool:
-    """Whether a word of a search means a workflow with that text, in lower case, by its task, or by
-    a word that stands for the same.
+def single_words(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(re.split(r"[\W_]+", text))
+
+
+def stands_for(word: str, words: frozenset[str], task: str) -> bool:
+    """Whether a word of a search means a workflow with those words, in lower case, by its task, or
+    by a word that stands for the same.
     """
     same, tasks = _group_of(word)
     alike = same | _words_alike().get(word, frozenset())
-    return task in tasks or (bool(alike) and not alike.isdisjoint(re.split(r"[\W_]+", text)))
+    return task in tasks or not alike.isdisjoint(words)
 
 
 # What ComfyUI's gallery calls the tasks of its templates. Tags are looked for in this order: those
