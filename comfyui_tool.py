@@ -32489,6 +32489,12 @@ NO_PICTURE = (
     "Ask the user to attach one, or make one with generate_image.",
 )
 
+# What people call the files of a chat that are no pictures.
+OTHER_KINDS = {
+    "video": re.compile(r"\b(?:video|clip|film|movie|animation)s?\b|视频|動画|영상"),
+    "audio": re.compile(r"\b(?:audio|sound|song|music|recording|track)s?\b|音频|音声|오디오"),
+}
+
 # Between two pictures. A word stands between spaces; in Japanese, Korean and Chinese it stands
 # between the numbers.
 BETWEEN = re.compile(
@@ -32599,6 +32605,26 @@ def pick_pictures(words: str, pictures: Sequence[ChatFile]) -> list[int]:
     if not meant or not all(1 <= number <= len(pictures) for number in meant):
         raise _no_such_picture(words, pictures)
     return meant
+
+
+def pick_others(words: str, media: Sequence[ChatFile]) -> list[ChatFile]:
+    """The videos and sounds that words mean which mean no picture: "the last video"; also "last" in
+    a chat that has no pictures. None for other words.
+    """
+    for kind, names in OTHER_KINDS.items():
+        files = [file for file in media if file.kind == kind]
+        called = names.sub("image", words.lower())
+        if files and called != words.lower():
+            return _picked(called, files)
+    if any(file.kind == "image" for file in media):
+        return []
+    return _picked(words, media)
+
+
+def _picked(words: str, files: Sequence[ChatFile]) -> list[ChatFile]:
+    with contextlib.suppress(BadArgument):
+        return [files[number - 1] for number in pick_pictures(words, files)]
+    return []
 
 
 def _meant(text: str, tokens: list[str], pictures: Sequence[ChatFile]) -> list[int] | None:
@@ -33204,7 +33230,7 @@ class ChatFiles:
             if allow_saved and words.lower() in OF_AUTHOR:
                 wanted.append(None)
             else:
-                wanted += await self._meant(words, may_ask=True)
+                wanted += await self._meant(words, may_ask=True, any_kind=allow_saved)
         return await self.read_inputs(wanted)
 
     async def meant_files(self, references: Any, name: str) -> list[str]:
@@ -33252,9 +33278,10 @@ class ChatFiles:
             words += [text] if text in file_references(text) else split_words(text, pictures)
         return words
 
-    async def _meant(self, words: str, may_ask: bool) -> list[str]:
-        """The ids, addresses or data URIs that one word of a call means. Where it leaves open which
-        picture is meant, the user is asked, if that may be. Raises `BadArgument`.
+    async def _meant(self, words: str, may_ask: bool, any_kind: bool = False) -> list[str]:
+        """The ids, addresses or data URIs that one word of a call means: of pictures, and with
+        `any_kind` of videos and sounds. Where it leaves open which picture is meant, the user is
+        asked, if that may be. Raises `BadArgument`.
         """
         named = file_references(words)
         if named:
@@ -33263,6 +33290,9 @@ class ChatFiles:
         try:
             numbers = pick_pictures(words, pictures)
         except BadArgument:
+            others = pick_others(words, await self.media()) if any_kind else []
+            if others:
+                return [file.reference for file in others]
             candidates = left_open(words, pictures) if may_ask else []
             question = f'Which picture is "{shortened(words, 60)}"?'
             number = await self.pointing(question, candidates) if candidates else None

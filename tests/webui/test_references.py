@@ -283,3 +283,26 @@ def test_no_text_takes_long_to_be_read(text: str) -> None:
     tool.ChatFile.of({"type": "image", "url": text})
     tool.SHOWN_FILE.findall(text)
     assert time.process_time() - began < 1
+
+
+FILM, SONG = tool.ChatFile("video", FOX, "clip.mp4", 1, True), tool.ChatFile("audio", FOX, "tune.mp3", 2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "media", "meant"),
+    [
+        ("last", [FILM], [FILM]),
+        ("last", [FILM, SONG], [SONG]),
+        ("the last video", [FILM, SONG], [FILM]),
+        ("this clip", [*THREE, FILM], [FILM]),
+        ("song", [*THREE, SONG, FILM], [SONG]),
+        ("video 2", [FILM], []),
+        ("the video", [SONG, *THREE], []),
+        ("something", [FILM], []),
+        ("last", [*THREE, FILM], []),  # where there are pictures, it is one of them
+    ],
+)
+def test_videos_and_sounds_are_meant_by_their_kind_and_where_there_are_no_pictures(
+    words: str, media: list[tool.ChatFile], meant: list[tool.ChatFile]
+) -> None:
+    assert tool.pick_others(words, media) == meant

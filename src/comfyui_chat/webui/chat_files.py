@@ -34,7 +34,7 @@ from .messages import (
     saved_branch,
     unsaved_branch,
 )
-from .picking import NO_PICTURE, left_open, pick_pictures, split_words
+from .picking import NO_PICTURE, left_open, pick_others, pick_pictures, split_words
 from .references import OF_AUTHOR, file_references, read_references
 from .releases import CHANNEL, UNSAVED_CHATS, tells_what_was_just_stored
 from .stored_files import read_stored_file, stored_mask, stored_seed
@@ -205,7 +205,7 @@ class ChatFiles:
             if allow_saved and words.lower() in OF_AUTHOR:
                 wanted.append(None)
             else:
-                wanted += await self._meant(words, may_ask=True)
+                wanted += await self._meant(words, may_ask=True, any_kind=allow_saved)
         return await self.read_inputs(wanted)
 
     async def meant_files(self, references: Any, name: str) -> list[str]:
@@ -253,9 +253,10 @@ class ChatFiles:
             words += [text] if text in file_references(text) else split_words(text, pictures)
         return words
 
-    async def _meant(self, words: str, may_ask: bool) -> list[str]:
-        """The ids, addresses or data URIs that one word of a call means. Where it leaves open which
-        picture is meant, the user is asked, if that may be. Raises `BadArgument`.
+    async def _meant(self, words: str, may_ask: bool, any_kind: bool = False) -> list[str]:
+        """The ids, addresses or data URIs that one word of a call means: of pictures, and with
+        `any_kind` of videos and sounds. Where it leaves open which picture is meant, the user is
+        asked, if that may be. Raises `BadArgument`.
         """
         named = file_references(words)
         if named:
@@ -264,6 +265,9 @@ class ChatFiles:
         try:
             numbers = pick_pictures(words, pictures)
         except BadArgument:
+            others = pick_others(words, await self.media()) if any_kind else []
+            if others:
+                return [file.reference for file in others]
             candidates = left_open(words, pictures) if may_ask else []
             question = f'Which picture is "{shortened(words, 60)}"?'
             number = await self.pointing(question, candidates) if candidates else None

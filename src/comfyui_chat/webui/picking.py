@@ -9,6 +9,7 @@ said:
     pick_pictures("photo.png", ...) == [2]                    as Open WebUI names it in `<attached_files>`
 """
 
+import contextlib
 import re
 from collections.abc import Sequence
 
@@ -23,6 +24,12 @@ NO_PICTURE = (
     "There is no picture in this chat.",
     "Ask the user to attach one, or make one with generate_image.",
 )
+
+# What people call the files of a chat that are no pictures.
+OTHER_KINDS = {
+    "video": re.compile(r"\b(?:video|clip|film|movie|animation)s?\b|视频|動画|영상"),
+    "audio": re.compile(r"\b(?:audio|sound|song|music|recording|track)s?\b|音频|音声|오디오"),
+}
 
 # Between two pictures. A word stands between spaces; in Japanese, Korean and Chinese it stands
 # between the numbers.
@@ -134,6 +141,26 @@ def pick_pictures(words: str, pictures: Sequence[ChatFile]) -> list[int]:
     if not meant or not all(1 <= number <= len(pictures) for number in meant):
         raise _no_such_picture(words, pictures)
     return meant
+
+
+def pick_others(words: str, media: Sequence[ChatFile]) -> list[ChatFile]:
+    """The videos and sounds that words mean which mean no picture: "the last video"; also "last" in
+    a chat that has no pictures. None for other words.
+    """
+    for kind, names in OTHER_KINDS.items():
+        files = [file for file in media if file.kind == kind]
+        called = names.sub("image", words.lower())
+        if files and called != words.lower():
+            return _picked(called, files)
+    if any(file.kind == "image" for file in media):
+        return []
+    return _picked(words, media)
+
+
+def _picked(words: str, files: Sequence[ChatFile]) -> list[ChatFile]:
+    with contextlib.suppress(BadArgument):
+        return [files[number - 1] for number in pick_pictures(words, files)]
+    return []
 
 
 def _meant(text: str, tokens: list[str], pictures: Sequence[ChatFile]) -> list[int] | None:
