@@ -18667,6 +18667,8 @@ def _uses(value: Any) -> int:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+# ComfyUI's own answer where its route fails, and not that of a proxy before it
+OWN_FAILURE = b"Server got itself in trouble"
 METADATA_SECONDS = 300.0  # that what a file said is believed
 MOST_TRAINING_PICTURES = 10**9  # a larger number is none
 # of the training pictures: a tag of so many belongs to what the LoRA was trained for
@@ -18736,7 +18738,7 @@ class ModelFiles:
             answer = await self._host.call(
                 "GET", path, params={"filename": name}, max_bytes=MOST_METADATA_BYTES
             )
-            if answer.status == 500:
+            if answer.status == 500 and OWN_FAILURE in answer.body:
                 facts = None
             elif answer.status == 200:
                 facts = await self._host.understand(path, answer, read_model_facts)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 import comfyui_tool as tool
 from tests.support.pictures import still
@@ -64,10 +65,23 @@ async def test_the_workflow_whose_models_are_installed_is_chosen(
     ("unreadable", "workflow"), [("/view_metadata/diffusion_models", "checkpoint"), ("/view_metadata", "z-image-turbo")]
 )
 async def test_files_that_the_server_cannot_read_are_the_last_to_be_chosen(unreadable: str, workflow: str) -> None:
+    assert (await chosen_where(unreadable, "500 Internal Server Error\n\nServer got itself in trouble")) == workflow
+
+
+async def test_a_proxy_that_fails_makes_no_file_unreadable() -> None:
+    page = "<html><head><title>500 Internal Server Error</title></head></html>"
+    assert await chosen_where("/view_metadata/diffusion_models", page) == "z-image-turbo"
+
+
+async def chosen_where(path: str, failure: str) -> str:
+    """The workflow that is chosen on a server where what is under a path fails with this answer."""
+
+    async def fails(request: web.Request) -> web.Response | None:
+        return web.Response(status=500, text=failure) if request.path.startswith(path) else None
+
     async with StandIn() as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
-        comfy.misbehave.status_for = {unreadable: 500}
-        fitted = await tool.choose(server, wish())
-    assert fitted.workflow.name == workflow
+        comfy.gate = fails
+        return (await tool.choose(server, wish())).workflow.name
 
 
 async def test_a_server_without_models_says_what_to_fetch() -> None:
