@@ -9,6 +9,7 @@ real server in the place of the first one.
 `charts`                drawings of what was measured, for docs/speed.md
 `table`                 lines, groups of contenders measured in turns, and the table
 `contenders`            what runs in a process of its own: the floor, this tool, the tool of an older commit
+`beating`               how long an event loop does nothing else
 `floor`                 the shortest client that can be written: one websocket, one POST, one GET
 `servers`               stand-ins in processes of their own, with one picture ready for everything
 `history`               how long a server itself took for its newest prompt

@@ -1,14 +1,17 @@
 """What is measured in a process of its own, so that its CPU and memory are told apart from everything else.
 
 ``python -m tests.benchmark.contenders NAME one|many COUNT ADDRESS...`` makes pictures and prints what it cost as JSON.
-NAME is `floor`, `tool`, or the path of an older `comfyui_tool.py`. With `one` the pictures are made one after the other
-on the first server, with `many` all at once over all of them.
+NAME is `floor`, `tool`, `previews` (the tool as it shows its runs in a chat), or the path of an older
+`comfyui_tool.py`. With `one` the pictures are made one after the other on the first server, with `many` all at once
+over all of them.
 """
 
 import asyncio
 import contextlib
+import glob
 import importlib.util
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -23,12 +26,12 @@ import aiohttp
 
 from tests.support import ROOT
 
+from .beating import beating
 from .floor import SIZE, StraightLine, graph_for
 from .history import newest, own_seconds
 from .table import Measured
 
 OLDER = "2593f1d"  # the commit whose file all later ones are compared with
-BEAT_SECONDS = 0.005  # between two looks at how late the event loop is
 Make = Callable[[int], Awaitable[Any]]  # makes the picture of a seed
 
 UNITS = {
@@ -37,7 +40,9 @@ UNITS = {
     "CPU": ("ms", 1000.0),
     "p99": ("s", 1.0),
     "stall": ("ms", 1000.0),
+    "stall, CPU": ("ms", 1000.0),
     "memory": ("MB", 1e-6),
+    "sockets": ("", 1.0),
 }
 
 
@@ -80,6 +85,21 @@ class Silent:
         """Do nothing."""
 
 
+async def nowhere(_event: Any) -> None:
+    """Take an event as a page would."""
+
+
+@contextlib.asynccontextmanager
+async def shown(tool: Any) -> AsyncIterator[Any]:
+    """What watches a run for a chat: it makes previews small and sends them, here to nobody."""
+    display = tool.Display(nowhere, (), previews=True)
+    display.start()
+    try:
+        yield display
+    finally:
+        await display.stop()
+
+
 def loaded(path: str) -> ModuleType:
     """A `comfyui_tool.py`."""
     spec = importlib.util.spec_from_file_location("comfyui_tool", path)
@@ -108,8 +128,8 @@ async def the_floor(urls: Sequence[str]) -> AsyncIterator[Make]:
 
 
 @contextlib.asynccontextmanager
-async def the_tool(path: str, urls: Sequence[str]) -> AsyncIterator[Make]:
-    """A tool over these servers, without Open WebUI."""
+async def the_tool(path: str, urls: Sequence[str], previews: bool = False) -> AsyncIterator[Make]:
+    """A tool over these servers, without Open WebUI; with `previews` it shows the runs as in a chat."""
     tool: Any = loaded(path)
     endpoints = tuple(tool.Endpoint(url) for url in urls)
     settings = tool.Settings((), tool.Limits(), False, {})
@@ -122,7 +142,10 @@ async def the_tool(path: str, urls: Sequence[str]) -> AsyncIterator[Make]:
     async def make(seed: int) -> Any:
         fleet = tool.Fleet(endpoints, tool.Limits(), tool.Owner(), tool.Timing())
         request = settings.request("a fox", seed=seed, **wanted)
-        return await tool.make(request, fleet, Silent(), tool.RunOptions(previews=False))
+        if not previews:
+            return await tool.make(request, fleet, Silent(), tool.RunOptions(previews=False))
+        async with shown(tool) as display:
+            return await tool.make(request, fleet, display, tool.RunOptions(previews=True))
 
     try:
         yield make if hasattr(tool, "RunOptions") else make_older
@@ -148,36 +171,33 @@ async def one_by_one(make: Make, count: int, url: str, first_seed: int) -> Measu
 
 
 async def all_at_once(make: Make, count: int, first_seed: int) -> Measured:
-    """So many pictures at once: the time for all and the slowest but a hundredth, CPU and peak of memory for each, and
-    the longest stall of the event loop."""
+    """So many pictures at once: the time for all and the slowest but a hundredth, CPU and peak of memory for each, the
+    longest stall of the event loop, and the most sockets."""
     seconds: list[float] = []
-    stalls = [0.0]
+    before = memory_held()
+    held, sockets = [before], [0.0]
 
     async def timed(seed: int) -> None:
         begun = time.perf_counter()
         await make(seed)
         seconds.append(time.perf_counter() - begun)
 
-    async def beat() -> None:
-        while True:
-            due = time.perf_counter() + BEAT_SECONDS
-            await asyncio.sleep(BEAT_SECONDS)
-            stalls.append(time.perf_counter() - due)
-            held.append(memory_held())
+    def look() -> None:
+        held.append(memory_held())
+        sockets.append(sockets_open())
 
-    memory = memory_held()
-    held = [memory]
-    beating = asyncio.create_task(beat())
     begun, cpu_before = time.perf_counter(), time.process_time()
-    await asyncio.gather(*(timed(first_seed + number) for number in range(count)))
-    total, cpu = time.perf_counter() - begun, time.process_time() - cpu_before
-    beating.cancel()
+    async with beating(look) as longest:
+        await asyncio.gather(*(timed(first_seed + number) for number in range(count)))
+        total, cpu = time.perf_counter() - begun, time.process_time() - cpu_before
     return {
         "time": total / count,
         "p99": sorted(seconds)[int(len(seconds) * 0.99)],
         "CPU": cpu / count,
-        "stall": max(stalls),
-        "memory": (max(*held, memory_held()) - memory) / count,
+        "stall": longest.stall,
+        "stall, CPU": longest.busy,
+        "memory": (max(*held, memory_held()) - before) / count,
+        "sockets": max(sockets),
     }
 
 
@@ -195,11 +215,20 @@ def memory_held() -> float:
     return float(resident) * resource.getpagesize()
 
 
+def sockets_open() -> float:
+    """How many sockets this process has at the moment; 0 where the system does not tell."""
+    open_files = 0
+    for path in glob.iglob("/proc/self/fd/*"):
+        with contextlib.suppress(OSError):
+            open_files += os.readlink(path).startswith("socket:")
+    return float(open_files)
+
+
 async def run(name: str, how: str, count: int, urls: Sequence[str]) -> Measured:
     """What a contender costs. The first picture is not counted: everything is new then."""
-    path = str(ROOT / "comfyui_tool.py") if name == "tool" else name
+    path = str(ROOT / "comfyui_tool.py") if name in ("tool", "previews") else name
     first_seed = time.time_ns() % 10**12
-    async with the_floor(urls) if name == "floor" else the_tool(path, urls) as make:
+    async with the_floor(urls) if name == "floor" else the_tool(path, urls, name == "previews") as make:
         await asyncio.gather(*(make(first_seed + number) for number in range(len(urls))))
         first_seed += len(urls)
         if how == "one":

@@ -13,10 +13,17 @@ from PIL import Image
 
 import comfyui_tool as tool
 
-from .contenders import BEAT_SECONDS
+from .beating import beating
+from .contenders import memory_held
 from .table import Line, Measured, in_turns, lines_of
 
-UNITS = {"time": ("s", 1.0), "CPU": ("s", 1.0), "stall": ("ms", 1000.0)}
+UNITS = {
+    "time": ("s", 1.0),
+    "CPU": ("s", 1.0),
+    "stall": ("ms", 1000.0),
+    "stall, CPU": ("ms", 1000.0),
+    "memory": ("MB", 1e-6),
+}
 
 
 def png(side: int) -> bytes:
@@ -28,21 +35,13 @@ def png(side: int) -> bytes:
 
 async def watched(work: Callable[[], Awaitable[object]]) -> Measured:
     """What a piece of work costs."""
-    stalls = [0.0]
-
-    async def beat() -> None:
-        while True:
-            due = time.perf_counter() + BEAT_SECONDS
-            await asyncio.sleep(BEAT_SECONDS)
-            stalls.append(time.perf_counter() - due)
-
-    beating = asyncio.create_task(beat())
-    await asyncio.sleep(0)
-    begun, cpu = time.perf_counter(), time.process_time()
-    await work()
-    measured = {"time": time.perf_counter() - begun, "CPU": time.process_time() - cpu, "stall": max(stalls)}
-    beating.cancel()
-    return measured
+    begun, cpu, before = time.perf_counter(), time.process_time(), memory_held()
+    held = [before]
+    async with beating(lambda: held.append(memory_held())) as longest:
+        await work()
+        measured = {"time": time.perf_counter() - begun, "CPU": time.process_time() - cpu}
+    stalls = {"stall": longest.stall, "stall, CPU": longest.busy}
+    return {**measured, **stalls, "memory": max(*held, memory_held()) - before}
 
 
 def measure(work: Callable[[], Awaitable[object]]) -> Callable[[], Measured]:

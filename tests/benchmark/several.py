@@ -10,7 +10,7 @@ from .contenders import run_contender
 from .servers import stand_ins
 from .table import Line
 
-STEP_SECONDS = (0.01, 0.02, 0.03, 0.05)  # of the four servers; a picture has two steps
+STEP_SECONDS = (0.04, 0.08, 0.12, 0.2)  # of the four servers; a picture has two steps
 
 
 def lines(rounds: int, jobs: int = 100, steps: Sequence[float] = STEP_SECONDS) -> Iterator[Line]:
