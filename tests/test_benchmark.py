@@ -21,7 +21,7 @@ TINY: Mapping[str, Mapping[str, Any]] = {
     "5": {"nodes": 14, "workflows": 3, "calls": 1},
     "6": {"jobs": 1, "steps": (0.0,)},
     "7": {"file": ROOT / "src" / "comfyui_chat" / "logs.py", "older": False, "installed": False},
-    "8": {"side": 64, "small_side": 32},
+    "8": {"side": 64, "small_side": 32, "megabytes": 1},
 }
 
 
