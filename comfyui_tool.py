@@ -3142,174 +3142,118 @@ ENGLISH = "en"
 LANGUAGES = (ENGLISH, "de", "fr", "es", "pt", "it", "ja", "ko", "zh")
 # Every text, by its name and language.
 STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
-    "seconds": {
-        "en": "{seconds} s", "de": "{seconds} s", "fr": "{seconds} s", "es": "{seconds} s", "pt": "{seconds} s",
-        "it": "{seconds} s", "ja": "{seconds}秒", "ko": "{seconds}초", "zh": "{seconds} 秒",
-    },
-    "minutes": {
-        "en": "{minutes} min", "de": "{minutes} min", "fr": "{minutes} min", "es": "{minutes} min",
+    "seconds": {"en": "{seconds} s", "de": "{seconds} s", "fr": "{seconds} s", "es": "{seconds} s",
+        "pt": "{seconds} s", "it": "{seconds} s", "ja": "{seconds}秒", "ko": "{seconds}초", "zh": "{seconds} 秒"},
+    "minutes": {"en": "{minutes} min", "de": "{minutes} min", "fr": "{minutes} min", "es": "{minutes} min",
         "pt": "{minutes} min", "it": "{minutes} min", "ja": "{minutes}分", "ko": "{minutes}분",
-        "zh": "{minutes} 分钟",
-    },
-    "hours": {
-        "en": "{hours} h {minutes} min", "de": "{hours} h {minutes} min", "fr": "{hours} h {minutes} min",
+        "zh": "{minutes} 分钟"},
+    "hours": {"en": "{hours} h {minutes} min", "de": "{hours} h {minutes} min", "fr": "{hours} h {minutes} min",
         "es": "{hours} h {minutes} min", "pt": "{hours} h {minutes} min", "it": "{hours} h {minutes} min",
-        "ja": "{hours}時間{minutes}分", "ko": "{hours}시간 {minutes}분", "zh": "{hours} 小时 {minutes} 分钟",
-    },
+        "ja": "{hours}時間{minutes}分", "ko": "{hours}시간 {minutes}분", "zh": "{hours} 小时 {minutes} 分钟"},
     # While it runs.
-    "connecting": {
-        "en": "Connecting to ComfyUI", "de": "Verbindung zu ComfyUI wird aufgebaut", "fr": "Connexion à ComfyUI",
-        "es": "Conectando con ComfyUI", "pt": "Conectando ao ComfyUI", "it": "Connessione a ComfyUI",
-        "ja": "ComfyUI に接続しています", "ko": "ComfyUI에 연결하는 중", "zh": "正在连接 ComfyUI",
-    },
-    "sent": {
-        "en": "Sent to ComfyUI", "de": "An ComfyUI gesendet", "fr": "Envoyé à ComfyUI", "es": "Enviado a ComfyUI",
-        "pt": "Enviado ao ComfyUI", "it": "Inviato a ComfyUI", "ja": "ComfyUI に送信しました",
-        "ko": "ComfyUI로 보냈습니다", "zh": "已发送到 ComfyUI",
-    },
-    "uploading": {
-        "en": "Sending the files to ComfyUI", "de": "Dateien werden an ComfyUI gesendet",
+    "connecting": {"en": "Connecting to ComfyUI", "de": "Verbindung zu ComfyUI wird aufgebaut",
+        "fr": "Connexion à ComfyUI", "es": "Conectando con ComfyUI", "pt": "Conectando ao ComfyUI",
+        "it": "Connessione a ComfyUI", "ja": "ComfyUI に接続しています", "ko": "ComfyUI에 연결하는 중",
+        "zh": "正在连接 ComfyUI"},
+    "sent": {"en": "Sent to ComfyUI", "de": "An ComfyUI gesendet", "fr": "Envoyé à ComfyUI",
+        "es": "Enviado a ComfyUI", "pt": "Enviado ao ComfyUI", "it": "Inviato a ComfyUI",
+        "ja": "ComfyUI に送信しました", "ko": "ComfyUI로 보냈습니다", "zh": "已发送到 ComfyUI"},
+    "uploading": {"en": "Sending the files to ComfyUI", "de": "Dateien werden an ComfyUI gesendet",
         "fr": "Envoi des fichiers à ComfyUI", "es": "Enviando los archivos a ComfyUI",
         "pt": "Enviando os arquivos ao ComfyUI", "it": "Invio dei file a ComfyUI",
         "ja": "ComfyUI にファイルを送信しています", "ko": "ComfyUI로 파일을 보내는 중",
-        "zh": "正在将文件发送到 ComfyUI",
-    },
-    "next": {
-        "en": "Waiting, next in line", "de": "Wartet, als Nächstes an der Reihe",
+        "zh": "正在将文件发送到 ComfyUI"},
+    "next": {"en": "Waiting, next in line", "de": "Wartet, als Nächstes an der Reihe",
         "fr": "En attente, prochain dans la file", "es": "En espera, siguiente en la cola",
         "pt": "Aguardando, próximo da fila", "it": "In attesa, prossimo in coda", "ja": "待機中（次の順番です）",
-        "ko": "대기 중, 다음 차례입니다", "zh": "等待中，下一个就轮到",
-    },
-    "ahead": {
-        "en": "Waiting, {count} ahead", "de": "Wartet, {count} davor", "fr": "En attente, {count} avant",
+        "ko": "대기 중, 다음 차례입니다", "zh": "等待中，下一个就轮到"},
+    "ahead": {"en": "Waiting, {count} ahead", "de": "Wartet, {count} davor", "fr": "En attente, {count} avant",
         "es": "En espera, {count} por delante", "pt": "Aguardando, {count} na frente",
         "it": "In attesa, {count} prima", "ja": "待機中（前に {count} 件）", "ko": "대기 중, 앞에 {count}개",
-        "zh": "等待中，前面还有 {count} 个",
-    },
-    "ahead_at_least": {
-        "en": "Waiting, at least {count} ahead", "de": "Wartet, mindestens {count} davor",
+        "zh": "等待中，前面还有 {count} 个"},
+    "ahead_at_least": {"en": "Waiting, at least {count} ahead", "de": "Wartet, mindestens {count} davor",
         "fr": "En attente, au moins {count} avant", "es": "En espera, al menos {count} por delante",
         "pt": "Aguardando, pelo menos {count} na frente", "it": "In attesa, almeno {count} prima",
         "ja": "待機中（前に {count} 件以上）", "ko": "대기 중, 앞에 {count}개 이상",
-        "zh": "等待中，前面至少还有 {count} 个",
-    },
-    "loading": {
-        "en": "Loading the model", "de": "Modell wird geladen", "fr": "Chargement du modèle",
+        "zh": "等待中，前面至少还有 {count} 个"},
+    "loading": {"en": "Loading the model", "de": "Modell wird geladen", "fr": "Chargement du modèle",
         "es": "Cargando el modelo", "pt": "Carregando o modelo", "it": "Caricamento del modello",
-        "ja": "モデルを読み込んでいます", "ko": "모델을 불러오는 중", "zh": "正在加载模型",
-    },
-    "running": {
-        "en": "Running", "de": "Läuft", "fr": "En cours", "es": "En ejecución", "pt": "Em execução",
-        "it": "In esecuzione", "ja": "実行中", "ko": "실행 중", "zh": "正在运行",
-    },
-    "share": {
-        "en": "{share}", "de": "{share}", "fr": "{share}", "es": "{share}", "pt": "{share}", "it": "{share}",
-        "ja": "{share}", "ko": "{share}", "zh": "{share}",
-    },
-    "left": {
-        "en": "{time} left", "de": "noch {time}", "fr": "encore {time}", "es": "quedan {time}", "pt": "faltam {time}",
-        "it": "ancora {time}", "ja": "残り{time}", "ko": "{time} 남음", "zh": "还剩 {time}",
-    },
-    "part": {
-        "en": "{number} of {all}", "de": "{number} von {all}", "fr": "{number} sur {all}", "es": "{number} de {all}",
-        "pt": "{number} de {all}", "it": "{number} di {all}", "ja": "{all} 件中 {number} 件目",
-        "ko": "{all}개 중 {number}번째", "zh": "第 {number} 个，共 {all} 个",
-    },
-    "saving": {
-        "en": "Saving", "de": "Wird gespeichert", "fr": "Enregistrement", "es": "Guardando", "pt": "Salvando",
-        "it": "Salvataggio", "ja": "保存しています", "ko": "저장하는 중", "zh": "正在保存",
-    },
-    "silent": {
-        "en": "ComfyUI does not answer at the moment", "de": "ComfyUI antwortet gerade nicht",
+        "ja": "モデルを読み込んでいます", "ko": "모델을 불러오는 중", "zh": "正在加载模型"},
+    "running": {"en": "Running", "de": "Läuft", "fr": "En cours", "es": "En ejecución", "pt": "Em execução",
+        "it": "In esecuzione", "ja": "実行中", "ko": "실행 중", "zh": "正在运行"},
+    "share": {"en": "{share}", "de": "{share}", "fr": "{share}", "es": "{share}", "pt": "{share}", "it": "{share}",
+        "ja": "{share}", "ko": "{share}", "zh": "{share}"},
+    "left": {"en": "{time} left", "de": "noch {time}", "fr": "encore {time}", "es": "quedan {time}",
+        "pt": "faltam {time}", "it": "ancora {time}", "ja": "残り{time}", "ko": "{time} 남음", "zh": "还剩 {time}"},
+    "part": {"en": "{number} of {all}", "de": "{number} von {all}", "fr": "{number} sur {all}",
+        "es": "{number} de {all}", "pt": "{number} de {all}", "it": "{number} di {all}",
+        "ja": "{all} 件中 {number} 件目", "ko": "{all}개 중 {number}번째", "zh": "第 {number} 个，共 {all} 个"},
+    "saving": {"en": "Saving", "de": "Wird gespeichert", "fr": "Enregistrement", "es": "Guardando", "pt": "Salvando",
+        "it": "Salvataggio", "ja": "保存しています", "ko": "저장하는 중", "zh": "正在保存"},
+    "silent": {"en": "ComfyUI does not answer at the moment", "de": "ComfyUI antwortet gerade nicht",
         "fr": "ComfyUI ne répond pas pour le moment", "es": "ComfyUI no responde en este momento",
         "pt": "O ComfyUI não está respondendo no momento", "it": "ComfyUI al momento non risponde",
-        "ja": "ComfyUI が応答していません", "ko": "ComfyUI가 지금 응답하지 않습니다", "zh": "ComfyUI 暂时没有响应",
-    },
-    "another_model": {
-        "en": "A model file cannot be loaded; another one is tried",
+        "ja": "ComfyUI が応答していません", "ko": "ComfyUI가 지금 응답하지 않습니다", "zh": "ComfyUI 暂时没有响应"},
+    "another_model": {"en": "A model file cannot be loaded; another one is tried",
         "de": "Eine Modelldatei lässt sich nicht laden; eine andere wird versucht",
         "fr": "Un fichier de modèle ne se charge pas ; essai avec un autre",
         "es": "No se puede cargar un archivo de modelo; se prueba con otro",
         "pt": "Um arquivo de modelo não pôde ser carregado; tentando outro",
         "it": "Un file di modello non si carica; si prova con un altro",
         "ja": "読み込めないモデルファイルがあるため、別のものを試しています",
-        "ko": "모델 파일을 불러올 수 없어 다른 파일을 시도합니다", "zh": "有一个模型文件无法加载，正在尝试另一个",
-    },
-    "run_again": {
-        "en": "ComfyUI lost the job; it is run again", "de": "ComfyUI hat den Auftrag verloren; er läuft noch einmal",
+        "ko": "모델 파일을 불러올 수 없어 다른 파일을 시도합니다", "zh": "有一个模型文件无法加载，正在尝试另一个"},
+    "run_again": {"en": "ComfyUI lost the job; it is run again",
+        "de": "ComfyUI hat den Auftrag verloren; er läuft noch einmal",
         "fr": "ComfyUI a perdu la tâche ; elle est relancée", "es": "ComfyUI perdió el trabajo; se ejecuta de nuevo",
         "pt": "O ComfyUI perdeu a tarefa; ela é executada de novo",
         "it": "ComfyUI ha perso il lavoro; viene eseguito di nuovo",
         "ja": "ComfyUI がジョブを失ったため、再実行しています", "ko": "ComfyUI가 작업을 잃어 다시 실행합니다",
-        "zh": "ComfyUI 丢失了任务，正在重新运行",
-    },
-    "permission": {
-        "en": "Waiting for your permission to spend credits: {price}",
+        "zh": "ComfyUI 丢失了任务，正在重新运行"},
+    "permission": {"en": "Waiting for your permission to spend credits: {price}",
         "de": "Wartet auf Ihre Erlaubnis, Guthaben auszugeben: {price}",
         "fr": "En attente de votre accord pour dépenser des crédits : {price}",
         "es": "A la espera de tu permiso para gastar créditos: {price}",
         "pt": "Aguardando sua permissão para gastar créditos: {price}",
         "it": "In attesa del tuo permesso per spendere crediti: {price}",
         "ja": "クレジットを使う許可を待っています: {price}", "ko": "크레딧 사용 허락을 기다리는 중: {price}",
-        "zh": "正在等待你允许使用点数：{price}",
-    },
-    "choosing": {
-        "en": "Waiting for you to choose: {question}", "de": "Wartet auf Ihre Wahl: {question}",
+        "zh": "正在等待你允许使用点数：{price}"},
+    "choosing": {"en": "Waiting for you to choose: {question}", "de": "Wartet auf Ihre Wahl: {question}",
         "fr": "En attente de votre choix : {question}", "es": "A la espera de que elijas: {question}",
         "pt": "Aguardando sua escolha: {question}", "it": "In attesa della tua scelta: {question}",
         "ja": "選択を待っています: {question}", "ko": "선택을 기다리는 중: {question}",
-        "zh": "正在等待你选择：{question}",
-    },
-    "takes_about": {
-        "en": "it will take about {time}", "de": "es dauert etwa {time}", "fr": "cela prendra environ {time}",
-        "es": "tardará unos {time}", "pt": "vai levar cerca de {time}", "it": "ci vorranno circa {time}",
-        "ja": "およそ{time}かかります", "ko": "약 {time} 걸립니다", "zh": "大约需要 {time}",
-    },
-    "painting": {
-        "en": "Waiting for you to paint where the picture is to change",
+        "zh": "正在等待你选择：{question}"},
+    "takes_about": {"en": "it will take about {time}", "de": "es dauert etwa {time}",
+        "fr": "cela prendra environ {time}", "es": "tardará unos {time}", "pt": "vai levar cerca de {time}",
+        "it": "ci vorranno circa {time}", "ja": "およそ{time}かかります", "ko": "약 {time} 걸립니다",
+        "zh": "大约需要 {time}"},
+    "painting": {"en": "Waiting for you to paint where the picture is to change",
         "de": "Wartet darauf, dass Sie malen, wo sich das Bild ändern soll",
         "fr": "En attente : peignez où l'image doit changer",
         "es": "A la espera de que pintes dónde debe cambiar la imagen",
         "pt": "Aguardando você pintar onde a imagem deve mudar",
         "it": "In attesa che tu dipinga dove l'immagine deve cambiare",
         "ja": "画像の変えたい部分が塗られるのを待っています", "ko": "그림에서 바꿀 곳을 칠하기를 기다리는 중",
-        "zh": "正在等待你涂出图片中要更改的部分",
-    },
+        "zh": "正在等待你涂出图片中要更改的部分"},
     # How it ended.
-    "done": {
-        "en": "Done", "de": "Fertig", "fr": "Terminé", "es": "Listo", "pt": "Pronto", "it": "Fatto", "ja": "完了",
-        "ko": "완료", "zh": "已完成",
-    },
-    "done_in": {
-        "en": "Done in {time}", "de": "Fertig nach {time}", "fr": "Terminé en {time}", "es": "Listo en {time}",
-        "pt": "Pronto em {time}", "it": "Fatto in {time}", "ja": "{time}で完了", "ko": "{time} 만에 완료",
-        "zh": "已完成，用时 {time}",
-    },
-    "seed": {
-        "en": "seed {seed}", "de": "Seed {seed}", "fr": "seed {seed}", "es": "semilla {seed}", "pt": "semente {seed}",
-        "it": "seed {seed}", "ja": "シード {seed}", "ko": "시드 {seed}", "zh": "种子 {seed}",
-    },
-    "left_out_1": {
-        "en": "{count} file left out", "de": "{count} Datei fehlt", "fr": "{count} fichier omis",
+    "done": {"en": "Done", "de": "Fertig", "fr": "Terminé", "es": "Listo", "pt": "Pronto", "it": "Fatto",
+        "ja": "完了", "ko": "완료", "zh": "已完成"},
+    "done_in": {"en": "Done in {time}", "de": "Fertig nach {time}", "fr": "Terminé en {time}",
+        "es": "Listo en {time}", "pt": "Pronto em {time}", "it": "Fatto in {time}", "ja": "{time}で完了",
+        "ko": "{time} 만에 완료", "zh": "已完成，用时 {time}"},
+    "seed": {"en": "seed {seed}", "de": "Seed {seed}", "fr": "seed {seed}", "es": "semilla {seed}",
+        "pt": "semente {seed}", "it": "seed {seed}", "ja": "シード {seed}", "ko": "시드 {seed}", "zh": "种子 {seed}"},
+    "left_out_1": {"en": "{count} file left out", "de": "{count} Datei fehlt", "fr": "{count} fichier omis",
         "es": "{count} archivo omitido", "pt": "{count} arquivo omitido", "it": "{count} file tralasciato",
-        "ja": "{count} 個のファイルを省略", "ko": "파일 {count}개 제외", "zh": "略去 {count} 个文件",
-    },
-    "left_out": {
-        "en": "{count} files left out", "de": "{count} Dateien fehlen", "fr": "{count} fichiers omis",
+        "ja": "{count} 個のファイルを省略", "ko": "파일 {count}개 제외", "zh": "略去 {count} 个文件"},
+    "left_out": {"en": "{count} files left out", "de": "{count} Dateien fehlen", "fr": "{count} fichiers omis",
         "es": "{count} archivos omitidos", "pt": "{count} arquivos omitidos", "it": "{count} file tralasciati",
-        "ja": "{count} 個のファイルを省略", "ko": "파일 {count}개 제외", "zh": "略去 {count} 个文件",
-    },
-    "shown_again": {
-        "en": "Shown again", "de": "Erneut gezeigt", "fr": "Affiché à nouveau", "es": "Mostrado de nuevo",
+        "ja": "{count} 個のファイルを省略", "ko": "파일 {count}개 제외", "zh": "略去 {count} 个文件"},
+    "shown_again": {"en": "Shown again", "de": "Erneut gezeigt", "fr": "Affiché à nouveau", "es": "Mostrado de nuevo",
         "pt": "Mostrado novamente", "it": "Mostrato di nuovo", "ja": "もう一度表示しました",
-        "ko": "다시 표시했습니다", "zh": "已再次显示",
-    },
-    "stopped": {
-        "en": "Stopped", "de": "Gestoppt", "fr": "Arrêté", "es": "Detenido", "pt": "Interrompido", "it": "Interrotto",
-        "ja": "停止しました", "ko": "중지했습니다", "zh": "已停止",
-    },
-    "still_at_work": {
-        "en": "Stopped. ComfyUI could not be told and may still be at work.",
+        "ko": "다시 표시했습니다", "zh": "已再次显示"},
+    "stopped": {"en": "Stopped", "de": "Gestoppt", "fr": "Arrêté", "es": "Detenido", "pt": "Interrompido",
+        "it": "Interrotto", "ja": "停止しました", "ko": "중지했습니다", "zh": "已停止"},
+    "still_at_work": {"en": "Stopped. ComfyUI could not be told and may still be at work.",
         "de": "Gestoppt. ComfyUI war nicht zu erreichen und arbeitet vielleicht noch.",
         "fr": "Arrêté. ComfyUI n'a pas pu être prévenu et travaille peut-être encore.",
         "es": "Detenido. No se pudo avisar a ComfyUI y quizá siga trabajando.",
@@ -3317,10 +3261,8 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "it": "Interrotto. Non è stato possibile avvisare ComfyUI, che forse è ancora al lavoro.",
         "ja": "停止しました。ComfyUI に伝えられなかったため、まだ動いているかもしれません。",
         "ko": "중지했습니다. ComfyUI에 알리지 못해 아직 작업 중일 수 있습니다.",
-        "zh": "已停止。未能通知 ComfyUI，它可能仍在工作。",
-    },
-    "goes_on": {
-        "en": "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it: job {job}",
+        "zh": "已停止。未能通知 ComfyUI，它可能仍在工作。"},
+    "goes_on": {"en": "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it: job {job}",
         "de": "Open WebUI wurde beendet; der Auftrag läuft in ComfyUI weiter, und check_job holt ihn: Auftrag {job}",
         "fr": "Open WebUI a été arrêté ; la tâche continue dans ComfyUI et check_job la récupère : tâche {job}",
         "es": "Open WebUI se cerró; el trabajo sigue en ComfyUI y check_job lo trae: trabajo {job}",
@@ -3328,191 +3270,211 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "it": "Open WebUI è stato chiuso; il lavoro continua in ComfyUI e check_job lo recupera: lavoro {job}",
         "ja": "Open WebUI が終了しました。ジョブは ComfyUI で続き、check_job で受け取れます: ジョブ {job}",
         "ko": "Open WebUI가 종료되었습니다. 작업은 ComfyUI에서 계속되며 check_job으로 가져옵니다: 작업 {job}",
-        "zh": "Open WebUI 已关闭；任务在 ComfyUI 中继续，check_job 可取回：任务 {job}",
-    },
+        "zh": "Open WebUI 已关闭；任务在 ComfyUI 中继续，check_job 可取回：任务 {job}"},
     # Jobs, servers and lists.
-    "no_jobs": {
-        "en": "No jobs", "de": "Keine Aufträge", "fr": "Aucune tâche", "es": "Ningún trabajo", "pt": "Nenhuma tarefa",
-        "it": "Nessun lavoro", "ja": "ジョブはありません", "ko": "작업 없음", "zh": "没有任务",
-    },
-    "jobs": {
-        "en": "Jobs: {told}", "de": "Aufträge: {told}", "fr": "Tâches : {told}", "es": "Trabajos: {told}",
+    "no_jobs": {"en": "No jobs", "de": "Keine Aufträge", "fr": "Aucune tâche", "es": "Ningún trabajo",
+        "pt": "Nenhuma tarefa", "it": "Nessun lavoro", "ja": "ジョブはありません", "ko": "작업 없음",
+        "zh": "没有任务"},
+    "jobs": {"en": "Jobs: {told}", "de": "Aufträge: {told}", "fr": "Tâches : {told}", "es": "Trabajos: {told}",
         "pt": "Tarefas: {told}", "it": "Lavori: {told}", "ja": "ジョブ: {told}", "ko": "작업: {told}",
-        "zh": "任务：{told}",
-    },
-    "brought": {
-        "en": "{count} brought", "de": "{count} geholt", "fr": "{count} récupérées", "es": "{count} traídos",
+        "zh": "任务：{told}"},
+    "brought": {"en": "{count} brought", "de": "{count} geholt", "fr": "{count} récupérées", "es": "{count} traídos",
         "pt": "{count} trazidas", "it": "{count} recuperati", "ja": "受け取り {count} 件", "ko": "{count}개 가져옴",
-        "zh": "取回 {count} 个",
-    },
-    "at_work": {
-        "en": "{count} at work", "de": "{count} in Arbeit", "fr": "{count} en cours", "es": "{count} en curso",
-        "pt": "{count} em andamento", "it": "{count} in corso", "ja": "実行中 {count} 件", "ko": "{count}개 진행 중",
-        "zh": "{count} 个进行中",
-    },
-    "failed": {
-        "en": "{count} failed", "de": "{count} gescheitert", "fr": "{count} en échec", "es": "{count} fallidos",
-        "pt": "{count} com falha", "it": "{count} falliti", "ja": "失敗 {count} 件", "ko": "{count}개 실패",
-        "zh": "{count} 个失败",
-    },
-    "ended_already": {
-        "en": "The job had ended already", "de": "Der Auftrag war schon beendet",
+        "zh": "取回 {count} 个"},
+    "at_work": {"en": "{count} at work", "de": "{count} in Arbeit", "fr": "{count} en cours",
+        "es": "{count} en curso", "pt": "{count} em andamento", "it": "{count} in corso", "ja": "実行中 {count} 件",
+        "ko": "{count}개 진행 중", "zh": "{count} 个进行中"},
+    "failed": {"en": "{count} failed", "de": "{count} gescheitert", "fr": "{count} en échec",
+        "es": "{count} fallidos", "pt": "{count} com falha", "it": "{count} falliti", "ja": "失敗 {count} 件",
+        "ko": "{count}개 실패", "zh": "{count} 个失败"},
+    "ended_already": {"en": "The job had ended already", "de": "Der Auftrag war schon beendet",
         "fr": "La tâche était déjà terminée", "es": "El trabajo ya había terminado",
         "pt": "A tarefa já tinha terminado", "it": "Il lavoro era già finito", "ja": "ジョブはすでに終わっていました",
-        "ko": "작업이 이미 끝나 있었습니다", "zh": "任务早已结束",
-    },
-    "cancelled_1": {
-        "en": "Job cancelled", "de": "Auftrag abgebrochen", "fr": "Tâche annulée", "es": "Trabajo cancelado",
-        "pt": "Tarefa cancelada", "it": "Lavoro annullato", "ja": "ジョブを取り消しました",
-        "ko": "작업을 취소했습니다", "zh": "任务已取消",
-    },
-    "cancelled": {
-        "en": "{count} jobs cancelled", "de": "{count} Aufträge abgebrochen", "fr": "{count} tâches annulées",
-        "es": "{count} trabajos cancelados", "pt": "{count} tarefas canceladas", "it": "{count} lavori annullati",
-        "ja": "{count} 件のジョブを取り消しました", "ko": "작업 {count}개를 취소했습니다",
-        "zh": "已取消 {count} 个任务",
-    },
-    "workflows_listed": {
-        "en": "Looked up the workflows", "de": "Workflows nachgeschlagen", "fr": "Workflows consultés",
-        "es": "Flujos de trabajo consultados", "pt": "Fluxos de trabalho consultados", "it": "Workflow consultati",
-        "ja": "ワークフローを調べました", "ko": "워크플로를 찾아보았습니다", "zh": "已查看工作流",
-    },
-    "workflow_read": {
-        "en": "Looked at \"{name}\"", "de": "„{name}“ angesehen", "fr": "« {name} » consulté",
+        "ko": "작업이 이미 끝나 있었습니다", "zh": "任务早已结束"},
+    "cancelled_1": {"en": "Job cancelled", "de": "Auftrag abgebrochen", "fr": "Tâche annulée",
+        "es": "Trabajo cancelado", "pt": "Tarefa cancelada", "it": "Lavoro annullato", "ja": "ジョブを取り消しました",
+        "ko": "작업을 취소했습니다", "zh": "任务已取消"},
+    "cancelled": {"en": "{count} jobs cancelled", "de": "{count} Aufträge abgebrochen",
+        "fr": "{count} tâches annulées", "es": "{count} trabajos cancelados", "pt": "{count} tarefas canceladas",
+        "it": "{count} lavori annullati", "ja": "{count} 件のジョブを取り消しました",
+        "ko": "작업 {count}개를 취소했습니다", "zh": "已取消 {count} 个任务"},
+    "workflows_listed": {"en": "Looked up the workflows", "de": "Workflows nachgeschlagen",
+        "fr": "Workflows consultés", "es": "Flujos de trabajo consultados", "pt": "Fluxos de trabalho consultados",
+        "it": "Workflow consultati", "ja": "ワークフローを調べました", "ko": "워크플로를 찾아보았습니다",
+        "zh": "已查看工作流"},
+    "workflow_read": {"en": "Looked at \"{name}\"", "de": "„{name}“ angesehen", "fr": "« {name} » consulté",
         "es": "«{name}» consultado", "pt": "“{name}” consultado", "it": "Consultato «{name}»",
-        "ja": "「{name}」を調べました", "ko": "\"{name}\"을(를) 살펴보았습니다", "zh": "已查看“{name}”",
-    },
-    "models_listed": {
-        "en": "Looked up what is installed", "de": "Nachgesehen, was installiert ist",
+        "ja": "「{name}」を調べました", "ko": "\"{name}\"을(를) 살펴보았습니다", "zh": "已查看“{name}”"},
+    "models_listed": {"en": "Looked up what is installed", "de": "Nachgesehen, was installiert ist",
         "fr": "Éléments installés consultés", "es": "Consultado lo que hay instalado",
         "pt": "Consultado o que está instalado", "it": "Consultato ciò che è installato",
-        "ja": "インストール済みのものを調べました", "ko": "설치된 항목을 찾아보았습니다", "zh": "已查看已安装的内容",
-    },
-    "server": {
-        "en": "ComfyUI: {health}", "de": "ComfyUI: {health}", "fr": "ComfyUI : {health}", "es": "ComfyUI: {health}",
-        "pt": "ComfyUI: {health}", "it": "ComfyUI: {health}", "ja": "ComfyUI: {health}", "ko": "ComfyUI: {health}",
-        "zh": "ComfyUI：{health}",
-    },
-    "ready": {
-        "en": "ready", "de": "bereit", "fr": "prêt", "es": "listo", "pt": "pronto", "it": "pronto", "ja": "準備完了",
-        "ko": "준비됨", "zh": "就绪",
-    },
-    "busy": {
-        "en": "busy", "de": "beschäftigt", "fr": "occupé", "es": "ocupado", "pt": "ocupado", "it": "occupato",
-        "ja": "処理中", "ko": "사용 중", "zh": "忙碌",
-    },
-    "resting": {
-        "en": "resting", "de": "pausiert", "fr": "en pause", "es": "en pausa", "pt": "em pausa", "it": "in pausa",
-        "ja": "休止中", "ko": "쉬는 중", "zh": "暂停使用",
-    },
-    "unreachable": {
-        "en": "unreachable", "de": "nicht erreichbar", "fr": "injoignable", "es": "inaccesible", "pt": "inacessível",
-        "it": "irraggiungibile", "ja": "接続できません", "ko": "연결할 수 없음", "zh": "无法连接",
-    },
-    "servers": {
-        "en": "{ready} of {all} servers ready", "de": "{ready} von {all} Servern bereit",
+        "ja": "インストール済みのものを調べました", "ko": "설치된 항목을 찾아보았습니다", "zh": "已查看已安装的内容"},
+    "server": {"en": "ComfyUI: {health}", "de": "ComfyUI: {health}", "fr": "ComfyUI : {health}",
+        "es": "ComfyUI: {health}", "pt": "ComfyUI: {health}", "it": "ComfyUI: {health}", "ja": "ComfyUI: {health}",
+        "ko": "ComfyUI: {health}", "zh": "ComfyUI：{health}"},
+    "ready": {"en": "ready", "de": "bereit", "fr": "prêt", "es": "listo", "pt": "pronto", "it": "pronto",
+        "ja": "準備完了", "ko": "준비됨", "zh": "就绪"},
+    "busy": {"en": "busy", "de": "beschäftigt", "fr": "occupé", "es": "ocupado", "pt": "ocupado", "it": "occupato",
+        "ja": "処理中", "ko": "사용 중", "zh": "忙碌"},
+    "resting": {"en": "resting", "de": "pausiert", "fr": "en pause", "es": "en pausa", "pt": "em pausa",
+        "it": "in pausa", "ja": "休止中", "ko": "쉬는 중", "zh": "暂停使用"},
+    "unreachable": {"en": "unreachable", "de": "nicht erreichbar", "fr": "injoignable", "es": "inaccesible",
+        "pt": "inacessível", "it": "irraggiungibile", "ja": "接続できません", "ko": "연결할 수 없음",
+        "zh": "无法连接"},
+    "servers": {"en": "{ready} of {all} servers ready", "de": "{ready} von {all} Servern bereit",
         "fr": "{ready} serveurs sur {all} prêts", "es": "{ready} de {all} servidores listos",
         "pt": "{ready} de {all} servidores prontos", "it": "{ready} di {all} server pronti",
         "ja": "{all} 台中 {ready} 台のサーバーが準備完了", "ko": "서버 {all}대 중 {ready}대 준비됨",
-        "zh": "{all} 台服务器中有 {ready} 台就绪",
-    },
-    "in_queue": {
-        "en": "{count} in the queue", "de": "{count} in der Warteschlange", "fr": "{count} dans la file",
+        "zh": "{all} 台服务器中有 {ready} 台就绪"},
+    "in_queue": {"en": "{count} in the queue", "de": "{count} in der Warteschlange", "fr": "{count} dans la file",
         "es": "{count} en la cola", "pt": "{count} na fila", "it": "{count} in coda", "ja": "待ち行列に {count} 件",
-        "ko": "대기열에 {count}개", "zh": "队列中有 {count} 个",
-    },
-    "in_queue_at_least": {
-        "en": "at least {count} in the queue", "de": "mindestens {count} in der Warteschlange",
+        "ko": "대기열에 {count}개", "zh": "队列中有 {count} 个"},
+    "in_queue_at_least": {"en": "at least {count} in the queue", "de": "mindestens {count} in der Warteschlange",
         "fr": "au moins {count} dans la file", "es": "al menos {count} en la cola",
         "pt": "pelo menos {count} na fila", "it": "almeno {count} in coda", "ja": "待ち行列に {count} 件以上",
-        "ko": "대기열에 {count}개 이상", "zh": "队列中至少有 {count} 个",
-    },
+        "ko": "대기열에 {count}개 이상", "zh": "队列中至少有 {count} 个"},
+    # What credits are spent on, and the question whether to.
+    "price_unknown": {"en": "amount unknown", "de": "Betrag unbekannt", "fr": "montant inconnu",
+        "es": "importe desconocido", "pt": "valor desconhecido", "it": "importo sconosciuto", "ja": "金額不明",
+        "ko": "금액을 알 수 없음", "zh": "金额未知"},
+    "price_rate": {"en": "amount unknown ({rate})", "de": "Betrag unbekannt ({rate})",
+        "fr": "montant inconnu ({rate})", "es": "importe desconocido ({rate})", "pt": "valor desconhecido ({rate})",
+        "it": "importo sconosciuto ({rate})", "ja": "金額不明（{rate}）", "ko": "금액을 알 수 없음({rate})",
+        "zh": "金额未知（{rate}）"},
+    "price_range": {"en": "{least} to {most}", "de": "{least} bis {most}", "fr": "de {least} à {most}",
+        "es": "de {least} a {most}", "pt": "de {least} a {most}", "it": "da {least} a {most}",
+        "ja": "{least}～{most}", "ko": "{least}~{most}", "zh": "{least} 至 {most}"},
+    "price_about": {"en": "about {price}", "de": "etwa {price}", "fr": "environ {price}",
+        "es": "alrededor de {price}", "pt": "cerca de {price}", "it": "circa {price}", "ja": "約 {price}",
+        "ko": "약 {price}", "zh": "约 {price}"},
+    "spend_credits": {"en": "Spend credits?", "de": "Guthaben ausgeben?", "fr": "Dépenser des crédits ?",
+        "es": "¿Gastar créditos?", "pt": "Gastar créditos?", "it": "Spendere crediti?",
+        "ja": "クレジットを使いますか？", "ko": "크레딧을 사용할까요?", "zh": "要使用点数吗？"},
+    "paid_by_you": {"en": "It is paid from your own account.", "de": "Bezahlt wird von Ihrem eigenen Konto.",
+        "fr": "C'est votre propre compte qui paie.", "es": "Se paga desde tu propia cuenta.",
+        "pt": "É pago pela sua própria conta.", "it": "Si paga dal tuo account.",
+        "ja": "あなたのアカウントから支払われます。", "ko": "내 계정에서 결제됩니다.", "zh": "由你自己的账户支付。"},
+    "paid_by_administrator": {"en": "It is paid from the administrator's account.",
+        "de": "Bezahlt wird vom Konto der Administration.", "fr": "C'est le compte de l'administrateur qui paie.",
+        "es": "Se paga desde la cuenta del administrador.", "pt": "É pago pela conta do administrador.",
+        "it": "Si paga dall'account dell'amministratore.", "ja": "管理者のアカウントから支払われます。",
+        "ko": "관리자 계정에서 결제됩니다.", "zh": "由管理员的账户支付。"},
+    "credits_question": {"en": "Price: {price}. {paid} Workflow: {workflow}.",
+        "de": "Preis: {price}. {paid} Workflow: {workflow}.", "fr": "Prix : {price}. {paid} Workflow : {workflow}.",
+        "es": "Precio: {price}. {paid} Flujo de trabajo: {workflow}.",
+        "pt": "Preço: {price}. {paid} Fluxo de trabalho: {workflow}.",
+        "it": "Prezzo: {price}. {paid} Workflow: {workflow}.",
+        "ja": "料金: {price}。{paid}ワークフロー: {workflow}。", "ko": "가격: {price}. {paid} 워크플로: {workflow}.",
+        "zh": "价格：{price}。{paid}工作流：{workflow}。"},
+    "credits_partners": {"en": "{question} For: {partners}.", "de": "{question} Für: {partners}.",
+        "fr": "{question} Pour : {partners}.", "es": "{question} Para: {partners}.",
+        "pt": "{question} Para: {partners}.", "it": "{question} Per: {partners}.",
+        "ja": "{question}対象: {partners}。", "ko": "{question} 대상: {partners}.",
+        "zh": "{question}用于：{partners}。"},
+    # What stands on the buttons under a result, and the message that each writes; "#" is the number of the picture.
+    "button_again": {"en": "Again", "de": "Noch einmal", "fr": "Encore", "es": "Otra vez", "pt": "De novo",
+        "it": "Ancora", "ja": "もう一度", "ko": "다시", "zh": "再来一张"},
+    "button_vary": {"en": "Vary", "de": "Variieren", "fr": "Varier", "es": "Variar", "pt": "Variar", "it": "Varia",
+        "ja": "バリエーション", "ko": "변형", "zh": "变体"},
+    "button_larger": {"en": "Larger", "de": "Größer", "fr": "Agrandir", "es": "Más grande", "pt": "Maior",
+        "it": "Più grande", "ja": "拡大", "ko": "크게", "zh": "放大"},
+    "button_change": {"en": "Change …", "de": "Ändern …", "fr": "Modifier …", "es": "Cambiar …", "pt": "Alterar …",
+        "it": "Modifica …", "ja": "変更…", "ko": "바꾸기…", "zh": "修改……"},
+    "button_video": {"en": "To video", "de": "Als Video", "fr": "En vidéo", "es": "A vídeo", "pt": "Em vídeo",
+        "it": "In video", "ja": "動画に", "ko": "동영상으로", "zh": "转为视频"},
+    "ask_again": {"en": "Make picture # again, with another seed.",
+        "de": "Mach Bild # noch einmal, mit einem anderen Seed.", "fr": "Refais l'image #, avec un autre seed.",
+        "es": "Haz de nuevo la imagen #, con otra semilla.", "pt": "Faça a imagem # de novo, com outra semente.",
+        "it": "Rifai l'immagine #, con un altro seed.", "ja": "画像 # を別のシードでもう一度作ってください。",
+        "ko": "그림 #을 다른 시드로 다시 만들어 줘.", "zh": "用另一个种子重新生成图片 #。"},
+    "ask_vary": {"en": "Make a variation of picture #.", "de": "Mach eine Variation von Bild #.",
+        "fr": "Fais une variante de l'image #.", "es": "Haz una variación de la imagen #.",
+        "pt": "Faça uma variação da imagem #.", "it": "Fai una variante dell'immagine #.",
+        "ja": "画像 # のバリエーションを作ってください。", "ko": "그림 #의 변형을 만들어 줘.",
+        "zh": "生成图片 # 的一个变体。"},
+    "ask_larger": {"en": "Make picture # twice as large.", "de": "Mach Bild # doppelt so groß.",
+        "fr": "Rends l'image # deux fois plus grande.", "es": "Haz la imagen # el doble de grande.",
+        "pt": "Deixe a imagem # duas vezes maior.", "it": "Rendi l'immagine # grande il doppio.",
+        "ja": "画像 # を 2 倍の大きさにしてください。", "ko": "그림 #을 두 배 크기로 만들어 줘.",
+        "zh": "把图片 # 放大一倍。"},
+    "ask_change": {"en": "Change picture #:", "de": "Ändere Bild #:", "fr": "Modifie l'image # :",
+        "es": "Cambia la imagen #:", "pt": "Altere a imagem #:", "it": "Modifica l'immagine #:",
+        "ja": "画像 # を変更:", "ko": "그림 # 바꾸기:", "zh": "修改图片 #："},
+    "ask_video": {"en": "Make picture # move, as a video.", "de": "Lass Bild # sich bewegen, als Video.",
+        "fr": "Anime l'image # en vidéo.", "es": "Haz que la imagen # se mueva, como vídeo.",
+        "pt": "Faça a imagem # se mover, como vídeo.", "it": "Fai muovere l'immagine #, come video.",
+        "ja": "画像 # を動かして動画にしてください。", "ko": "그림 #이 움직이는 동영상을 만들어 줘.",
+        "zh": "让图片 # 动起来，做成视频。"},
+    "ask_once_more": {"en": "Make the same once more, with another seed.",
+        "de": "Mach dasselbe noch einmal, mit einem anderen Seed.", "fr": "Refais la même chose, avec un autre seed.",
+        "es": "Haz lo mismo otra vez, con otra semilla.", "pt": "Faça o mesmo mais uma vez, com outra semente.",
+        "it": "Rifai lo stesso, con un altro seed.", "ja": "別のシードでもう一度同じものを作ってください。",
+        "ko": "같은 것을 다른 시드로 한 번 더 만들어 줘.", "zh": "用另一个种子再生成一次。"},
     # What became of a call that failed, by the codes of errors.py; in English the error says it itself.
-    "bad_argument": {
-        "en": "Something in the request could not be understood.",
+    "bad_argument": {"en": "Something in the request could not be understood.",
         "de": "Etwas in der Anfrage war nicht zu verstehen.",
         "fr": "Un élément de la demande n'a pas pu être compris.", "es": "No se entendió algo de la petición.",
         "pt": "Algo no pedido não pôde ser entendido.", "it": "Qualcosa nella richiesta non è comprensibile.",
         "ja": "依頼の中に理解できない値がありました。", "ko": "요청에 이해할 수 없는 값이 있습니다.",
-        "zh": "请求中有无法理解的内容。",
-    },
-    "limit_exceeded": {
-        "en": "More was asked for than the administrator allows.",
+        "zh": "请求中有无法理解的内容。"},
+    "limit_exceeded": {"en": "More was asked for than the administrator allows.",
         "de": "Es wurde mehr verlangt, als die Administration erlaubt.",
         "fr": "La demande dépasse ce que l'administrateur autorise.",
         "es": "Se pidió más de lo que permite el administrador.",
         "pt": "Foi pedido mais do que o administrador permite.",
         "it": "È stato chiesto più di quanto l'amministratore consenta.",
         "ja": "管理者が許可している上限を超えています。", "ko": "관리자가 허용한 한도를 넘었습니다.",
-        "zh": "请求超出了管理员允许的范围。",
-    },
-    "not_permitted": {
-        "en": "You are not permitted to do this.", "de": "Das ist Ihnen nicht erlaubt.",
+        "zh": "请求超出了管理员允许的范围。"},
+    "not_permitted": {"en": "You are not permitted to do this.", "de": "Das ist Ihnen nicht erlaubt.",
         "fr": "Vous n'y êtes pas autorisé.", "es": "No tienes permiso para esto.",
         "pt": "Você não tem permissão para isso.", "it": "Non hai il permesso di farlo.",
-        "ja": "この操作は許可されていません。", "ko": "이 작업을 할 권한이 없습니다.", "zh": "你没有权限执行此操作。",
-    },
-    "endpoint_refused": {
-        "en": "Your own ComfyUI address is not allowed or cannot be used.",
+        "ja": "この操作は許可されていません。", "ko": "이 작업을 할 권한이 없습니다.",
+        "zh": "你没有权限执行此操作。"},
+    "endpoint_refused": {"en": "Your own ComfyUI address is not allowed or cannot be used.",
         "de": "Ihre eigene ComfyUI-Adresse ist nicht erlaubt oder nicht verwendbar.",
         "fr": "Votre adresse ComfyUI n'est pas autorisée ou n'est pas utilisable.",
         "es": "Tu dirección de ComfyUI no está permitida o no se puede usar.",
         "pt": "Seu endereço do ComfyUI não é permitido ou não pode ser usado.",
         "it": "Il tuo indirizzo di ComfyUI non è consentito o non è utilizzabile.",
         "ja": "あなたの ComfyUI アドレスは許可されていないか、使えません。",
-        "ko": "내 ComfyUI 주소는 허용되지 않거나 사용할 수 없습니다.", "zh": "你的 ComfyUI 地址不被允许或无法使用。",
-    },
-    "credits_refused": {
-        "en": "It would cost credits, and that was not agreed to.",
+        "ko": "내 ComfyUI 주소는 허용되지 않거나 사용할 수 없습니다.", "zh": "你的 ComfyUI 地址不被允许或无法使用。"},
+    "credits_refused": {"en": "It would cost credits, and that was not agreed to.",
         "de": "Es würde Guthaben kosten, und dem wurde nicht zugestimmt.",
         "fr": "Cela coûterait des crédits, et personne n'a donné son accord.",
         "es": "Costaría créditos y nadie lo autorizó.", "pt": "Custaria créditos, e isso não foi autorizado.",
         "it": "Costerebbe crediti, e nessuno ha dato il consenso.",
         "ja": "クレジットが必要ですが、同意がありませんでした。", "ko": "크레딧이 드는 작업인데 동의가 없었습니다.",
-        "zh": "这会消耗点数，但没有得到同意。",
-    },
-    "not_answered": {
-        "en": "The question in the chat was not answered.", "de": "Die Frage im Chat wurde nicht beantwortet.",
+        "zh": "这会消耗点数，但没有得到同意。"},
+    "not_answered": {"en": "The question in the chat was not answered.",
+        "de": "Die Frage im Chat wurde nicht beantwortet.",
         "fr": "La question posée dans le chat est restée sans réponse.",
         "es": "La pregunta del chat quedó sin respuesta.", "pt": "A pergunta no chat ficou sem resposta.",
         "it": "La domanda nella chat è rimasta senza risposta.", "ja": "チャットでの質問に回答がありませんでした。",
-        "ko": "채팅의 질문에 답이 없었습니다.", "zh": "聊天中的提问没有得到回答。",
-    },
-    "run_declined": {
-        "en": "You chose not to run it.", "de": "Sie haben sich dagegen entschieden, es auszuführen.",
+        "ko": "채팅의 질문에 답이 없었습니다.", "zh": "聊天中的提问没有得到回答。"},
+    "run_declined": {"en": "You chose not to run it.", "de": "Sie haben sich dagegen entschieden, es auszuführen.",
         "fr": "Vous avez choisi de ne pas le lancer.", "es": "Elegiste no ejecutarlo.",
         "pt": "Você escolheu não executar.", "it": "Hai scelto di non eseguirlo.",
-        "ja": "実行しないことが選ばれました。", "ko": "실행하지 않기로 선택했습니다.", "zh": "你选择了不运行。",
-    },
-    "unknown_workflow": {
-        "en": "There is no workflow of that name.", "de": "Es gibt keinen Workflow dieses Namens.",
+        "ja": "実行しないことが選ばれました。", "ko": "실행하지 않기로 선택했습니다.", "zh": "你选择了不运行。"},
+    "unknown_workflow": {"en": "There is no workflow of that name.", "de": "Es gibt keinen Workflow dieses Namens.",
         "fr": "Aucun workflow ne porte ce nom.", "es": "No hay ningún flujo de trabajo con ese nombre.",
         "pt": "Não há fluxo de trabalho com esse nome.", "it": "Non c'è alcun workflow con questo nome.",
         "ja": "その名前のワークフローはありません。", "ko": "그 이름의 워크플로가 없습니다.",
-        "zh": "没有这个名称的工作流。",
-    },
-    "unknown_job": {
-        "en": "No server knows such a job of yours.", "de": "Kein Server kennt einen solchen Auftrag von Ihnen.",
-        "fr": "Aucun serveur ne connaît cette tâche.", "es": "Ningún servidor conoce ese trabajo tuyo.",
-        "pt": "Nenhum servidor conhece essa tarefa sua.", "it": "Nessun server conosce questo tuo lavoro.",
-        "ja": "そのようなジョブはどのサーバーにもありません。", "ko": "그런 작업을 아는 서버가 없습니다.",
-        "zh": "没有服务器知道你的这个任务。",
-    },
-    "server_error": {
-        "en": "ComfyUI gave no usable answer.", "de": "ComfyUI gab keine brauchbare Antwort.",
+        "zh": "没有这个名称的工作流。"},
+    "unknown_job": {"en": "No server knows such a job of yours.",
+        "de": "Kein Server kennt einen solchen Auftrag von Ihnen.", "fr": "Aucun serveur ne connaît cette tâche.",
+        "es": "Ningún servidor conoce ese trabajo tuyo.", "pt": "Nenhum servidor conhece essa tarefa sua.",
+        "it": "Nessun server conosce questo tuo lavoro.", "ja": "そのようなジョブはどのサーバーにもありません。",
+        "ko": "그런 작업을 아는 서버가 없습니다.", "zh": "没有服务器知道你的这个任务。"},
+    "server_error": {"en": "ComfyUI gave no usable answer.", "de": "ComfyUI gab keine brauchbare Antwort.",
         "fr": "ComfyUI n'a pas donné de réponse exploitable.", "es": "ComfyUI no dio una respuesta utilizable.",
         "pt": "O ComfyUI não deu uma resposta utilizável.", "it": "ComfyUI non ha dato una risposta utilizzabile.",
         "ja": "ComfyUI から使える応答がありませんでした。", "ko": "ComfyUI가 쓸 수 있는 응답을 주지 않았습니다.",
-        "zh": "ComfyUI 没有给出可用的响应。",
-    },
-    "server_unreachable": {
-        "en": "ComfyUI cannot be reached.", "de": "ComfyUI ist nicht erreichbar.", "fr": "ComfyUI est injoignable.",
-        "es": "No se puede acceder a ComfyUI.", "pt": "Não é possível acessar o ComfyUI.",
-        "it": "ComfyUI non è raggiungibile.", "ja": "ComfyUI に接続できません。",
-        "ko": "ComfyUI에 연결할 수 없습니다.", "zh": "无法连接 ComfyUI。",
-    },
-    "access_refused": {
-        "en": "ComfyUI, or the proxy before it, wants other credentials.",
+        "zh": "ComfyUI 没有给出可用的响应。"},
+    "server_unreachable": {"en": "ComfyUI cannot be reached.", "de": "ComfyUI ist nicht erreichbar.",
+        "fr": "ComfyUI est injoignable.", "es": "No se puede acceder a ComfyUI.",
+        "pt": "Não é possível acessar o ComfyUI.", "it": "ComfyUI non è raggiungibile.",
+        "ja": "ComfyUI に接続できません。", "ko": "ComfyUI에 연결할 수 없습니다.", "zh": "无法连接 ComfyUI。"},
+    "access_refused": {"en": "ComfyUI, or the proxy before it, wants other credentials.",
         "de": "ComfyUI oder der Proxy davor verlangt andere Zugangsdaten.",
         "fr": "ComfyUI, ou le proxy devant lui, demande d'autres identifiants.",
         "es": "ComfyUI, o el proxy que tiene delante, pide otras credenciales.",
@@ -3520,148 +3482,116 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "it": "ComfyUI, o il proxy che lo precede, chiede altre credenziali.",
         "ja": "ComfyUI かその手前のプロキシが、別の認証情報を求めています。",
         "ko": "ComfyUI 또는 그 앞의 프록시가 다른 인증 정보를 요구합니다.",
-        "zh": "ComfyUI 或其前面的代理要求其他凭据。",
-    },
-    "server_too_old": {
-        "en": "This ComfyUI is too old.", "de": "Dieses ComfyUI ist zu alt.",
+        "zh": "ComfyUI 或其前面的代理要求其他凭据。"},
+    "server_too_old": {"en": "This ComfyUI is too old.", "de": "Dieses ComfyUI ist zu alt.",
         "fr": "Cette version de ComfyUI est trop ancienne.", "es": "Este ComfyUI es demasiado antiguo.",
         "pt": "Este ComfyUI é antigo demais.", "it": "Questo ComfyUI è troppo vecchio.",
-        "ja": "この ComfyUI は古すぎます。", "ko": "이 ComfyUI는 너무 오래되었습니다.", "zh": "此 ComfyUI 版本过旧。",
-    },
-    "server_gone": {
-        "en": "ComfyUI stopped answering in the middle of the run.",
+        "ja": "この ComfyUI は古すぎます。", "ko": "이 ComfyUI는 너무 오래되었습니다.",
+        "zh": "此 ComfyUI 版本过旧。"},
+    "server_gone": {"en": "ComfyUI stopped answering in the middle of the run.",
         "de": "ComfyUI antwortet mitten im Lauf nicht mehr.",
         "fr": "ComfyUI a cessé de répondre en pleine exécution.",
         "es": "ComfyUI dejó de responder en plena ejecución.",
         "pt": "O ComfyUI parou de responder no meio da execução.",
         "it": "ComfyUI ha smesso di rispondere durante l'esecuzione.",
         "ja": "実行中に ComfyUI が応答しなくなりました。", "ko": "실행 도중 ComfyUI가 응답을 멈췄습니다.",
-        "zh": "ComfyUI 在运行中途停止响应。",
-    },
-    "unexpected_answer": {
-        "en": "What answers is not ComfyUI, or it answered strangely.",
+        "zh": "ComfyUI 在运行中途停止响应。"},
+    "unexpected_answer": {"en": "What answers is not ComfyUI, or it answered strangely.",
         "de": "Was antwortet, ist nicht ComfyUI, oder die Antwort ist unverständlich.",
         "fr": "Ce qui répond n'est pas ComfyUI, ou la réponse est inattendue.",
         "es": "Lo que responde no es ComfyUI, o su respuesta es inesperada.",
         "pt": "O que responde não é o ComfyUI, ou a resposta é inesperada.",
         "it": "Chi risponde non è ComfyUI, o la risposta è inattesa.",
         "ja": "応答したのが ComfyUI ではないか、応答が想定外でした。",
-        "ko": "응답한 것이 ComfyUI가 아니거나 예상 밖의 응답입니다.", "zh": "响应的不是 ComfyUI，或响应异常。",
-    },
-    "payment_required": {
-        "en": "The Comfy Cloud account lacks credits or the right plan.",
+        "ko": "응답한 것이 ComfyUI가 아니거나 예상 밖의 응답입니다.", "zh": "响应的不是 ComfyUI，或响应异常。"},
+    "payment_required": {"en": "The Comfy Cloud account lacks credits or the right plan.",
         "de": "Dem Konto bei Comfy Cloud fehlt Guthaben oder der passende Tarif.",
         "fr": "Le compte Comfy Cloud manque de crédits ou de l'abonnement requis.",
         "es": "A la cuenta de Comfy Cloud le faltan créditos o el plan adecuado.",
         "pt": "À conta do Comfy Cloud faltam créditos ou o plano adequado.",
         "it": "All'account Comfy Cloud mancano crediti o il piano adatto.",
         "ja": "Comfy Cloud のアカウントにクレジットか対応プランがありません。",
-        "ko": "Comfy Cloud 계정에 크레딧이나 알맞은 요금제가 없습니다.", "zh": "Comfy Cloud 账户点数不足或套餐不符。",
-    },
-    "server_busy": {
-        "en": "ComfyUI takes no more jobs at the moment.", "de": "ComfyUI nimmt gerade keine weiteren Aufträge an.",
+        "ko": "Comfy Cloud 계정에 크레딧이나 알맞은 요금제가 없습니다.",
+        "zh": "Comfy Cloud 账户点数不足或套餐不符。"},
+    "server_busy": {"en": "ComfyUI takes no more jobs at the moment.",
+        "de": "ComfyUI nimmt gerade keine weiteren Aufträge an.",
         "fr": "ComfyUI n'accepte plus de tâches pour le moment.", "es": "ComfyUI no acepta más trabajos por ahora.",
         "pt": "O ComfyUI não aceita mais tarefas no momento.", "it": "ComfyUI al momento non accetta altri lavori.",
         "ja": "ComfyUI は今、これ以上ジョブを受け付けていません。", "ko": "ComfyUI가 지금은 작업을 더 받지 않습니다.",
-        "zh": "ComfyUI 目前不再接受任务。",
-    },
-    "workflow_refused": {
-        "en": "ComfyUI did not accept the workflow.", "de": "ComfyUI hat den Workflow nicht angenommen.",
-        "fr": "ComfyUI n'a pas accepté le workflow.", "es": "ComfyUI no aceptó el flujo de trabajo.",
-        "pt": "O ComfyUI não aceitou o fluxo de trabalho.", "it": "ComfyUI non ha accettato il workflow.",
-        "ja": "ComfyUI がワークフローを受け付けませんでした。", "ko": "ComfyUI가 워크플로를 받아들이지 않았습니다.",
-        "zh": "ComfyUI 未接受该工作流。",
-    },
-    "node_not_installed": {
-        "en": "The workflow needs a node that this ComfyUI does not have.",
+        "zh": "ComfyUI 目前不再接受任务。"},
+    "workflow_refused": {"en": "ComfyUI did not accept the workflow.",
+        "de": "ComfyUI hat den Workflow nicht angenommen.", "fr": "ComfyUI n'a pas accepté le workflow.",
+        "es": "ComfyUI no aceptó el flujo de trabajo.", "pt": "O ComfyUI não aceitou o fluxo de trabalho.",
+        "it": "ComfyUI non ha accettato il workflow.", "ja": "ComfyUI がワークフローを受け付けませんでした。",
+        "ko": "ComfyUI가 워크플로를 받아들이지 않았습니다.", "zh": "ComfyUI 未接受该工作流。"},
+    "node_not_installed": {"en": "The workflow needs a node that this ComfyUI does not have.",
         "de": "Der Workflow braucht einen Node, den dieses ComfyUI nicht hat.",
         "fr": "Le workflow a besoin d'un nœud que ce ComfyUI n'a pas.",
         "es": "El flujo de trabajo necesita un nodo que este ComfyUI no tiene.",
         "pt": "O fluxo de trabalho precisa de um nó que este ComfyUI não tem.",
         "it": "Il workflow richiede un nodo che questo ComfyUI non ha.",
         "ja": "ワークフローに必要なノードがこの ComfyUI にありません。",
-        "ko": "워크플로에 필요한 노드가 이 ComfyUI에 없습니다.", "zh": "工作流需要此 ComfyUI 没有的节点。",
-    },
-    "model_not_installed": {
-        "en": "A model file that is needed is not installed.",
+        "ko": "워크플로에 필요한 노드가 이 ComfyUI에 없습니다.", "zh": "工作流需要此 ComfyUI 没有的节点。"},
+    "model_not_installed": {"en": "A model file that is needed is not installed.",
         "de": "Eine benötigte Modelldatei ist nicht installiert.",
         "fr": "Un fichier de modèle nécessaire n'est pas installé.",
         "es": "Falta instalar un archivo de modelo necesario.",
         "pt": "Um arquivo de modelo necessário não está instalado.",
         "it": "Un file di modello necessario non è installato.",
         "ja": "必要なモデルファイルがインストールされていません。",
-        "ko": "필요한 모델 파일이 설치되어 있지 않습니다.", "zh": "所需的模型文件未安装。",
-    },
-    "value_out_of_range": {
-        "en": "ComfyUI refused a value.", "de": "ComfyUI hat einen Wert abgelehnt.",
+        "ko": "필요한 모델 파일이 설치되어 있지 않습니다.", "zh": "所需的模型文件未安装。"},
+    "value_out_of_range": {"en": "ComfyUI refused a value.", "de": "ComfyUI hat einen Wert abgelehnt.",
         "fr": "ComfyUI a refusé une valeur.", "es": "ComfyUI rechazó un valor.", "pt": "O ComfyUI recusou um valor.",
         "it": "ComfyUI ha rifiutato un valore.", "ja": "ComfyUI が値を拒否しました。",
-        "ko": "ComfyUI가 값을 거부했습니다.", "zh": "ComfyUI 拒绝了某个值。",
-    },
-    "run_failed": {
-        "en": "The run failed.", "de": "Der Lauf ist gescheitert.", "fr": "L'exécution a échoué.",
+        "ko": "ComfyUI가 값을 거부했습니다.", "zh": "ComfyUI 拒绝了某个值。"},
+    "run_failed": {"en": "The run failed.", "de": "Der Lauf ist gescheitert.", "fr": "L'exécution a échoué.",
         "es": "La ejecución falló.", "pt": "A execução falhou.", "it": "L'esecuzione è fallita.",
-        "ja": "実行に失敗しました。", "ko": "실행에 실패했습니다.", "zh": "运行失败。",
-    },
-    "out_of_memory": {
-        "en": "The graphics card or the computer ran out of memory.",
+        "ja": "実行に失敗しました。", "ko": "실행에 실패했습니다.", "zh": "运行失败。"},
+    "out_of_memory": {"en": "The graphics card or the computer ran out of memory.",
         "de": "Der Speicher der Grafikkarte oder des Rechners reicht nicht.",
         "fr": "La carte graphique ou l'ordinateur manque de mémoire.",
         "es": "La tarjeta gráfica o el equipo se quedó sin memoria.",
         "pt": "A placa de vídeo ou o computador ficou sem memória.",
         "it": "La scheda grafica o il computer ha esaurito la memoria.",
         "ja": "グラフィックカードかコンピューターのメモリが足りません。",
-        "ko": "그래픽 카드나 컴퓨터의 메모리가 부족합니다.", "zh": "显卡或计算机内存不足。",
-    },
-    "model_unusable": {
-        "en": "A model file could not be loaded.", "de": "Eine Modelldatei ließ sich nicht laden.",
+        "ko": "그래픽 카드나 컴퓨터의 메모리가 부족합니다.", "zh": "显卡或计算机内存不足。"},
+    "model_unusable": {"en": "A model file could not be loaded.", "de": "Eine Modelldatei ließ sich nicht laden.",
         "fr": "Un fichier de modèle n'a pas pu être chargé.", "es": "No se pudo cargar un archivo de modelo.",
         "pt": "Um arquivo de modelo não pôde ser carregado.", "it": "Un file di modello non si è potuto caricare.",
         "ja": "モデルファイルを読み込めませんでした。", "ko": "모델 파일을 불러오지 못했습니다.",
-        "zh": "模型文件无法加载。",
-    },
-    "node_failed": {
-        "en": "A node of the workflow reported an error.", "de": "Ein Node des Workflows meldete einen Fehler.",
-        "fr": "Un nœud du workflow a signalé une erreur.", "es": "Un nodo del flujo de trabajo dio un error.",
-        "pt": "Um nó do fluxo de trabalho relatou um erro.", "it": "Un nodo del workflow ha segnalato un errore.",
-        "ja": "ワークフローのノードでエラーが起きました。", "ko": "워크플로의 노드에서 오류가 났습니다.",
-        "zh": "工作流中的一个节点出错。",
-    },
-    "nothing_made": {
-        "en": "The run ended well, but made no file.", "de": "Der Lauf ging gut, ergab aber keine Datei.",
+        "zh": "模型文件无法加载。"},
+    "node_failed": {"en": "A node of the workflow reported an error.",
+        "de": "Ein Node des Workflows meldete einen Fehler.", "fr": "Un nœud du workflow a signalé une erreur.",
+        "es": "Un nodo del flujo de trabajo dio un error.", "pt": "Um nó do fluxo de trabalho relatou um erro.",
+        "it": "Un nodo del workflow ha segnalato un errore.", "ja": "ワークフローのノードでエラーが起きました。",
+        "ko": "워크플로의 노드에서 오류가 났습니다.", "zh": "工作流中的一个节点出错。"},
+    "nothing_made": {"en": "The run ended well, but made no file.",
+        "de": "Der Lauf ging gut, ergab aber keine Datei.",
         "fr": "L'exécution s'est bien terminée, mais sans produire de fichier.",
         "es": "La ejecución terminó bien, pero no creó ningún archivo.",
         "pt": "A execução terminou bem, mas não gerou nenhum arquivo.",
         "it": "L'esecuzione è finita bene, ma non ha creato alcun file.",
         "ja": "実行は終わりましたが、ファイルは作られませんでした。",
-        "ko": "실행은 잘 끝났지만 만들어진 파일이 없습니다.", "zh": "运行正常结束，但没有生成文件。",
-    },
-    "picture_missed": {
-        "en": "A picture was missed because the connection was down.",
+        "ko": "실행은 잘 끝났지만 만들어진 파일이 없습니다.", "zh": "运行正常结束，但没有生成文件。"},
+    "picture_missed": {"en": "A picture was missed because the connection was down.",
         "de": "Ein Bild ging verloren, weil die Verbindung unterbrochen war.",
         "fr": "Une image a été manquée, la connexion étant coupée.",
         "es": "Se perdió una imagen porque la conexión estaba caída.",
         "pt": "Uma imagem se perdeu porque a conexão caiu.",
         "it": "Un'immagine è andata persa perché la connessione era caduta.",
         "ja": "接続が切れていたため、画像を受け取れませんでした。", "ko": "연결이 끊겨 그림을 받지 못했습니다.",
-        "zh": "连接中断，错过了一张图片。",
-    },
-    "run_interrupted": {
-        "en": "Somebody stopped the run in ComfyUI.", "de": "Jemand hat den Lauf in ComfyUI gestoppt.",
-        "fr": "Quelqu'un a arrêté l'exécution dans ComfyUI.", "es": "Alguien detuvo la ejecución en ComfyUI.",
-        "pt": "Alguém interrompeu a execução no ComfyUI.", "it": "Qualcuno ha interrotto l'esecuzione in ComfyUI.",
-        "ja": "誰かが ComfyUI で実行を止めました。", "ko": "누군가 ComfyUI에서 실행을 중지했습니다.",
-        "zh": "有人在 ComfyUI 中停止了运行。",
-    },
-    "job_lost": {
-        "en": "ComfyUI no longer knows the job.", "de": "ComfyUI kennt den Auftrag nicht mehr.",
+        "zh": "连接中断，错过了一张图片。"},
+    "run_interrupted": {"en": "Somebody stopped the run in ComfyUI.",
+        "de": "Jemand hat den Lauf in ComfyUI gestoppt.", "fr": "Quelqu'un a arrêté l'exécution dans ComfyUI.",
+        "es": "Alguien detuvo la ejecución en ComfyUI.", "pt": "Alguém interrompeu a execução no ComfyUI.",
+        "it": "Qualcuno ha interrotto l'esecuzione in ComfyUI.", "ja": "誰かが ComfyUI で実行を止めました。",
+        "ko": "누군가 ComfyUI에서 실행을 중지했습니다.", "zh": "有人在 ComfyUI 中停止了运行。"},
+    "job_lost": {"en": "ComfyUI no longer knows the job.", "de": "ComfyUI kennt den Auftrag nicht mehr.",
         "fr": "ComfyUI ne connaît plus la tâche.", "es": "ComfyUI ya no conoce el trabajo.",
         "pt": "O ComfyUI não conhece mais a tarefa.", "it": "ComfyUI non conosce più il lavoro.",
         "ja": "ComfyUI にジョブが残っていません。", "ko": "ComfyUI가 더 이상 그 작업을 모릅니다.",
-        "zh": "ComfyUI 已不再知道该任务。",
-    },
-    "still_running": {
-        "en": "The longest wait is over; ComfyUI is still at work.",
+        "zh": "ComfyUI 已不再知道该任务。"},
+    "still_running": {"en": "The longest wait is over; ComfyUI is still at work.",
         "de": "Die längste Wartezeit ist um; ComfyUI arbeitet noch.",
         "fr": "L'attente maximale est écoulée ; ComfyUI travaille encore.",
         "es": "Se agotó la espera máxima; ComfyUI sigue trabajando.",
@@ -3669,31 +3599,24 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "it": "L'attesa massima è finita; ComfyUI è ancora al lavoro.",
         "ja": "待ち時間の上限に達しました。ComfyUI はまだ作業中です。",
         "ko": "최대 대기 시간이 지났습니다. ComfyUI는 아직 작업 중입니다.",
-        "zh": "已到最长等待时间；ComfyUI 仍在工作。",
-    },
-    "storage_refused": {
-        "en": "Open WebUI did not take the finished file.",
+        "zh": "已到最长等待时间；ComfyUI 仍在工作。"},
+    "storage_refused": {"en": "Open WebUI did not take the finished file.",
         "de": "Open WebUI hat die fertige Datei nicht angenommen.",
         "fr": "Open WebUI n'a pas accepté le fichier terminé.", "es": "Open WebUI no aceptó el archivo terminado.",
         "pt": "O Open WebUI não aceitou o arquivo pronto.", "it": "Open WebUI non ha accettato il file finito.",
         "ja": "Open WebUI が完成したファイルを受け付けませんでした。",
-        "ko": "Open WebUI가 완성된 파일을 받지 않았습니다.", "zh": "Open WebUI 未接受生成的文件。",
-    },
-    "took_too_long": {
-        "en": "Work on files or texts took longer than is allowed.",
+        "ko": "Open WebUI가 완성된 파일을 받지 않았습니다.", "zh": "Open WebUI 未接受生成的文件。"},
+    "took_too_long": {"en": "Work on files or texts took longer than is allowed.",
         "de": "Die Arbeit an Dateien oder Texten dauerte länger als erlaubt.",
         "fr": "Le traitement de fichiers ou de textes a trop duré.",
         "es": "El trabajo con archivos o textos tardó más de lo permitido.",
         "pt": "O trabalho com arquivos ou textos demorou mais que o permitido.",
         "it": "Il lavoro su file o testi è durato più del consentito.",
         "ja": "ファイルやテキストの処理が制限時間を超えました。",
-        "ko": "파일이나 글을 다루는 데 허용된 시간을 넘겼습니다.", "zh": "处理文件或文本的时间超过了允许值。",
-    },
-    "internal_error": {
-        "en": "The tool failed.", "de": "Das Werkzeug hat versagt.", "fr": "L'outil a échoué.",
+        "ko": "파일이나 글을 다루는 데 허용된 시간을 넘겼습니다.", "zh": "处理文件或文本的时间超过了允许值。"},
+    "internal_error": {"en": "The tool failed.", "de": "Das Werkzeug hat versagt.", "fr": "L'outil a échoué.",
         "es": "La herramienta falló.", "pt": "A ferramenta falhou.", "it": "Lo strumento ha avuto un errore.",
-        "ja": "ツールでエラーが起きました。", "ko": "도구에 오류가 났습니다.", "zh": "工具出错了。",
-    },
+        "ja": "ツールでエラーが起きました。", "ko": "도구에 오류가 났습니다.", "zh": "工具出错了。"},
 }  # fmt: skip
 
 
@@ -5313,11 +5236,11 @@ class Price:
     def words(self) -> str:
         """The price as people say it."""
         if self.most is None:
-            return f"amount unknown ({self.rate})" if self.rate else "amount unknown"
+            return Phrase("price_rate", rate=self.rate) if self.rate else Phrase("price_unknown")
         words = _dollars(self.most)
         if _dollars(self.least) != words:
-            words = f"{_dollars(self.least)} to {words}"
-        return f"about {words}" if self.rough else words
+            words = Phrase("price_range", least=_dollars(self.least), most=words)
+        return Phrase("price_about", price=words) if self.rough else words
 
 
 def price_of_all(prices: Iterable[Price | None]) -> Price | None:
@@ -30139,15 +30062,17 @@ def _shows_keys(endpoint: Endpoint, name: str) -> ComfyUIError:
     )
 
 
-def _question(purse: Purse, cost: Price, name: str) -> str:
+def _question(purse: Purse, cost: Price, name: str) -> Phrase:
     """What the user is asked. A workflow's name and its nodes' titles come from strangers, and the
     page shows Markdown: only letters, digits and plain signs of them are shown.
     """
-    told = [f"Price: {cost.words}.", f"It is paid from {purse.whose} account."]
-    told.append(f"Workflow: {_plainly(name)}.")
-    if cost.partners:
-        told.append(f"For: {_plainly(', '.join(cost.partners[:MOST_PARTNERS_TOLD]))}.")
-    return " ".join(told)
+    paid = Phrase("paid_by_you" if purse.is_own else "paid_by_administrator")
+    workflow = _plainly(name)
+    question = Phrase("credits_question", price=cost.words, paid=paid, workflow=workflow)
+    if not cost.partners:
+        return question
+    partners = _plainly(", ".join(cost.partners[:MOST_PARTNERS_TOLD]))
+    return Phrase("credits_partners", question=question, partners=partners)
 
 
 def _plainly(text: str) -> str:
@@ -33452,8 +33377,8 @@ _FOUND = weakref.WeakKeyDictionary[ComfyUIServer, tuple[float, frozenset[str]]](
 
 @dataclass(frozen=True)
 class Button:
-    """A button: what stands on it, and the message that it writes, in which "#" is the number of
-    the picture.
+    """A button: the names of what stands on it, and of the message that it writes, in which "#" is
+    the number of the picture.
     """
 
     label: str
@@ -33463,13 +33388,13 @@ class Button:
 
 
 PICTURE_BUTTONS = (
-    Button("Again", "Make picture # again, with another seed."),
-    Button("Vary", "Make a variation of picture #.", ("image_to_image", "image_edit")),
-    Button("Larger", "Make picture # twice as large.", ("upscale",)),
-    Button("Change …", "Change picture #: ", ("image_edit", "image_to_image"), sends=False),
-    Button("To video", "Make picture # move, as a video.", ("image_to_video",)),
+    Button("button_again", "ask_again"),
+    Button("button_vary", "ask_vary", ("image_to_image", "image_edit")),
+    Button("button_larger", "ask_larger", ("upscale",)),
+    Button("button_change", "ask_change", ("image_edit", "image_to_image"), sends=False),
+    Button("button_video", "ask_video", ("image_to_video",)),
 )
-OTHER_BUTTONS = (Button("Again", "Make the same once more, with another seed."),)
+OTHER_BUTTONS = (Button("button_again", "ask_once_more"),)
 BUTTON_TASKS = tuple({task: None for button in PICTURE_BUTTONS for task in button.tasks})
 
 
@@ -33506,13 +33431,19 @@ async def _can_do(server: ComfyUIServer, task: str) -> bool:
     return False
 
 
-def buttons_page(numbers: Sequence[int], tasks: Collection[str]) -> str:
+def buttons_page(numbers: Sequence[int], tasks: Collection[str], language: str = ENGLISH) -> str:
     """The page of buttons for a result: the pictures that have these numbers in the chat, or, where
-    there is none, a video, a sound or anything else. `tasks` are those that can be done.
+    there is none, a video, a sound or anything else. `tasks` are those that can be done, `language`
+    is the user's.
     """
     buttons = PICTURE_BUTTONS if numbers else OTHER_BUTTONS
     shown = [
-        {"label": button.label, "message": button.message, "sends": button.sends}
+        {
+            "label": Phrase(button.label).said_in(language),
+            # behind one that is only begun the user writes on
+            "message": Phrase(button.message).said_in(language) + ("" if button.sends else " "),
+            "sends": button.sends,
+        }
         for button in buttons
         if not button.tasks or not set(button.tasks).isdisjoint(tasks)
     ]
@@ -33626,7 +33557,8 @@ class Chat(ChatFiles):
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._display: Display | None = None
         self._hiding = Hiding()
-        self._language = language_of(metadata or {}, request)
+        # in which the user reads
+        self.language = language_of(metadata or {}, request)
 
     @property
     def is_admin(self) -> bool:
@@ -33685,7 +33617,7 @@ class Chat(ChatFiles):
 
     def _told(self, text: str) -> str:
         """A status text as the user reads it: in their language, and without what is hidden."""
-        said = shortened(in_language(text, self._language), LONGEST_STATUS)
+        said = shortened(in_language(text, self.language), LONGEST_STATUS)
         return str(self._hiding.of(said))
 
     async def _remove_preview(self) -> None:
@@ -37388,7 +37320,6 @@ def _catalogue(
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-QUESTION_TITLE = "Spend credits?"
 _DECLINED = BoundedDict[MessagePlace, bool](1000)  # where a user said no
 
 
@@ -37397,10 +37328,10 @@ def credits_of(chat: Chat, settings: Settings) -> Credits:
     secret = str(getattr(sys.modules.get("open_webui.env"), "WEBUI_SECRET_KEY", "") or "")
     user_id = str(chat.user.get("id") or "")
     record = StoredSpending(user_id, secret.encode()) if secret and user_id else None
-    return Credits(settings.purses, _asking(chat.event_call, chat.place), record)
+    return Credits(settings.purses, _asking(chat.event_call, chat.place, chat.language), record)
 
 
-def _asking(event_call: EventCall | None, message: MessagePlace) -> Asking:
+def _asking(event_call: EventCall | None, message: MessagePlace, language: str) -> Asking:
     if event_call is None:
         return nobody_to_ask
 
@@ -37412,7 +37343,10 @@ def _asking(event_call: EventCall | None, message: MessagePlace) -> Asking:
             try:
                 dialog = {
                     "type": "confirmation",
-                    "data": {"title": QUESTION_TITLE, "message": question},
+                    "data": {
+                        "title": Phrase("spend_credits").said_in(language),
+                        "message": in_language(question, language),
+                    },
                 }
                 says_yes = await event_call(dialog) is True
             except TimeoutError:
@@ -37615,7 +37549,7 @@ async def _show_buttons(chat: Chat, settings: Settings, numbers: Sequence[int]) 
     """
     try:
         tasks = await possible_tasks(settings.endpoints)
-        await chat.show_buttons(buttons_page(numbers, tasks))
+        await chat.show_buttons(buttons_page(numbers, tasks, chat.language))
     except Exception as error:
         log.warning("the buttons could not be shown: %s", type(error).__name__)
 

@@ -128,6 +128,9 @@ async def test_what_may_be_asked_is_asked_once_before_anything_is_posted(paying:
         "Price: $0.04. It is paid from the administrator's account. Workflow: paid. For: Paint (PartnerImage)."
     ]
     assert "Waiting for your permission to spend credits: $0.04" in watcher.texts
+    assert tool.in_language(purses.questions[0], "de") == (
+        "Preis: $0.04. Bezahlt wird vom Konto der Administration. Workflow: paid. Für: Paint (PartnerImage)."
+    )
 
 
 async def test_a_no_posts_nothing(paying: StandIn) -> None:

@@ -1,5 +1,6 @@
 """Buttons under a result: which there are, what they say, and how they behave on Open WebUI's own page."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -35,6 +36,12 @@ def test_there_is_a_button_for_what_can_be_done(numbers: list[int], tasks: set[s
     assert [
         label for label in ("Again", "Vary", "Larger", "Change", "To video") if f'"label": "{label}' in page
     ] == labels
+
+
+def test_buttons_speak_the_users_language() -> None:
+    page = buttons_page([3], {"image_edit"}, "de")
+    assert '"label": "Noch einmal", "message": "Mach Bild # noch einmal, mit einem anderen Seed."' in page
+    assert json.dumps({"label": "Ändern …", "message": "Ändere Bild #: ", "sends": False}) in page
 
 
 async def test_what_the_servers_can_do_is_known_from_their_files(comfy: StandIn) -> None:

@@ -27,6 +27,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..names import shortened
+from ..phrases import Phrase
 from ..values import as_number, is_number, object_of, text_of
 from .definitions import Definitions, NodeDefinition, PriceTag
 from .nodes import Graph, graph_nodes, is_link, node_inputs, node_title
@@ -57,11 +58,11 @@ class Price:
     def words(self) -> str:
         """The price as people say it."""
         if self.most is None:
-            return f"amount unknown ({self.rate})" if self.rate else "amount unknown"
+            return Phrase("price_rate", rate=self.rate) if self.rate else Phrase("price_unknown")
         words = _dollars(self.most)
         if _dollars(self.least) != words:
-            words = f"{_dollars(self.least)} to {words}"
-        return f"about {words}" if self.rough else words
+            words = Phrase("price_range", least=_dollars(self.least), most=words)
+        return Phrase("price_about", price=words) if self.rough else words
 
 
 def price_of_all(prices: Iterable[Price | None]) -> Price | None:

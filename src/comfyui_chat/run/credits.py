@@ -311,15 +311,17 @@ def _shows_keys(endpoint: Endpoint, name: str) -> ComfyUIError:
     )
 
 
-def _question(purse: Purse, cost: Price, name: str) -> str:
+def _question(purse: Purse, cost: Price, name: str) -> Phrase:
     """What the user is asked. A workflow's name and its nodes' titles come from strangers, and the
     page shows Markdown: only letters, digits and plain signs of them are shown.
     """
-    told = [f"Price: {cost.words}.", f"It is paid from {purse.whose} account."]
-    told.append(f"Workflow: {_plainly(name)}.")
-    if cost.partners:
-        told.append(f"For: {_plainly(', '.join(cost.partners[:MOST_PARTNERS_TOLD]))}.")
-    return " ".join(told)
+    paid = Phrase("paid_by_you" if purse.is_own else "paid_by_administrator")
+    workflow = _plainly(name)
+    question = Phrase("credits_question", price=cost.words, paid=paid, workflow=workflow)
+    if not cost.partners:
+        return question
+    partners = _plainly(", ".join(cost.partners[:MOST_PARTNERS_TOLD]))
+    return Phrase("credits_partners", question=question, partners=partners)
 
 
 def _plainly(text: str) -> str:

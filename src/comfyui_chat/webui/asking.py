@@ -14,6 +14,7 @@ import sys
 
 from ..bounded import BoundedDict
 from ..logs import log
+from ..phrases import Phrase, in_language
 from ..run.credits import Asking, Credits, nobody_to_ask
 from .chat import Chat
 from .chat_files import MessagePlace
@@ -22,7 +23,6 @@ from .page_dialog import page_turn
 from .settings import Settings
 from .spending_record import StoredSpending
 
-QUESTION_TITLE = "Spend credits?"
 _DECLINED = BoundedDict[MessagePlace, bool](1000)  # where a user said no
 
 
@@ -31,10 +31,10 @@ def credits_of(chat: Chat, settings: Settings) -> Credits:
     secret = str(getattr(sys.modules.get("open_webui.env"), "WEBUI_SECRET_KEY", "") or "")
     user_id = str(chat.user.get("id") or "")
     record = StoredSpending(user_id, secret.encode()) if secret and user_id else None
-    return Credits(settings.purses, _asking(chat.event_call, chat.place), record)
+    return Credits(settings.purses, _asking(chat.event_call, chat.place, chat.language), record)
 
 
-def _asking(event_call: EventCall | None, message: MessagePlace) -> Asking:
+def _asking(event_call: EventCall | None, message: MessagePlace, language: str) -> Asking:
     if event_call is None:
         return nobody_to_ask
 
@@ -46,7 +46,10 @@ def _asking(event_call: EventCall | None, message: MessagePlace) -> Asking:
             try:
                 dialog = {
                     "type": "confirmation",
-                    "data": {"title": QUESTION_TITLE, "message": question},
+                    "data": {
+                        "title": Phrase("spend_credits").said_in(language),
+                        "message": in_language(question, language),
+                    },
                 }
                 says_yes = await event_call(dialog) is True
             except TimeoutError:

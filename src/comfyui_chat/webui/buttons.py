@@ -23,9 +23,11 @@ from dataclasses import dataclass
 from ..catalogue.entries import bundled_entries
 from ..catalogue.workflow_list import CANNOT_RUN, look_into
 from ..errors import ComfyUIError
+from ..phrases import Phrase
 from ..server.client import ComfyUIServer
 from ..server.endpoint import Endpoint
 from ..server.pool import open_server
+from ..status_texts import ENGLISH
 
 BUTTONS_MARK = "comfyui-tool-buttons"  # in the page, by which it is known again
 MOST_PICTURES_CHOSEN = 12  # of a result, that the buttons can be about
@@ -39,8 +41,8 @@ _FOUND = weakref.WeakKeyDictionary[ComfyUIServer, tuple[float, frozenset[str]]](
 
 @dataclass(frozen=True)
 class Button:
-    """A button: what stands on it, and the message that it writes, in which "#" is the number of
-    the picture.
+    """A button: the names of what stands on it, and of the message that it writes, in which "#" is
+    the number of the picture.
     """
 
     label: str
@@ -50,13 +52,13 @@ class Button:
 
 
 PICTURE_BUTTONS = (
-    Button("Again", "Make picture # again, with another seed."),
-    Button("Vary", "Make a variation of picture #.", ("image_to_image", "image_edit")),
-    Button("Larger", "Make picture # twice as large.", ("upscale",)),
-    Button("Change …", "Change picture #: ", ("image_edit", "image_to_image"), sends=False),
-    Button("To video", "Make picture # move, as a video.", ("image_to_video",)),
+    Button("button_again", "ask_again"),
+    Button("button_vary", "ask_vary", ("image_to_image", "image_edit")),
+    Button("button_larger", "ask_larger", ("upscale",)),
+    Button("button_change", "ask_change", ("image_edit", "image_to_image"), sends=False),
+    Button("button_video", "ask_video", ("image_to_video",)),
 )
-OTHER_BUTTONS = (Button("Again", "Make the same once more, with another seed."),)
+OTHER_BUTTONS = (Button("button_again", "ask_once_more"),)
 BUTTON_TASKS = tuple({task: None for button in PICTURE_BUTTONS for task in button.tasks})
 
 
@@ -93,13 +95,19 @@ async def _can_do(server: ComfyUIServer, task: str) -> bool:
     return False
 
 
-def buttons_page(numbers: Sequence[int], tasks: Collection[str]) -> str:
+def buttons_page(numbers: Sequence[int], tasks: Collection[str], language: str = ENGLISH) -> str:
     """The page of buttons for a result: the pictures that have these numbers in the chat, or, where
-    there is none, a video, a sound or anything else. `tasks` are those that can be done.
+    there is none, a video, a sound or anything else. `tasks` are those that can be done, `language`
+    is the user's.
     """
     buttons = PICTURE_BUTTONS if numbers else OTHER_BUTTONS
     shown = [
-        {"label": button.label, "message": button.message, "sends": button.sends}
+        {
+            "label": Phrase(button.label).said_in(language),
+            # behind one that is only begun the user writes on
+            "message": Phrase(button.message).said_in(language) + ("" if button.sends else " "),
+            "sends": button.sends,
+        }
         for button in buttons
         if not button.tasks or not set(button.tasks).isdisjoint(tasks)
     ]

@@ -89,7 +89,8 @@ class Chat(ChatFiles):
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._display: Display | None = None
         self._hiding = Hiding()
-        self._language = language_of(metadata or {}, request)
+        # in which the user reads
+        self.language = language_of(metadata or {}, request)
 
     @property
     def is_admin(self) -> bool:
@@ -148,7 +149,7 @@ class Chat(ChatFiles):
 
     def _told(self, text: str) -> str:
         """A status text as the user reads it: in their language, and without what is hidden."""
-        said = shortened(in_language(text, self._language), LONGEST_STATUS)
+        said = shortened(in_language(text, self.language), LONGEST_STATUS)
         return str(self._hiding.of(said))
 
     async def _remove_preview(self) -> None:

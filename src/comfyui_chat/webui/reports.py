@@ -95,7 +95,7 @@ async def _show_buttons(chat: Chat, settings: Settings, numbers: Sequence[int]) 
     """
     try:
         tasks = await possible_tasks(settings.endpoints)
-        await chat.show_buttons(buttons_page(numbers, tasks))
+        await chat.show_buttons(buttons_page(numbers, tasks, chat.language))
     except Exception as error:
         log.warning("the buttons could not be shown: %s", type(error).__name__)
 
