@@ -35113,6 +35113,10 @@ REMEMBERED_CALLERS = 1000
 EDIT_TASKS = (*CHANGING, "inpaint")
 # A module of a tool is called after its id, since Open WebUI 0.12 with a number behind it.
 MODULE_OF_TOOL = re.compile(r"tool_(.+?)(?:_[0-9a-f]{32})?")
+# The valve of each workflow that may be taken over of Open WebUI's image settings, and its name; the
+# word that leaves it to the installed models all the same.
+TAKEN_OVER = {"workflow": "open-webui", "edit_workflow": "open-webui-edit"}
+AUTO = "auto"
 Choice = dict[str, str]  # of a menu: {"value": "flux2", "label": "flux2"}
 
 
@@ -35164,14 +35168,24 @@ class WithMenus(Tolerant):
     @classmethod
     def workflow_menu(cls, __user__: Any = None) -> list[Choice]:
         """Workflows for new pictures."""
-        found = cls._workflows(TEXT_TO_IMAGE, __user__)
-        return cls._menu("workflow", "(chosen by the installed models)", found, __user__)
+        return cls._workflow_menu("workflow", TEXT_TO_IMAGE, __user__)
 
     @classmethod
     def edit_workflow_menu(cls, __user__: Any = None) -> list[Choice]:
         """Workflows that change pictures."""
-        found = cls._workflows(EDIT_TASKS, __user__)
-        return cls._menu("edit_workflow", "(chosen by the installed models)", found, __user__)
+        return cls._workflow_menu("edit_workflow", EDIT_TASKS, __user__)
+
+    @classmethod
+    def _workflow_menu(cls, valve: str, tasks: tuple[str, ...], user: Any) -> list[Choice]:
+        """Workflows. Where Open WebUI's image settings name one, an empty valve leaves it to them,
+        and "auto" to the installed models.
+        """
+        found = list(cls._workflows(tasks, user))
+        empty = "(chosen by the installed models)"
+        if cls.everybodys and TAKEN_OVER[valve] in found:
+            empty = "(the one of Open WebUI's image settings)"
+            found.insert(0, AUTO)
+        return cls._menu(valve, empty, found, user)
 
     @classmethod
     def server_menu(cls, __user__: Any = None) -> list[Choice]:
@@ -36278,10 +36292,9 @@ def _placed_value(kind: str, half: PictureSettings) -> Any:
     return half.model if kind == "model" else ""
 
 
-def image_settings_told(settings: ImageSettings, left_out: Mapping[str, str]) -> list[str]:
-    """What was taken over, for administrators, a sentence each; `left_out` tells by the name of a
-    workflow which valve goes before it.
-    """
+def image_settings_lines(valves: Valves, settings: ImageSettings) -> tuple[str, ...]:
+    """What was taken over of Open WebUI's image settings, for administrators, a sentence each."""
+    left_out = _valves_before(valves)
     lines: list[str] = []
     for half, name, purpose in halves(settings):
         if not half.is_chosen:
@@ -36300,15 +36313,68 @@ def image_settings_told(settings: ImageSettings, left_out: Mapping[str, str]) ->
         if said:
             lines.append(f"{purpose}: {', '.join(said)}.")
         lines += [f"{purpose}: {problem}" for problem in taken.problems]
-    return lines
+    return tuple(lines)
 
 
 def halves(settings: ImageSettings) -> tuple[tuple[PictureSettings, str, str], ...]:
     """Each half of the page with the name of its workflow, and what it is for."""
     return (
-        (settings.generation, "open-webui", "New pictures"),
-        (settings.editing, "open-webui-edit", "Edits"),
+        (settings.generation, TAKEN_OVER["workflow"], "New pictures"),
+        (settings.editing, TAKEN_OVER["edit_workflow"], "Edits"),
     )
+
+
+# Open WebUI's image settings: what stands there counts where no valve says otherwise.
+
+
+def image_preferences(
+    both_valves: tuple[Valves, UserValves], image_settings: ImageSettings, allowed: Allowed
+) -> dict[str, Argument]:
+    """What Open WebUI's image settings prefer, by the names of `_preferences`: "steps" besides, and
+    "edit_model" and "edit_size" for edits.
+    """
+    preferences: dict[str, Argument] = {}
+    valves, mine = both_valves
+    left_out = _valves_before(valves)
+    for valve, name in TAKEN_OVER.items():
+        if is_given(getattr(mine, valve)):
+            left_out[name] = "the user's"
+    for half, name, _ in halves(image_settings):
+        taken = take_over(half, name)
+        is_edit = half is image_settings.editing
+        before = "edit_" if is_edit else ""
+        values: Mapping[str, str] = taken.without
+        if taken.entry and name not in left_out and allowed.workflow(name):
+            preferences[f"{before}workflow"] = Argument(
+                name, f"The workflow of {PAGE}", IMAGE_SETTINGS
+            )
+            values = taken.with_workflow
+        for key, value in values.items():
+            if key == "model" and not allowed.model(value):
+                continue
+            if key == "size" and is_edit and values is taken.without:
+                continue  # without that workflow an edit has the size of its picture
+            if key == "steps":
+                value = str(min(read_number(value) or 0, valves.number("max_steps")))
+            preferences[before + key] = Argument(value, f"The {key} in {PAGE}", IMAGE_SETTINGS)
+    return preferences
+
+
+def _valves_before(valves: Valves) -> dict[str, str]:
+    """The names of workflows of Open WebUI's image settings that a valve goes before, each with the
+    title of the valve. "auto" does so as well: it has one chosen by installed models.
+    """
+    found: dict[str, str] = {}
+    for valve, name in TAKEN_OVER.items():
+        if getattr(valves, valve).strip():
+            found[name] = f'"{Valves.model_fields[valve].title}"'
+    return found
+
+
+def taken_over_entries(image_settings: ImageSettings) -> tuple[Entry, ...]:
+    """The workflows of Open WebUI's image settings."""
+    taken = [take_over(half, name).entry for half, name, _ in halves(image_settings)]
+    return tuple(entry for entry in taken if entry)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -37052,7 +37118,7 @@ def resolve(
         limits=_limits(valves, is_admin),
         previews=valves.previews and mine.previews,
         preferences={
-            **_of_image_settings((valves, mine), image_settings, rights.allowed),
+            **image_preferences((valves, mine), image_settings, rights.allowed),
             **_preferences(valves, 2, "The administrator's valve", rights.allowed),
             **_preferences(mine, 1, "Your valve"),
         },
@@ -37061,7 +37127,7 @@ def resolve(
             mine,
             own_workflows,
             valves.server_workflows or has_own_server,
-            () if has_own_server else _taken_over_entries(image_settings),
+            () if has_own_server else taken_over_entries(image_settings),
         ),
         own_workflows=own_workflows,
         format=_format(valves, mine),
@@ -37174,68 +37240,6 @@ def _preferences(
             title = type(valves).model_fields[name].title
             preferences[name] = Argument(value, f'{whose} "{title}"', level)
     return preferences
-
-
-# Open WebUI's image settings: what stands there counts where no valve says otherwise.
-
-
-def _of_image_settings(
-    both_valves: tuple[Valves, UserValves], image_settings: ImageSettings, allowed: Allowed
-) -> dict[str, Argument]:
-    """What Open WebUI's image settings prefer, by the names of `_preferences`: "steps" besides, and
-    "edit_model" and "edit_size" for edits.
-    """
-    preferences: dict[str, Argument] = {}
-    valves, mine = both_valves
-    left_out = _valves_before(valves)
-    for name, valve in WORKFLOW_VALVES.items():
-        if is_given(getattr(mine, valve)):
-            left_out[name] = "the user's"
-    for half, name, _ in halves(image_settings):
-        taken = take_over(half, name)
-        is_edit = half is image_settings.editing
-        before = "edit_" if is_edit else ""
-        values: Mapping[str, str] = taken.without
-        if taken.entry and name not in left_out and allowed.workflow(name):
-            preferences[f"{before}workflow"] = Argument(
-                name, f"The workflow of {PAGE}", IMAGE_SETTINGS
-            )
-            values = taken.with_workflow
-        for key, value in values.items():
-            if key == "model" and not allowed.model(value):
-                continue
-            if key == "size" and is_edit and values is taken.without:
-                continue  # without that workflow an edit has the size of its picture
-            if key == "steps":
-                value = str(min(read_number(value) or 0, valves.number("max_steps")))
-            preferences[before + key] = Argument(value, f"The {key} in {PAGE}", IMAGE_SETTINGS)
-    return preferences
-
-
-# The valve that goes before each workflow of Open WebUI's image settings.
-WORKFLOW_VALVES = {"open-webui": "workflow", "open-webui-edit": "edit_workflow"}
-
-
-def _valves_before(valves: Valves) -> dict[str, str]:
-    """The names of workflows of Open WebUI's image settings that a valve goes before, each with the
-    title of the valve. "auto" does so as well: it has one chosen by installed models.
-    """
-    found: dict[str, str] = {}
-    for name, valve in WORKFLOW_VALVES.items():
-        if getattr(valves, valve).strip():
-            found[name] = f'"{Valves.model_fields[valve].title}"'
-    return found
-
-
-def image_settings_lines(valves: Valves, image_settings: ImageSettings) -> tuple[str, ...]:
-    """What was taken over of Open WebUI's image settings, for administrators, a sentence each."""
-    return tuple(image_settings_told(image_settings, _valves_before(valves)))
-
-
-def _taken_over_entries(image_settings: ImageSettings) -> tuple[Entry, ...]:
-    """The workflows of Open WebUI's image settings."""
-    taken = [take_over(half, name).entry for half, name, _ in halves(image_settings)]
-    return tuple(entry for entry in taken if entry)
 
 
 def _limits(valves: Valves, is_admin: bool) -> Limits:

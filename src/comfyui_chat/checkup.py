@@ -51,10 +51,15 @@ from .server.endpoint import Endpoint
 from .server.pool import open_server
 from .server.stats import Stats
 from .threads import PICTURES
-from .webui.image_settings import NO_IMAGE_SETTINGS, ImageSettings, image_settings_of_page
+from .webui.image_settings import (
+    NO_IMAGE_SETTINGS,
+    ImageSettings,
+    image_settings_lines,
+    image_settings_of_page,
+)
 from .webui.permission import SHARING
 from .webui.servers import administrators_endpoints
-from .webui.settings import image_settings_lines, valve_problems
+from .webui.settings import valve_problems
 from .webui.valves import Valves
 
 STEP_SECONDS = 60.0  # that one point may take

@@ -216,6 +216,22 @@ async def test_pictures_go_in_by_the_order_of_the_mapping(comfy: StandIn) -> Non
     assert posted(comfy, "1")["image"] == forth
 
 
+# --- what the menus of the valves offer ---
+
+
+def test_the_menu_of_an_administrator_tells_what_an_empty_valve_means_and_offers_auto() -> None:
+    tool._CALLS.clear()
+    assert [choice["value"] for choice in tool.Valves.workflow_menu(None)][1] != "auto"
+    call = tool.LastCall((), workflows=("open-webui",))
+    tool.note_call("admin", True, call)
+    empty, auto, *_ = tool.Valves.workflow_menu({"id": "admin"})
+    assert (empty["value"], auto["value"]) == ("", "auto")
+    assert "image settings" in empty["label"]
+    assert "auto" not in [choice["value"] for choice in tool.UserValves.workflow_menu({"id": "admin"})]
+    assert "auto" not in [choice["value"] for choice in tool.Valves.edit_workflow_menu({"id": "admin"})]
+    tool._CALLS.clear()
+
+
 # --- what does not count ---
 
 

@@ -26,14 +26,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..catalogue.entries import Entry
+from ..catalogue.request import IMAGE_SETTINGS
+from ..counts import read_number
 from ..errors import WorkflowRefused
 from ..graph.nodes import Graph, Target, is_api_format, is_link, node_inputs
 from ..graph.reading import read_json, unwrap
 from ..logs import log
 from ..names import quoted, shortened
+from ..server.allowed import Allowed
 from ..tasks import ANSWER_SECONDS
-from ..values import text_of
+from ..values import Argument, is_given, text_of
+from .menus import TAKEN_OVER
 from .releases import stored_settings
+from .valves import UserValves, Valves
 
 PAGE = "Open WebUI's image settings"
 ENGINE = "comfyui"  # what the settings call it
@@ -289,10 +294,9 @@ def _placed_value(kind: str, half: PictureSettings) -> Any:
     return half.model if kind == "model" else ""
 
 
-def image_settings_told(settings: ImageSettings, left_out: Mapping[str, str]) -> list[str]:
-    """What was taken over, for administrators, a sentence each; `left_out` tells by the name of a
-    workflow which valve goes before it.
-    """
+def image_settings_lines(valves: Valves, settings: ImageSettings) -> tuple[str, ...]:
+    """What was taken over of Open WebUI's image settings, for administrators, a sentence each."""
+    left_out = _valves_before(valves)
     lines: list[str] = []
     for half, name, purpose in halves(settings):
         if not half.is_chosen:
@@ -311,12 +315,65 @@ def image_settings_told(settings: ImageSettings, left_out: Mapping[str, str]) ->
         if said:
             lines.append(f"{purpose}: {', '.join(said)}.")
         lines += [f"{purpose}: {problem}" for problem in taken.problems]
-    return lines
+    return tuple(lines)
 
 
 def halves(settings: ImageSettings) -> tuple[tuple[PictureSettings, str, str], ...]:
     """Each half of the page with the name of its workflow, and what it is for."""
     return (
-        (settings.generation, "open-webui", "New pictures"),
-        (settings.editing, "open-webui-edit", "Edits"),
+        (settings.generation, TAKEN_OVER["workflow"], "New pictures"),
+        (settings.editing, TAKEN_OVER["edit_workflow"], "Edits"),
     )
+
+
+# Open WebUI's image settings: what stands there counts where no valve says otherwise.
+
+
+def image_preferences(
+    both_valves: tuple[Valves, UserValves], image_settings: ImageSettings, allowed: Allowed
+) -> dict[str, Argument]:
+    """What Open WebUI's image settings prefer, by the names of `_preferences`: "steps" besides, and
+    "edit_model" and "edit_size" for edits.
+    """
+    preferences: dict[str, Argument] = {}
+    valves, mine = both_valves
+    left_out = _valves_before(valves)
+    for valve, name in TAKEN_OVER.items():
+        if is_given(getattr(mine, valve)):
+            left_out[name] = "the user's"
+    for half, name, _ in halves(image_settings):
+        taken = take_over(half, name)
+        is_edit = half is image_settings.editing
+        before = "edit_" if is_edit else ""
+        values: Mapping[str, str] = taken.without
+        if taken.entry and name not in left_out and allowed.workflow(name):
+            preferences[f"{before}workflow"] = Argument(
+                name, f"The workflow of {PAGE}", IMAGE_SETTINGS
+            )
+            values = taken.with_workflow
+        for key, value in values.items():
+            if key == "model" and not allowed.model(value):
+                continue
+            if key == "size" and is_edit and values is taken.without:
+                continue  # without that workflow an edit has the size of its picture
+            if key == "steps":
+                value = str(min(read_number(value) or 0, valves.number("max_steps")))
+            preferences[before + key] = Argument(value, f"The {key} in {PAGE}", IMAGE_SETTINGS)
+    return preferences
+
+
+def _valves_before(valves: Valves) -> dict[str, str]:
+    """The names of workflows of Open WebUI's image settings that a valve goes before, each with the
+    title of the valve. "auto" does so as well: it has one chosen by installed models.
+    """
+    found: dict[str, str] = {}
+    for valve, name in TAKEN_OVER.items():
+        if getattr(valves, valve).strip():
+            found[name] = f'"{Valves.model_fields[valve].title}"'
+    return found
+
+
+def taken_over_entries(image_settings: ImageSettings) -> tuple[Entry, ...]:
+    """The workflows of Open WebUI's image settings."""
+    taken = [take_over(half, name).entry for half, name, _ in halves(image_settings)]
+    return tuple(entry for entry in taken if entry)

@@ -34,6 +34,10 @@ REMEMBERED_CALLERS = 1000
 EDIT_TASKS = (*CHANGING, "inpaint")
 # A module of a tool is called after its id, since Open WebUI 0.12 with a number behind it.
 MODULE_OF_TOOL = re.compile(r"tool_(.+?)(?:_[0-9a-f]{32})?")
+# The valve of each workflow that may be taken over of Open WebUI's image settings, and its name; the
+# word that leaves it to the installed models all the same.
+TAKEN_OVER = {"workflow": "open-webui", "edit_workflow": "open-webui-edit"}
+AUTO = "auto"
 Choice = dict[str, str]  # of a menu: {"value": "flux2", "label": "flux2"}
 
 
@@ -85,14 +89,24 @@ class WithMenus(Tolerant):
     @classmethod
     def workflow_menu(cls, __user__: Any = None) -> list[Choice]:
         """Workflows for new pictures."""
-        found = cls._workflows(TEXT_TO_IMAGE, __user__)
-        return cls._menu("workflow", "(chosen by the installed models)", found, __user__)
+        return cls._workflow_menu("workflow", TEXT_TO_IMAGE, __user__)
 
     @classmethod
     def edit_workflow_menu(cls, __user__: Any = None) -> list[Choice]:
         """Workflows that change pictures."""
-        found = cls._workflows(EDIT_TASKS, __user__)
-        return cls._menu("edit_workflow", "(chosen by the installed models)", found, __user__)
+        return cls._workflow_menu("edit_workflow", EDIT_TASKS, __user__)
+
+    @classmethod
+    def _workflow_menu(cls, valve: str, tasks: tuple[str, ...], user: Any) -> list[Choice]:
+        """Workflows. Where Open WebUI's image settings name one, an empty valve leaves it to them,
+        and "auto" to the installed models.
+        """
+        found = list(cls._workflows(tasks, user))
+        empty = "(chosen by the installed models)"
+        if cls.everybodys and TAKEN_OVER[valve] in found:
+            empty = "(the one of Open WebUI's image settings)"
+            found.insert(0, AUTO)
+        return cls._menu(valve, empty, found, user)
 
     @classmethod
     def server_menu(cls, __user__: Any = None) -> list[Choice]:

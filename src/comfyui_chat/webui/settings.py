@@ -43,12 +43,11 @@ from .arguments import parted_prompt, read_arguments, read_inputs, read_prompt, 
 from .chat import Chat
 from .image_settings import (
     NO_IMAGE_SETTINGS,
-    PAGE,
     ImageSettings,
-    halves,
-    image_settings_told,
+    image_preferences,
+    image_settings_lines,
     read_image_settings,
-    take_over,
+    taken_over_entries,
 )
 from .menus import LastCall, note_call
 from .monitoring import find_monitor
@@ -346,7 +345,7 @@ def resolve(
         limits=_limits(valves, is_admin),
         previews=valves.previews and mine.previews,
         preferences={
-            **_of_image_settings((valves, mine), image_settings, rights.allowed),
+            **image_preferences((valves, mine), image_settings, rights.allowed),
             **_preferences(valves, 2, "The administrator's valve", rights.allowed),
             **_preferences(mine, 1, "Your valve"),
         },
@@ -355,7 +354,7 @@ def resolve(
             mine,
             own_workflows,
             valves.server_workflows or has_own_server,
-            () if has_own_server else _taken_over_entries(image_settings),
+            () if has_own_server else taken_over_entries(image_settings),
         ),
         own_workflows=own_workflows,
         format=_format(valves, mine),
@@ -468,68 +467,6 @@ def _preferences(
             title = type(valves).model_fields[name].title
             preferences[name] = Argument(value, f'{whose} "{title}"', level)
     return preferences
-
-
-# Open WebUI's image settings: what stands there counts where no valve says otherwise.
-
-
-def _of_image_settings(
-    both_valves: tuple[Valves, UserValves], image_settings: ImageSettings, allowed: Allowed
-) -> dict[str, Argument]:
-    """What Open WebUI's image settings prefer, by the names of `_preferences`: "steps" besides, and
-    "edit_model" and "edit_size" for edits.
-    """
-    preferences: dict[str, Argument] = {}
-    valves, mine = both_valves
-    left_out = _valves_before(valves)
-    for name, valve in WORKFLOW_VALVES.items():
-        if is_given(getattr(mine, valve)):
-            left_out[name] = "the user's"
-    for half, name, _ in halves(image_settings):
-        taken = take_over(half, name)
-        is_edit = half is image_settings.editing
-        before = "edit_" if is_edit else ""
-        values: Mapping[str, str] = taken.without
-        if taken.entry and name not in left_out and allowed.workflow(name):
-            preferences[f"{before}workflow"] = Argument(
-                name, f"The workflow of {PAGE}", IMAGE_SETTINGS
-            )
-            values = taken.with_workflow
-        for key, value in values.items():
-            if key == "model" and not allowed.model(value):
-                continue
-            if key == "size" and is_edit and values is taken.without:
-                continue  # without that workflow an edit has the size of its picture
-            if key == "steps":
-                value = str(min(read_number(value) or 0, valves.number("max_steps")))
-            preferences[before + key] = Argument(value, f"The {key} in {PAGE}", IMAGE_SETTINGS)
-    return preferences
-
-
-# The valve that goes before each workflow of Open WebUI's image settings.
-WORKFLOW_VALVES = {"open-webui": "workflow", "open-webui-edit": "edit_workflow"}
-
-
-def _valves_before(valves: Valves) -> dict[str, str]:
-    """The names of workflows of Open WebUI's image settings that a valve goes before, each with the
-    title of the valve. "auto" does so as well: it has one chosen by installed models.
-    """
-    found: dict[str, str] = {}
-    for name, valve in WORKFLOW_VALVES.items():
-        if getattr(valves, valve).strip():
-            found[name] = f'"{Valves.model_fields[valve].title}"'
-    return found
-
-
-def image_settings_lines(valves: Valves, image_settings: ImageSettings) -> tuple[str, ...]:
-    """What was taken over of Open WebUI's image settings, for administrators, a sentence each."""
-    return tuple(image_settings_told(image_settings, _valves_before(valves)))
-
-
-def _taken_over_entries(image_settings: ImageSettings) -> tuple[Entry, ...]:
-    """The workflows of Open WebUI's image settings."""
-    taken = [take_over(half, name).entry for half, name, _ in halves(image_settings)]
-    return tuple(entry for entry in taken if entry)
 
 
 def _limits(valves: Valves, is_admin: bool) -> Limits:
