@@ -3410,6 +3410,67 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "es": "Haz lo mismo otra vez, con otra semilla.", "pt": "Faça o mesmo mais uma vez, com outra semente.",
         "it": "Rifai lo stesso, con un altro seed.", "ja": "別のシードでもう一度同じものを作ってください。",
         "ko": "같은 것을 다른 시드로 한 번 더 만들어 줘.", "zh": "用另一个种子再生成一次。"},
+    # The first steps, where no ComfyUI is set and none is found.
+    "where_valves_are": {"en": "Workspace > Tools > the gear beside ComfyUI",
+        "de": "Arbeitsbereich > Werkzeuge > das Zahnrad neben ComfyUI",
+        "fr": "Espace de travail > Outils > l'engrenage à côté de ComfyUI",
+        "es": "Espacio de Trabajo > Herramientas > el engranaje junto a ComfyUI",
+        "pt": "Espaço de Trabalho > Ferramentas > a engrenagem ao lado de ComfyUI",
+        "it": "Spazio di lavoro > Strumenti > l'ingranaggio accanto a ComfyUI",
+        "ja": "ワークスペース > ツール > ComfyUI の横の歯車", "ko": "워크스페이스 > 도구 > ComfyUI 옆의 톱니바퀴",
+        "zh": "工作空间 > 工具 > ComfyUI 旁的齿轮"},
+    "first_tried": {"en": "No ComfyUI answers. Tried: {addresses}.",
+        "de": "Kein ComfyUI antwortet. Versucht: {addresses}.",
+        "fr": "Aucun ComfyUI ne répond. Essayé : {addresses}.",
+        "es": "Ningún ComfyUI responde. Se probó: {addresses}.",
+        "pt": "Nenhum ComfyUI responde. Tentado: {addresses}.",
+        "it": "Nessun ComfyUI risponde. Provato: {addresses}.",
+        "ja": "応答する ComfyUI がありません。試したアドレス: {addresses}。",
+        "ko": "응답하는 ComfyUI가 없습니다. 시도한 주소: {addresses}.",
+        "zh": "没有 ComfyUI 响应。已尝试：{addresses}。"},
+    "first_start": {"en": "Start ComfyUI, with --listen where Open WebUI runs in Docker or on another computer.",
+        "de": "Starten Sie ComfyUI, mit --listen, wenn Open WebUI in Docker oder auf einem anderen Rechner läuft.",
+        "fr": "Démarrez ComfyUI, avec --listen si Open WebUI tourne dans Docker ou sur un autre ordinateur.",
+        "es": "Inicia ComfyUI, con --listen si Open WebUI se ejecuta en Docker o en otro equipo.",
+        "pt": "Inicie o ComfyUI, com --listen se o Open WebUI roda no Docker ou em outro computador.",
+        "it": "Avvia ComfyUI, con --listen se Open WebUI gira in Docker o su un altro computer.",
+        "ja": "ComfyUI を起動してください（Open WebUI が Docker や別のマシンで動くなら --listen を付けて）。",
+        "ko": "ComfyUI를 시작하세요. Open WebUI가 Docker나 다른 컴퓨터에서 실행되면 --listen을 붙입니다.",
+        "zh": "请启动 ComfyUI；若 Open WebUI 运行在 Docker 或另一台电脑上，请加 --listen。"},
+    "first_address": {"en": "Or put its address into the valve \"ComfyUI address\": {where}.",
+        "de": "Oder tragen Sie seine Adresse in die Einstellung „ComfyUI address“ ein: {where}.",
+        "fr": "Ou indiquez son adresse dans le réglage « ComfyUI address » : {where}.",
+        "es": "O pon su dirección en el ajuste «ComfyUI address»: {where}.",
+        "pt": "Ou ponha o endereço dele no ajuste “ComfyUI address”: {where}.",
+        "it": "Oppure inserisci il suo indirizzo nell'impostazione «ComfyUI address»: {where}.",
+        "ja": "または設定「ComfyUI address」にアドレスを入れてください: {where}。",
+        "ko": "또는 설정 \"ComfyUI address\"에 주소를 넣으세요: {where}.",
+        "zh": "或在设置“ComfyUI address”中填写其地址：{where}。"},
+    "first_none": {"en": "No ComfyUI answers, and no address of one is set.",
+        "de": "Kein ComfyUI antwortet, und keine Adresse ist eingestellt.",
+        "fr": "Aucun ComfyUI ne répond, et aucune adresse n'est réglée.",
+        "es": "Ningún ComfyUI responde y no hay ninguna dirección configurada.",
+        "pt": "Nenhum ComfyUI responde, e nenhum endereço está definido.",
+        "it": "Nessun ComfyUI risponde e nessun indirizzo è impostato.",
+        "ja": "応答する ComfyUI がなく、アドレスも設定されていません。",
+        "ko": "응답하는 ComfyUI가 없고 주소도 설정되어 있지 않습니다.", "zh": "没有 ComfyUI 响应，也未设置地址。"},
+    "first_ask": {"en": "Only an administrator can change that: ask yours.",
+        "de": "Das kann nur die Administration ändern: Bitte wenden Sie sich an sie.",
+        "fr": "Seul un administrateur peut y remédier : adressez-vous au vôtre.",
+        "es": "Solo un administrador puede cambiarlo: pregunta al tuyo.",
+        "pt": "Só um administrador pode mudar isso: fale com o seu.",
+        "it": "Solo un amministratore può cambiarlo: chiedi al tuo.",
+        "ja": "変更できるのは管理者だけです。管理者に連絡してください。",
+        "ko": "관리자만 바꿀 수 있습니다. 관리자에게 문의하세요.", "zh": "只有管理员能更改，请联系管理员。"},
+    "first_they": {"en": "They start ComfyUI, or set its address in the valve \"ComfyUI address\" of this tool.",
+        "de": "Sie startet ComfyUI oder trägt seine Adresse in die Einstellung „ComfyUI address“ ein.",
+        "fr": "Il démarre ComfyUI, ou indique son adresse dans le réglage « ComfyUI address ».",
+        "es": "Inicia ComfyUI o pone su dirección en el ajuste «ComfyUI address».",
+        "pt": "Ele inicia o ComfyUI ou põe o endereço no ajuste “ComfyUI address”.",
+        "it": "Avvia ComfyUI o inserisce il suo indirizzo nell'impostazione «ComfyUI address».",
+        "ja": "管理者が ComfyUI を起動するか、設定「ComfyUI address」にアドレスを入れます。",
+        "ko": "관리자가 ComfyUI를 시작하거나 설정 \"ComfyUI address\"에 주소를 넣습니다.",
+        "zh": "由管理员启动 ComfyUI，或在设置“ComfyUI address”中填写其地址。"},
     # What became of a call that failed, by the codes of errors.py; in English the error says it itself.
     "bad_argument": {"en": "Something in the request could not be understood.",
         "de": "Etwas in der Anfrage war nicht zu verstehen.",
@@ -33914,23 +33975,17 @@ class Chat(ChatFiles):
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-WHERE_VALVES_ARE = "Workspace > Tools > the gear beside ComfyUI"
-
-
 def first_steps(is_admin: bool, tried: Sequence[Endpoint]) -> tuple[str, str, str]:
-    """What to do, in three lines."""
+    """What to do, in three lines, which are phrases."""
+    where = Phrase("where_valves_are")
     if is_admin:
         addresses = ", ".join(endpoint.url for endpoint in tried)
         return (
-            f"No ComfyUI answers. Tried: {addresses}.",
-            "Start ComfyUI, with --listen where Open WebUI runs in Docker or on another computer.",
-            f'Or put its address into the valve "ComfyUI address": {WHERE_VALVES_ARE}.',
+            Phrase("first_tried", addresses=addresses),
+            Phrase("first_start"),
+            Phrase("first_address", where=where),
         )
-    return (
-        "No ComfyUI answers, and no address of one is set.",
-        "Only an administrator can change that: ask yours.",
-        'They start ComfyUI, or set its address in the valve "ComfyUI address" of this tool.',
-    )
+    return Phrase("first_none"), Phrase("first_ask"), Phrase("first_they")
 
 
 async def tell_first_steps(chat: Chat, tried: Sequence[Endpoint], error: ServerUnreachable) -> None:
@@ -33940,7 +33995,8 @@ async def tell_first_steps(chat: Chat, tried: Sequence[Endpoint], error: ServerU
     if not chat.is_admin:
         error.message = lines[0]
     try:
-        await chat.show_page(first_steps_page(lines))
+        said = [in_language(line, chat.language) for line in lines]
+        await chat.show_page(first_steps_page(said))
     except Exception as failure:  # the model is told the same
         log.warning("what to do could not be shown: %s", type(failure).__name__)
 

@@ -31,6 +31,12 @@ def test_a_user_is_told_to_ask_and_no_address() -> None:
     assert "8188" not in " ".join(lines)
 
 
+def test_the_lines_can_be_said_in_the_users_language() -> None:
+    said = [tool.in_language(line, "de") for line in tool.first_steps(True, TRIED)]
+    assert said[0].startswith("Kein ComfyUI antwortet. Versucht: http://127.0.0.1:8188, ")
+    assert said[2].endswith("Arbeitsbereich > Werkzeuge > das Zahnrad neben ComfyUI.")
+
+
 def test_the_page_holds_the_lines_as_texts() -> None:
     page = tool.first_steps_page(["<b>a</b>", "b & c"])
     assert "<p>&lt;b&gt;a&lt;/b&gt;</p><p>b &amp; c</p>" in page

@@ -11,27 +11,23 @@ from collections.abc import Sequence
 
 from ..errors import ServerUnreachable
 from ..logs import log
+from ..phrases import Phrase, in_language
 from ..server.endpoint import Endpoint
 from .buttons import BUTTONS_MARK
 from .chat import Chat
 
-WHERE_VALVES_ARE = "Workspace > Tools > the gear beside ComfyUI"
-
 
 def first_steps(is_admin: bool, tried: Sequence[Endpoint]) -> tuple[str, str, str]:
-    """What to do, in three lines."""
+    """What to do, in three lines, which are phrases."""
+    where = Phrase("where_valves_are")
     if is_admin:
         addresses = ", ".join(endpoint.url for endpoint in tried)
         return (
-            f"No ComfyUI answers. Tried: {addresses}.",
-            "Start ComfyUI, with --listen where Open WebUI runs in Docker or on another computer.",
-            f'Or put its address into the valve "ComfyUI address": {WHERE_VALVES_ARE}.',
+            Phrase("first_tried", addresses=addresses),
+            Phrase("first_start"),
+            Phrase("first_address", where=where),
         )
-    return (
-        "No ComfyUI answers, and no address of one is set.",
-        "Only an administrator can change that: ask yours.",
-        'They start ComfyUI, or set its address in the valve "ComfyUI address" of this tool.',
-    )
+    return Phrase("first_none"), Phrase("first_ask"), Phrase("first_they")
 
 
 async def tell_first_steps(chat: Chat, tried: Sequence[Endpoint], error: ServerUnreachable) -> None:
@@ -41,7 +37,8 @@ async def tell_first_steps(chat: Chat, tried: Sequence[Endpoint], error: ServerU
     if not chat.is_admin:
         error.message = lines[0]
     try:
-        await chat.show_page(first_steps_page(lines))
+        said = [in_language(line, chat.language) for line in lines]
+        await chat.show_page(first_steps_page(said))
     except Exception as failure:  # the model is told the same
         log.warning("what to do could not be shown: %s", type(failure).__name__)
 
