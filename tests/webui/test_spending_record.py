@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import JSON, BigInteger, Column, String, Text, select
+from sqlalchemy import JSON, BigInteger, Column, CursorResult, String, Text, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import declarative_base
 
@@ -82,6 +82,18 @@ async def database(
 def ann() -> tool.StoredSpending:
     """The record as a worker opens it."""
     return tool.StoredSpending("ann", b"secret")
+
+
+async def test_a_first_amount_counts_once_where_the_driver_does_not_count_what_an_insert_wrote(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of PostgreSQL does."""
+    counted = CursorResult.rowcount.fget
+    assert counted
+    monkeypatch.setattr(CursorResult, "rowcount", property(lambda self: -1 if self.context.isinsert else counted(self)))
+    assert await ann().reserve(0.04, 0.13) == pytest.approx(0.09)
+    (row,) = await database.rows()
+    assert row.data["dollars"] == 0.04
 
 
 async def test_what_was_spent_adds_up_to_the_limit(database: Database) -> None:
