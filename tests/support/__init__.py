@@ -4,6 +4,7 @@
 |---|---|
 | `stand_in/` | a server that speaks ComfyUI's protocol as recorded, in two releases, and misbehaves on request |
 | `open_webui`, `browser` | a real Open WebUI started for the tests, and Chromium on its page |
+| `databases` | PostgreSQL and Redis of Debian, for several workers of Open WebUI |
 | `collector` | what takes metrics and spans, as a monitoring does |
 | `releases`, `older_pages` | a command that tries every Open WebUI in use; what its older pages do otherwise |
 | `model_server`, `ollama`, `proxy` | a scripted model to chat with, an Ollama, a proxy that fails as it is told |

@@ -49,3 +49,8 @@ def without_calls(content: str) -> str:
 def limits_what_tools_store(version: Version) -> bool:
     """Whether the largest size of an uploaded file counts for what a tool stores as well."""
     return version >= (0, 10)
+
+
+def says_in_channels(version: Version) -> bool:
+    """Whether a channel gets what a model says that calls tools natively: 0.10 loses it."""
+    return not (0, 10) <= version < (0, 11)

@@ -188,6 +188,11 @@ class OpenWebUI:
         return f"http://{HOST}:{self.port}"
 
     @property
+    def _in_file(self) -> bool:
+        """Whether its database is the file in its folder."""
+        return "DATABASE_URL" not in self._environment
+
+    @property
     def running(self) -> bool:
         """Whether the process is there."""
         return self._process is not None and self._process.poll() is None
@@ -567,12 +572,15 @@ class OpenWebUI:
             return await turn.done(timeout)
 
     async def _log_writes(self) -> None:
-        if not self._writes_logged:
+        if not self._writes_logged and self._in_file:
             await asyncio.to_thread(self._query, None)
             self._writes_logged = True
 
     async def writes(self, chat_id: str) -> list[tuple[int, float, int]]:
-        """All logged writes of a chat's row: number, time as in ``time.time()``, length of the content."""
+        """All logged writes of a chat's row: number, time as in ``time.time()``, length of the content. None are logged
+        of a database server."""
+        if not self._in_file:
+            return []
         statement = "SELECT number, seconds, size FROM chat_write_log WHERE chat_id = ? ORDER BY number"
         return await asyncio.to_thread(self._query, statement, chat_id)
 
