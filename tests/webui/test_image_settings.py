@@ -219,7 +219,7 @@ async def test_pictures_go_in_by_the_order_of_the_mapping(comfy: StandIn) -> Non
 # --- what the menus of the valves offer ---
 
 
-def test_the_menu_of_an_administrator_tells_what_an_empty_valve_means_and_offers_auto() -> None:
+async def test_the_menu_of_an_administrator_tells_what_an_empty_valve_means_and_offers_auto() -> None:
     tool._CALLS.clear()
     assert [choice["value"] for choice in tool.Valves.workflow_menu(None)][1] != "auto"
     call = tool.LastCall((), workflows=("open-webui",))
