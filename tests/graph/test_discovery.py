@@ -621,6 +621,25 @@ def test_the_batch_of_an_upscaler_by_tiles_is_no_count_of_pictures() -> None:
     assert found(graph, "batch_size") == ["tiles.n"]
 
 
+def test_the_batch_of_an_upscaler_that_is_no_sampler_is_no_count_either() -> None:
+    graph = {
+        "1": node("LoadImage", image="a.png"),
+        "2": node("SeedVR2VideoUpscaler", image=("1", 0), seed=42, resolution=1080, batch_size=5),
+        "3": node("SaveImage", images=("2", 0), filename_prefix="x"),
+    }
+    assert found(graph, "seed", "batch_size") == {"seed": ["2.seed"], "batch_size": []}
+
+
+def test_what_a_node_only_shows_is_no_value() -> None:
+    graph = text_to_image(
+        show=node("easy showAnything", text="euler", anything=("switch", 0)),
+        switch=node("Any Switch (rgthree)", any_02=("config", 3)),
+        config=node("KSampler Config (rgthree)", sampler_name="dpmpp_2m", steps_total=20),
+    )
+    graph["sampler"]["inputs"]["sampler_name"] = ["show", 0]
+    assert found(graph, "sampler") == ["config.sampler_name"]
+
+
 def test_an_upscale_without_a_sampler_has_no_parameters() -> None:
     graph = {
         "1": node("LoadImage", image="a.png"),

@@ -110,6 +110,8 @@ SHOWN_ONCE = re.compile(r"text_\d+")
 # Inputs that stand out on the way upstream.
 # of a node that only holds a value
 VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")
+# of a node that shows whatever it is given, and passes it on
+ANYTHING = re.compile(r"any(?:thing)?")
 # rgthree's contexts, which carry everything at once
 CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")
 

@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from ..values import is_number
 from .definitions import last_part
 from .input_names import (
+    ANYTHING,
     CHOICES,
     CONTEXT_INPUT,
     LATENT_INPUTS,
@@ -426,6 +427,8 @@ class Flow(Roles):
         if name in ("width", "height") and self.has_size_preset(node_id):
             return [], []
         value_inputs = [key for key in inputs if key.lower() in VALUE_INPUTS]
+        if any(ANYTHING.fullmatch(link.input) for link in self.links(node_id)):
+            value_inputs = []  # it only shows what it is given, and passes that on
         for key in (*PARAMETERS[name], *value_inputs):
             if self.holds(name, node_id, key):
                 return [(0, Target(node_id, key))], []

@@ -147,7 +147,7 @@ class Tracing:
             target = self._first_widget(name, node_id, named)
             if target:
                 parameters[name] = {target: None}
-        return parameters
+        return self._without_its_pieces(node_id, parameters)
 
     def _first_widget(self, name: str, node_id: str, keys: Iterable[str]) -> Target | None:
         """The widget that holds a parameter under the first of these inputs that has it, in the
@@ -186,16 +186,17 @@ class Tracing:
         if latent != head:
             for name in ("batch_size", "length"):
                 add_targets(parameters, name, self.flow.target(name, head))
-        if self._works_on_given(head):
-            parameters.get("batch_size", {}).pop(Target(head, "batch_size"), None)
-        return parameters
+        return self._without_its_pieces(head, parameters)
 
-    def _works_on_given(self, head: str) -> bool:
-        """Whether a sampler makes as many pictures as it is given: it has no size of its own, and
-        its batch is how many pieces of them it works on at once.
+    def _without_its_pieces(self, maker: str, parameters: ParameterWidgets) -> ParameterWidgets:
+        """The parameters of a maker without its batch, where it makes as many pictures as it is
+        given: then it has no size of its own, and its batch is how many pieces of them, or frames,
+        it works on at once.
         """
-        is_given = bool(self.flow.links_surely_carrying(head, "IMAGE"))
-        return is_given and not self.flow.size_inputs(head)
+        is_given = bool(self.flow.links_surely_carrying(maker, "IMAGE"))
+        if is_given and not self.flow.size_inputs(maker):
+            parameters.get("batch_size", {}).pop(Target(maker, "batch_size"), None)
+        return parameters
 
     def _read_sampler(self, node_id: str, head: str, parameters: ParameterWidgets) -> None:
         """Add to `parameters` what can be set of a sampler: of the first of its line, `head`,
