@@ -65,8 +65,8 @@ FLOORS = (
     (
         "run",
         "owner failures job monitor fleet follow ranges written amount_names amounts limits "
-        "sizing used findings duration asked_inputs inputs estimates planning collecting credits "
-        "options traces make earlier",
+        "sizing used findings duration asked_inputs inputs estimates planning collecting early_files "
+        "credits options traces make earlier",
     ),
     (
         "webui",

@@ -133,6 +133,7 @@ required_open_webui_version: 0.9.6
 #   run/estimates             How long a run will take, and what the user wants where that is long.
 #   run/planning              Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
 #   run/collecting            Fetches what a run made, within bounds, and says what did not come.
+#   run/early_files           Files that a run has made while it is still under way, fetched as soon as it tells of …
 #   run/credits               Whose credits a run may spend, and whether it may spend them: nobody's are spent unasked.
 #   run/options               What the runs of a call choose from and show, `RunOptions`, and what they leave, …
 #   run/traces                Prompts taken out of ComfyUI's history, where their users want no trace of them there.
@@ -24444,6 +24445,7 @@ def _merged_lines(lines: list[WorkflowLine], others: list[WorkflowLine]) -> list
 #     limits    those limits, read off a finished graph
 #     findings  what is found out about a prompt that is bound, once for all of one kind
 #     estimates how long a run will take, and what the user wants where that is long
+#     early_files  files fetched while their run is still under way
 #     options   what the runs of a call choose from and show, and what they leave
 #     make      all of this in turn for one call; a job that its server lost is run once more
 #     earlier   jobs of earlier calls found on the servers, and what they made brought
@@ -25881,14 +25883,15 @@ async def follow(
     posted: Callable[[], None] | None = None,
     account_key: str = "",
     work: float = 0.0,
+    announced: Callable[[Sequence[Output]], None] | None = None,
 ) -> tuple[Job, tuple[str, ...]]:
     """Post a prompt and follow it to its end; returns the ended job, and notes on outputs that the
     server left out.
 
     `wait` is in seconds, `part` stands before every text ("2 of 4 · "), `about` is what the mark
     tells a later call of the run, and `posted` is called once the server's queue shows the prompt.
-    `account_key` is that of the Comfy account which pays for partner nodes, and `work` how much work
-    the run is (run/estimates).
+    `account_key` is that of the Comfy account which pays for partner nodes, `work` how much work the
+    run is (run/estimates), and `announced` is told of files as soon as they are there.
 
     Raises `ServerError`, `WorkflowRefused`, `RunFailed` and their kin, `LimitExceeded`, and
     `StillRunning` when the wait is over. When it is cancelled, or fails, the job is first withdrawn
@@ -25931,7 +25934,16 @@ async def follow(
                 posted()
             if not accepted.certain:
                 subscription.events.put_nowait(Gap())
-            job = await watch(server, fleet, job, subscription, listener, wait=wait, part=part)
+            job = await watch(
+                server,
+                fleet,
+                job,
+                subscription,
+                listener,
+                wait=wait,
+                part=part,
+                announced=announced,
+            )
             if accepted.doubt and job.lost and not job.taken:
                 raise _unfound(accepted.doubt)
             job = judge(job, graph)
@@ -26060,6 +26072,7 @@ async def watch(
     *,
     wait: float,
     part: str = "",
+    announced: Callable[[Sequence[Output]], None] | None = None,
 ) -> Job:
     """Feed the job with frames and look-ups until it has ended or is lost; then with its history
     entry, where that may know more. A job of which all nodes are done, by the frames, ends well
@@ -26089,6 +26102,8 @@ async def watch(
             else:
                 look_ups.heard(event, job.started, now)
             job = advance(job, event, now)
+            if announced and isinstance(event, Executed):
+                announced(event.outputs)
             if job.good and isinstance(event, (Absent, Silence)):
                 break  # the last frame was missed, and nobody can say more
             # Of frames that came together only the last one is shown.
@@ -29504,6 +29519,10 @@ REFUSALS_BORNE = 3  # of a file; then it is left out
 PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
 
 
+# What was fetched of a file before the run ended (run/early_files); None for nothing.
+TakeEarly = Callable[[Output], Awaitable[FileBytes | None]]
+
+
 @dataclass(frozen=True)
 class Collected:
     """What was collected of one run: its files, the texts that nodes showed, and notes on both."""
@@ -29556,9 +29575,11 @@ async def collect(
     timing: Timing = Timing(),
     stored: Sequence[str] = (),
     allowance: Allowance | None = None,
+    take_early: TakeEarly | None = None,
 ) -> Collected:
     """The run's files, in the order of the graph's nodes, in the format that is `wanted`, but for
     those that are `stored` already, by their sources, as far as the `allowance` of the call goes.
+    `take_early` has those that were fetched before its end.
     What is only shown (by preview nodes) counts only when nothing was saved, and pictures of the
     websocket come last.
 
@@ -29574,9 +29595,8 @@ async def collect(
     new = _not_stored(of_run, stored)
     allowance = allowance or Allowance()
     begun = new[: max(allowance.files - len(job.sent), 0)]
-    products, missing, notes = await Collecting(server, wanted, timing, allowance.room).bring_all(
-        begun, job.sent
-    )
+    collecting = Collecting(server, wanted, timing, allowance.room, take_early)
+    products, missing, notes = await collecting.bring_all(begun, job.sent)
     allowance.files -= len(products)
     if missing and not products:
         raise missing[0].error
@@ -29618,7 +29638,15 @@ def is_gone(error: ComfyUIError) -> bool:
 class Collecting:
     """The files of one run on their way, within the bounds of bytes and seconds."""
 
-    def __init__(self, server: ComfyUIServer, wanted: Format, timing: Timing, room: Room) -> None:
+    def __init__(
+        self,
+        server: ComfyUIServer,
+        wanted: Format,
+        timing: Timing,
+        room: Room,
+        take_early: TakeEarly | None,
+    ) -> None:
+        self._take_early = take_early
         self._server = server
         self._wanted = wanted
         self._timing = timing
@@ -29684,7 +29712,9 @@ class Collecting:
             product = await FILES.run_unless_short([made.text], text_product, made.text)
         else:
             timing = replace(self._timing, gone=0.0) if self._was_patient else self._timing
-            data = await fetch(self._server, made, timing, self._room)
+            data = await self._take_early(made) if self._take_early else None
+            if data is None:
+                data = await fetch(self._server, made, timing, self._room)
             if not data:
                 raise UnexpectedAnswer(f'ComfyUI\'s file "{made.filename}" is empty.')
             product, notes = await self._delivered(data, made.filename)
@@ -29820,6 +29850,73 @@ async def fetch(server: ComfyUIServer, output: Output, timing: Timing, room: Roo
                 pause = max(pause, min(error.seconds, timing.gone))
         await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # nosec B311 # not all jobs at the same moment
         pause = min(pause * 2, timing.longest)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/early_files.py
+#
+# Files that a run has made while it is still under way, fetched as soon as it tells of them.
+#
+# ComfyUI tells of a file when the node that saves it is done. Others may run after it, and the end of
+# the run is told later still. `EarlyFiles` begins to fetch at once, and `take` hands over what came.
+# They are fetched with the same patience as after the end. One that failed while the run went on is
+# fetched again when that has ended, and what nobody takes is let go of.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+class EarlyFiles:
+    """The files of one run on their way; `room` is what its call may still bring. Those that are
+    not taken are given back at the end of its `async with`.
+    """
+
+    def __init__(self, server: ComfyUIServer, timing: Timing, room: Room) -> None:
+        self._server = server
+        self._timing = timing
+        self._room = room
+        self._coming: dict[Output, asyncio.Task[FileBytes]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        left = list(self._coming.values())
+        for coming in left:
+            coming.cancel()
+        for data in await asyncio.gather(*left, return_exceptions=True):
+            if isinstance(data, FileBytes):
+                self._room.give_back(len(data))
+                data.close()
+
+    def announced(self, outputs: Sequence[Output]) -> None:
+        """Begin to fetch what was saved, as many files as are fetched at the same time. What is
+        only shown counts only where nothing is saved, which the end tells.
+        """
+        for output in outputs:
+            file = _same_file(output)
+            is_due = output.type == "output" and file not in self._coming
+            if is_due and len(self._coming) < PARALLEL_FILES:
+                self._coming[file] = asyncio.create_task(
+                    fetch(self._server, output, self._timing, self._room)
+                )
+
+    async def take(self, output: Output) -> FileBytes | None:
+        """A file that came, or is on its way, and then with what becomes of that; None for one that
+        is still to be fetched, or again. Raises as `fetch` does.
+        """
+        coming = self._coming.pop(_same_file(output), None)
+        if coming is None or (coming.done() and coming.exception()):
+            return None
+        return await coming
+
+
+def _same_file(output: Output) -> Output:
+    """The same for all nodes that tell of one file."""
+    return replace(output, node_id="")
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -30683,25 +30780,26 @@ class RunProgress:
         may_be_old = assigned.prompts.prices[index] is None and not assigned.server.endpoint.cloud
         was_cached = False
         while True:
-            job, dropped = await self.follow_prompt(assigned, index, graph, wait)
-            was_cached = was_cached or job.cached >= set(graph)
-            anew = (
-                saving_anew(graph, _cached_outputs(job), secrets.token_hex(3))
-                if may_be_old
-                else None
-            )
-            try:
-                collected = await self.collect_made(assigned, index, job, graph)
-            except UnexpectedAnswer as error:
-                if anew is None or not is_gone(error):
-                    raise
-            else:
-                if anew is None or not collected.gone:
-                    break
-                collected.close()
-            # which has nothing to be fetched any more
-            self.whole.append((assigned.server.endpoint, job.prompt_id))
-            graph, may_be_old = anew, False
+            async with EarlyFiles(assigned.server, self.fleet.timing, self.allowance.room) as early:
+                job, dropped = await self.follow_prompt(assigned, index, graph, wait, early)
+                was_cached = was_cached or job.cached >= set(graph)
+                anew = (
+                    saving_anew(graph, _cached_outputs(job), secrets.token_hex(3))
+                    if may_be_old
+                    else None
+                )
+                try:
+                    collected = await self.collect_made(assigned, index, job, graph, early)
+                except UnexpectedAnswer as error:
+                    if anew is None or not is_gone(error):
+                        raise
+                else:
+                    if anew is None or not collected.gone:
+                        break
+                    collected.close()
+                # which has nothing to be fetched any more
+                self.whole.append((assigned.server.endpoint, job.prompt_id))
+                graph, may_be_old = anew, False
         if not collected.left:
             self.whole.append((assigned.server.endpoint, job.prompt_id))
         job_id = self.fleet.owner.job_id(assigned.server.endpoint, job.prompt_id)
@@ -30716,7 +30814,7 @@ class RunProgress:
         self.collected.append(collected)
 
     async def follow_prompt(
-        self, assigned: Assignment, index: int, graph: Graph, wait: float
+        self, assigned: Assignment, index: int, graph: Graph, wait: float, early: EarlyFiles
     ) -> tuple[Job, tuple[str, ...]]:
         """Post the graph of one of the prompts and follow it to its end, as `follow` does."""
         prompts = assigned.prompts
@@ -30745,6 +30843,7 @@ class RunProgress:
                 posted=assigned.posted,
                 account_key=assigned.account_key if price else "",
                 work=prompts.works[index],
+                announced=early.announced,
             )
         except ComfyUIError as error:
             if spent_nothing(price, error):
@@ -30757,14 +30856,21 @@ class RunProgress:
         return job, dropped
 
     async def collect_made(
-        self, assigned: Assignment, index: int, job: Job, graph: Graph
+        self, assigned: Assignment, index: int, job: Job, graph: Graph, early: EarlyFiles
     ) -> Collected:
         """Fetch what one of the prompts made, as `collect` does."""
         self.listener.status("saving", joined(self.part(index), Phrase("saving")))
         server = assigned.server
         try:
             return await collect(
-                server, job, graph, self.options.format, self.fleet.timing, (), self.allowance
+                server,
+                job,
+                graph,
+                self.options.format,
+                self.fleet.timing,
+                (),
+                self.allowance,
+                early.take,
             )
         except BaseException as error:
             JOBS.leave(job.prompt_id)

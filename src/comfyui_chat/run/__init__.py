@@ -14,6 +14,7 @@ follow one another so:
     limits    those limits, read off a finished graph
     findings  what is found out about a prompt that is bound, once for all of one kind
     estimates how long a run will take, and what the user wants where that is long
+    early_files  files fetched while their run is still under way
     options   what the runs of a call choose from and show, and what they leave
     make      all of this in turn for one call; a job that its server lost is run once more
     earlier   jobs of earlier calls found on the servers, and what they made brought

@@ -16,7 +16,7 @@ import functools
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..bounds import (
@@ -56,6 +56,10 @@ from .job import Job
 
 REFUSALS_BORNE = 3  # of a file; then it is left out
 PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
+
+
+# What was fetched of a file before the run ended (run/early_files); None for nothing.
+TakeEarly = Callable[[Output], Awaitable[FileBytes | None]]
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,11 @@ async def collect(
     timing: Timing = Timing(),
     stored: Sequence[str] = (),
     allowance: Allowance | None = None,
+    take_early: TakeEarly | None = None,
 ) -> Collected:
     """The run's files, in the order of the graph's nodes, in the format that is `wanted`, but for
     those that are `stored` already, by their sources, as far as the `allowance` of the call goes.
+    `take_early` has those that were fetched before its end.
     What is only shown (by preview nodes) counts only when nothing was saved, and pictures of the
     websocket come last.
 
@@ -128,9 +134,8 @@ async def collect(
     new = _not_stored(of_run, stored)
     allowance = allowance or Allowance()
     begun = new[: max(allowance.files - len(job.sent), 0)]
-    products, missing, notes = await Collecting(server, wanted, timing, allowance.room).bring_all(
-        begun, job.sent
-    )
+    collecting = Collecting(server, wanted, timing, allowance.room, take_early)
+    products, missing, notes = await collecting.bring_all(begun, job.sent)
     allowance.files -= len(products)
     if missing and not products:
         raise missing[0].error
@@ -172,7 +177,15 @@ def is_gone(error: ComfyUIError) -> bool:
 class Collecting:
     """The files of one run on their way, within the bounds of bytes and seconds."""
 
-    def __init__(self, server: ComfyUIServer, wanted: Format, timing: Timing, room: Room) -> None:
+    def __init__(
+        self,
+        server: ComfyUIServer,
+        wanted: Format,
+        timing: Timing,
+        room: Room,
+        take_early: TakeEarly | None,
+    ) -> None:
+        self._take_early = take_early
         self._server = server
         self._wanted = wanted
         self._timing = timing
@@ -238,7 +251,9 @@ class Collecting:
             product = await FILES.run_unless_short([made.text], text_product, made.text)
         else:
             timing = replace(self._timing, gone=0.0) if self._was_patient else self._timing
-            data = await fetch(self._server, made, timing, self._room)
+            data = await self._take_early(made) if self._take_early else None
+            if data is None:
+                data = await fetch(self._server, made, timing, self._room)
             if not data:
                 raise UnexpectedAnswer(f'ComfyUI\'s file "{made.filename}" is empty.')
             product, notes = await self._delivered(data, made.filename)

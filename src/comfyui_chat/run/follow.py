@@ -27,7 +27,7 @@ import math
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -54,10 +54,12 @@ from ..server.posting import Accepted
 from ..server.protocol import (
     Absent,
     Event,
+    Executed,
     Failed,
     Gap,
     Interrupted,
     LookedUp,
+    Output,
     QueueMoved,
     Recorded,
     Silence,
@@ -114,14 +116,15 @@ async def follow(
     posted: Callable[[], None] | None = None,
     account_key: str = "",
     work: float = 0.0,
+    announced: Callable[[Sequence[Output]], None] | None = None,
 ) -> tuple[Job, tuple[str, ...]]:
     """Post a prompt and follow it to its end; returns the ended job, and notes on outputs that the
     server left out.
 
     `wait` is in seconds, `part` stands before every text ("2 of 4 · "), `about` is what the mark
     tells a later call of the run, and `posted` is called once the server's queue shows the prompt.
-    `account_key` is that of the Comfy account which pays for partner nodes, and `work` how much work
-    the run is (run/estimates).
+    `account_key` is that of the Comfy account which pays for partner nodes, `work` how much work the
+    run is (run/estimates), and `announced` is told of files as soon as they are there.
 
     Raises `ServerError`, `WorkflowRefused`, `RunFailed` and their kin, `LimitExceeded`, and
     `StillRunning` when the wait is over. When it is cancelled, or fails, the job is first withdrawn
@@ -164,7 +167,16 @@ async def follow(
                 posted()
             if not accepted.certain:
                 subscription.events.put_nowait(Gap())
-            job = await watch(server, fleet, job, subscription, listener, wait=wait, part=part)
+            job = await watch(
+                server,
+                fleet,
+                job,
+                subscription,
+                listener,
+                wait=wait,
+                part=part,
+                announced=announced,
+            )
             if accepted.doubt and job.lost and not job.taken:
                 raise _unfound(accepted.doubt)
             job = judge(job, graph)
@@ -293,6 +305,7 @@ async def watch(
     *,
     wait: float,
     part: str = "",
+    announced: Callable[[Sequence[Output]], None] | None = None,
 ) -> Job:
     """Feed the job with frames and look-ups until it has ended or is lost; then with its history
     entry, where that may know more. A job of which all nodes are done, by the frames, ends well
@@ -322,6 +335,8 @@ async def watch(
             else:
                 look_ups.heard(event, job.started, now)
             job = advance(job, event, now)
+            if announced and isinstance(event, Executed):
+                announced(event.outputs)
             if job.good and isinstance(event, (Absent, Silence)):
                 break  # the last frame was missed, and nobody can say more
             # Of frames that came together only the last one is shown.

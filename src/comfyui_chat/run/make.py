@@ -54,6 +54,7 @@ from ..tasks import Turns, gather
 from ..threads import FILES
 from .collecting import PARALLEL_FILES, Allowance, Collected, collect, is_gone, later_note
 from .credits import CLOUD_PRICE, Spending, spent_nothing
+from .early_files import EarlyFiles
 from .estimates import TimeQuestion, expected_run
 from .fleet import Fleet
 from .follow import ProgressListener, follow
@@ -456,25 +457,26 @@ class RunProgress:
         may_be_old = assigned.prompts.prices[index] is None and not assigned.server.endpoint.cloud
         was_cached = False
         while True:
-            job, dropped = await self.follow_prompt(assigned, index, graph, wait)
-            was_cached = was_cached or job.cached >= set(graph)
-            anew = (
-                saving_anew(graph, _cached_outputs(job), secrets.token_hex(3))
-                if may_be_old
-                else None
-            )
-            try:
-                collected = await self.collect_made(assigned, index, job, graph)
-            except UnexpectedAnswer as error:
-                if anew is None or not is_gone(error):
-                    raise
-            else:
-                if anew is None or not collected.gone:
-                    break
-                collected.close()
-            # which has nothing to be fetched any more
-            self.whole.append((assigned.server.endpoint, job.prompt_id))
-            graph, may_be_old = anew, False
+            async with EarlyFiles(assigned.server, self.fleet.timing, self.allowance.room) as early:
+                job, dropped = await self.follow_prompt(assigned, index, graph, wait, early)
+                was_cached = was_cached or job.cached >= set(graph)
+                anew = (
+                    saving_anew(graph, _cached_outputs(job), secrets.token_hex(3))
+                    if may_be_old
+                    else None
+                )
+                try:
+                    collected = await self.collect_made(assigned, index, job, graph, early)
+                except UnexpectedAnswer as error:
+                    if anew is None or not is_gone(error):
+                        raise
+                else:
+                    if anew is None or not collected.gone:
+                        break
+                    collected.close()
+                # which has nothing to be fetched any more
+                self.whole.append((assigned.server.endpoint, job.prompt_id))
+                graph, may_be_old = anew, False
         if not collected.left:
             self.whole.append((assigned.server.endpoint, job.prompt_id))
         job_id = self.fleet.owner.job_id(assigned.server.endpoint, job.prompt_id)
@@ -489,7 +491,7 @@ class RunProgress:
         self.collected.append(collected)
 
     async def follow_prompt(
-        self, assigned: Assignment, index: int, graph: Graph, wait: float
+        self, assigned: Assignment, index: int, graph: Graph, wait: float, early: EarlyFiles
     ) -> tuple[Job, tuple[str, ...]]:
         """Post the graph of one of the prompts and follow it to its end, as `follow` does."""
         prompts = assigned.prompts
@@ -518,6 +520,7 @@ class RunProgress:
                 posted=assigned.posted,
                 account_key=assigned.account_key if price else "",
                 work=prompts.works[index],
+                announced=early.announced,
             )
         except ComfyUIError as error:
             if spent_nothing(price, error):
@@ -530,14 +533,21 @@ class RunProgress:
         return job, dropped
 
     async def collect_made(
-        self, assigned: Assignment, index: int, job: Job, graph: Graph
+        self, assigned: Assignment, index: int, job: Job, graph: Graph, early: EarlyFiles
     ) -> Collected:
         """Fetch what one of the prompts made, as `collect` does."""
         self.listener.status("saving", joined(self.part(index), Phrase("saving")))
         server = assigned.server
         try:
             return await collect(
-                server, job, graph, self.options.format, self.fleet.timing, (), self.allowance
+                server,
+                job,
+                graph,
+                self.options.format,
+                self.fleet.timing,
+                (),
+                self.allowance,
+                early.take,
             )
         except BaseException as error:
             JOBS.leave(job.prompt_id)
