@@ -53,7 +53,7 @@ FLOORS = (
     ),
     (
         "server",
-        "auth transport allowed endpoint protocol refusals posting long_answers stats faults "
+        "pasted auth transport allowed endpoint protocol refusals posting long_answers stats faults "
         "record incoming background connection login http files templates model_files "
         "replaced_nodes known_definitions client cloud pool",
     ),

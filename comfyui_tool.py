@@ -72,6 +72,7 @@ required_open_webui_version: 0.9.6
 #   media/metadata            Strip files of the texts that tell how they were made, without decoding them.
 #   media/running_times       How long a video, an animation or a sound plays, and how many frames it has, read from …
 #   media/delivery            Hand a finished file over as it is wanted: in which format, with or without metadata.
+#   server/pasted             What people paste for a key, without what stands around it.
 #   server/auth               What lets a caller in at a protected ComfyUI, as people paste it into the valve for the …
 #   server/transport          How connections to a server are made: which addresses they may lead to, whose …
 #   server/allowed            Which workflows and models of a server its callers may use, by patterns of names such as …
@@ -211,6 +212,7 @@ import os
 import random
 import re
 import secrets
+import shlex
 import signal
 import socket
 import ssl
@@ -15175,6 +15177,160 @@ def text_product(text: str) -> OutputFile:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/pasted.py
+#
+# What people paste for a key, without what stands around it.
+#
+# A key is copied out of a console, a page, a command line or a file of settings, and much comes with
+# it. `plain` takes that off and leaves what `read_auth` (server/auth.py) reads:
+#
+#     curl -H 'X-Auth: secret' https://host      X-Auth: secret
+#     -u fox:secret                              Basic fox:secret
+#     export COMFYUI_API_KEY="sk-1234"           sk-1234
+#     https://host/prompt?token=secret           ?token=secret
+#     https://fox:secret@host                    Basic fox:secret
+#     user: fox, password: secret                Basic fox:secret
+#     'X-Auth': 'secret',                        X-Auth: secret
+#
+# What it does not know stays as it is.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# What may stand round something that is pasted, and by pairs.
+ROUND_PASTED = " \t\r\n<>\"'`\u2018\u2019\u201c\u201d"
+BLANKS = " \t\r\n"
+CLOSED_BY = {"<": ">", '"': '"', "'": "'", "`": "`", "\u2018": "\u2019", "\u201c": "\u201d"}
+# signs that nobody sees: colours of a console, marks at the beginning of a file
+UNSEEN = re.compile(r"\x1b\[[0-9;]*m|[\ufeff\u200b-\u200f\u2060]")
+
+COMMAND_LINE = re.compile(r"curl\s|(?:-H|-u|-b|--header|--user|--cookie)\b", re.IGNORECASE)
+LABELLED = re.compile(
+    r"(?:your\s+)?(?:api[ _-]?key(?:_comfy_org)?|key|token|bearer)\s*(?:is\s|:)\s*(?!//)(\S+)"
+    r"|headers?\s*[:=]\s*(\S.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+ENVIRONMENT = re.compile(r"(?:export\s+|set\s+|\$env:)?[A-Z][A-Z0-9_]*\s*=\s*(\S+)")
+BEARER_KEY = re.compile(r"bearer(?:%20|=)(\S+)", re.IGNORECASE)
+SET_COOKIE_LINE = re.compile(r"set-cookie:\s*([^;\s]+)(?:;.*)?", re.IGNORECASE)
+COOKIE_LINE = re.compile(r"(?:cookie=|document\.cookie\s*=\s*)(\S.*)", re.IGNORECASE)
+LOGIN_FORM = re.compile(r"login[:=](\S+:\S.*)", re.IGNORECASE)
+PASTED_ADDRESS = re.compile(r"(?:https?://|/)\S*|[\w.-]+(?::\d+)?/\S*\?\S+")
+# "name": "value", with quotes around both or one of them
+QUOTED_PAIR = re.compile(
+    r"""\s*(?P<open>["'])(?P<name>[\w-]{1,60})(?P=open)\s*:\s*(?P<quote>["'])(?P<value>.*?)(?P=quote)\s*(?:,|$)""",
+)
+USER_AND_PASSWORD = re.compile(
+    r"(?:user(?:name)?|login)\s*[:=]\s*(\S+?)[\s,;]+pass(?:word)?\s*[:=]\s*(\S+)", re.IGNORECASE
+)
+
+
+def plain(text: str) -> str:
+    """What was pasted, without what stands around it."""
+    text = bare(UNSEEN.sub("", text))
+    if COMMAND_LINE.match(text):
+        return _of_command(text)
+    pairs = _pairs(text)
+    if pairs:
+        return pairs
+    named = USER_AND_PASSWORD.fullmatch(text)
+    if named:
+        return f"Basic {bare(named[1])}:{bare(named[2])}"
+    for pattern, form in (
+        (ENVIRONMENT, "{}"),
+        (LABELLED, "{}"),
+        (BEARER_KEY, "Bearer {}"),
+        (SET_COOKIE_LINE, "Cookie: {}"),
+        (COOKIE_LINE, "Cookie: {}"),
+        (LOGIN_FORM, "login {}"),
+    ):
+        found = pattern.fullmatch(text)
+        if found:
+            (value,) = filter(None, found.groups())
+            return form.format(bare(value))
+    return _of_address(text) if PASTED_ADDRESS.fullmatch(text) else text
+
+
+def bare(text: str) -> str:
+    """A text without spaces, quotes and brackets around it; a comma may follow them."""
+    text = text.strip(BLANKS)
+    while _is_closed(text.rstrip(",;")):
+        text = text.rstrip(",;")[1:-1].strip(BLANKS)
+    # one that was left over when the rest was copied
+    for sign in CLOSED_BY:
+        ends = (sign, CLOSED_BY[sign])
+        if sum(map(text.count, set(ends))) == 1:
+            text = text.strip("".join(ends)).strip(BLANKS)
+    return text
+
+
+def _is_closed(text: str) -> bool:
+    """Whether a text stands in one pair of quotes or brackets, and not in several."""
+    closing = CLOSED_BY.get(text[:1])
+    is_pair = closing is not None and len(text) > 1 and text[-1] == closing
+    return is_pair and not {text[0], text[-1]}.intersection(text[1:-1])
+
+
+def _of_command(text: str) -> str:
+    """The headers, the user and the cookies in a command line, one a line."""
+    try:
+        words = shlex.split(text.replace("\\\r\n", " ").replace("\\\n", " "))
+    except ValueError:  # a quote is not closed
+        return text
+    return "\n".join(_options(words)) or text
+
+
+def _options(words: list[str]) -> Iterator[str]:
+    options = {"-H": "{}", "--header": "{}", "-u": "Basic {}", "--user": "Basic {}"}
+    options |= {"-b": "Cookie: {}", "--cookie": "Cookie: {}"}
+    waiting = ""
+    for word in words:
+        if waiting:
+            yield options[waiting].format(word)
+            waiting = ""
+            continue
+        name, equals, value = word.partition("=")
+        if word in options:
+            waiting = word
+        elif equals and name in options:
+            yield options[name].format(value)
+        elif word[:2] in options:
+            yield options[word[:2]].format(word[2:])
+
+
+def _pairs(text: str) -> str:
+    """Pairs in quotes, as JSON and other languages write them; "" for anything else."""
+    inner = text.removeprefix("{").removesuffix("}").strip(BLANKS)
+    found: dict[str, str] = {}
+    place = 0
+    while place < len(inner):
+        pair = QUOTED_PAIR.match(inner, place)
+        if not pair:
+            return ""
+        found[pair["name"]] = pair["value"]
+        place = pair.end()
+    names = {name.lower(): value for name, value in found.items()}
+    user = names.get("username", names.get("user"))
+    if user and "password" in names:
+        return f"Basic {user}:{names['password']}"
+    if len(names) == 1 and LABELLED.fullmatch(f"{next(iter(names))}: x"):
+        return next(iter(names.values()))
+    return "\n".join(f"{name}: {value}" for name, value in found.items())
+
+
+def _of_address(text: str) -> str:
+    """What lets a caller in of an address that was pasted whole; the address itself where nothing
+    does.
+    """
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return text
+    if parts.username:
+        return f"Basic {unquote(parts.username)}:{unquote(parts.password or '')}"
+    return f"?{parts.query}" if parts.query else text
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/auth.py
 #
 # What lets a caller in at a protected ComfyUI, as people paste it into the valve for the key.
@@ -15198,12 +15354,9 @@ def text_product(text: str) -> OutputFile:
 HIDDEN_KEY = b"[API key]"  # what is shown in its place
 CLOUD_HEADER = "X-API-Key"
 MOST_SECRETS = 10  # headers, or parts of a query: every answer is searched for each of them
-# What may stand round something that is pasted.
-ROUND_PASTED = " \t\r\n<>\"'`\u2018\u2019\u201c\u201d"
 
 CONSOLE_LINE = re.compile(r"\buse token=(\S+)")
-SCHEME = re.compile(r"(bearer|basic|token|login):?\s+(\S.*)", re.IGNORECASE)
-CURL = re.compile(r"^(?:-H|--header)\s+")  # before a header in a command line
+SCHEME = re.compile(r"(bearer|basic|token|login):?\s+([^\s=].*)", re.IGNORECASE)
 HEADER = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,60}):\s+(\S.*)")
 # Of these names also without a space behind the colon; any other one is a user's name.
 KNOWN_HEADER = re.compile(
@@ -15212,6 +15365,11 @@ KNOWN_HEADER = re.compile(
 QUERY = re.compile(
     r"[?&]?[\w-]*(?:token|key|auth|secret|password)[\w-]*=[^\s=].*|\?[\w.-]+=\S+", re.IGNORECASE
 )
+HEADER_NAME = re.compile(r"(?:X|CF)-[\w-]+", re.IGNORECASE)
+# One header ends where a line does, at a semicolon, or at a comma before the name of another.
+BETWEEN_HEADERS = re.compile(r"[;\n]|,(?=\s*(?:X|CF)-[\w-]+:)", re.IGNORECASE)
+# A name with a value, or the rest of an address; keys in base64 may end with such signs.
+NOT_A_KEY = re.compile(r"[A-Za-z][\w.-]{0,60}=+[^=]|[#?&]")
 PRINTABLE = re.compile(r"[\x20-\x7e]*")
 # Headers that are the connection's own.
 RESERVED = re.compile(
@@ -15312,15 +15470,17 @@ def read_auth(text: str, is_cloud: bool = False) -> Auth:
     """What people paste for a key, as the top of this module lists it. Raises `BadArgument`, which
     does not show it.
     """
-    text = CURL.sub("", text.strip(ROUND_PASTED), count=1).strip(ROUND_PASTED)
+    if not text.strip():
+        return Auth()
+    printed = CONSOLE_LINE.search(UNSEEN.sub("", text))
+    if printed:
+        return _bearer(bare(printed[1]), is_cloud)
+    text = plain(text)
     if not text:
         return Auth()
-    printed = CONSOLE_LINE.search(text)
-    if printed:
-        return _bearer(printed[1].strip(ROUND_PASTED), is_cloud)
     if text.startswith("{"):
         return _headers(_json_headers(text), is_cloud)
-    lines = [line.strip() for line in re.split(r"[;\n]", text) if line.strip()]
+    lines = [bare(line) for line in BETWEEN_HEADERS.split(text) if line.strip()]
     headers = [HEADER.fullmatch(line) or KNOWN_HEADER.fullmatch(line) for line in lines]
     scheme = SCHEME.fullmatch(text)
     if scheme:
@@ -15330,14 +15490,31 @@ def read_auth(text: str, is_cloud: bool = False) -> Auth:
     one_header = KNOWN_HEADER.fullmatch(text)  # with semicolons in it, such as a cookie
     if one_header:
         return _headers([(one_header[1], one_header[2])], is_cloud)
+    query = re.sub(r"\s*=\s*", "=", text, count=1)
+    if QUERY.fullmatch(query) and not re.search(r"\s", query):
+        return _in_query(query, is_cloud)
     if re.search(r"\s", text):
         raise _not_sendable()
-    if QUERY.fullmatch(text):
-        return in_query(text)
+    if NOT_A_KEY.match(text):
+        raise BadArgument(
+            "The API key that belongs to an address may be a cookie, a part of an address or something else.",
+            "Write Cookie: name=value for a cookie, ?name=value for a part of the address, or the key alone.",
+        )
     if ":" in text:
         user_name, _, password = text.partition(":")
-        return basic(user_name, password)
+        return basic(bare(user_name), bare(password))
     return _bearer(text, is_cloud)
+
+
+def _in_query(text: str, is_cloud: bool) -> Auth:
+    """A part of every address; Comfy Cloud has only its key."""
+    auth = in_query(text)
+    if is_cloud and len(auth.query) == 1:
+        return _bearer(auth.query[0][1], is_cloud)
+    name, value = auth.query[0] if len(auth.query) == 1 else ("", "")
+    if HEADER_NAME.fullmatch(name):
+        return _headers([(name, value)], is_cloud)
+    return Auth(query=tuple((name, bare(value)) for name, value in auth.query))
 
 
 def _not_sendable() -> BadArgument:
@@ -15351,7 +15528,8 @@ def _of_scheme(scheme: str, rest: str, is_cloud: bool) -> Auth:
     """What follows one of the words "Bearer", "Basic", "Token" and "login". Raises
     `BadArgument`.
     """
-    user_name, colon, password = rest.partition(":")
+    rest = plain(rest).removeprefix("Basic ")
+    user_name, colon, password = (bare(part) for part in rest.partition(":"))
     if scheme == "login":
         if not colon:
             raise BadArgument(
@@ -15361,6 +15539,11 @@ def _of_scheme(scheme: str, rest: str, is_cloud: bool) -> Auth:
     if scheme == "basic":
         if colon:
             return basic(user_name, password)
+        if re.search(r"\s", rest):
+            raise BadArgument(
+                "The API key with a user name and a password is not complete.",
+                "Write it as Basic user:password.",
+            )
         return _headers([("Authorization", f"Basic {rest}")], is_cloud)
     if scheme == "token":
         return _headers([("Authorization", f"Token {rest}")], is_cloud)
@@ -15368,6 +15551,7 @@ def _of_scheme(scheme: str, rest: str, is_cloud: bool) -> Auth:
 
 
 def _bearer(key: str, is_cloud: bool) -> Auth:
+    key = key.rstrip(",;")
     if re.search(r"[^\x21-\x7e]", key):
         raise _not_sendable()
     if is_cloud:
@@ -15382,7 +15566,10 @@ def _headers(headers: Iterable[tuple[str, str]], is_cloud: bool) -> Auth:
     headers = list(headers)
     if len(headers) > MOST_SECRETS:
         raise _not_sendable()
-    for name, value in headers:
+    for name, pasted in headers:
+        value = bare(pasted).rstrip(",;")
+        if is_cloud and name.lower() == "authorization" and len(headers) == 1:
+            return _bearer(re.sub(r"^bearer\s+", "", value, flags=re.IGNORECASE), is_cloud)
         if not PRINTABLE.fullmatch(value) or RESERVED.fullmatch(name):
             raise _not_sendable()
         found[name] = value

@@ -27,16 +27,14 @@ from urllib.parse import parse_qsl, quote
 from ..bounds import LEAST_KEY_CHARACTERS
 from ..errors import BadArgument
 from ..json_pieces import JsonText, read_json_text
+from .pasted import UNSEEN, bare, plain
 
 HIDDEN_KEY = b"[API key]"  # what is shown in its place
 CLOUD_HEADER = "X-API-Key"
 MOST_SECRETS = 10  # headers, or parts of a query: every answer is searched for each of them
-# What may stand round something that is pasted.
-ROUND_PASTED = " \t\r\n<>\"'`\u2018\u2019\u201c\u201d"
 
 CONSOLE_LINE = re.compile(r"\buse token=(\S+)")
-SCHEME = re.compile(r"(bearer|basic|token|login):?\s+(\S.*)", re.IGNORECASE)
-CURL = re.compile(r"^(?:-H|--header)\s+")  # before a header in a command line
+SCHEME = re.compile(r"(bearer|basic|token|login):?\s+([^\s=].*)", re.IGNORECASE)
 HEADER = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,60}):\s+(\S.*)")
 # Of these names also without a space behind the colon; any other one is a user's name.
 KNOWN_HEADER = re.compile(
@@ -45,6 +43,11 @@ KNOWN_HEADER = re.compile(
 QUERY = re.compile(
     r"[?&]?[\w-]*(?:token|key|auth|secret|password)[\w-]*=[^\s=].*|\?[\w.-]+=\S+", re.IGNORECASE
 )
+HEADER_NAME = re.compile(r"(?:X|CF)-[\w-]+", re.IGNORECASE)
+# One header ends where a line does, at a semicolon, or at a comma before the name of another.
+BETWEEN_HEADERS = re.compile(r"[;\n]|,(?=\s*(?:X|CF)-[\w-]+:)", re.IGNORECASE)
+# A name with a value, or the rest of an address; keys in base64 may end with such signs.
+NOT_A_KEY = re.compile(r"[A-Za-z][\w.-]{0,60}=+[^=]|[#?&]")
 PRINTABLE = re.compile(r"[\x20-\x7e]*")
 # Headers that are the connection's own.
 RESERVED = re.compile(
@@ -145,15 +148,17 @@ def read_auth(text: str, is_cloud: bool = False) -> Auth:
     """What people paste for a key, as the top of this module lists it. Raises `BadArgument`, which
     does not show it.
     """
-    text = CURL.sub("", text.strip(ROUND_PASTED), count=1).strip(ROUND_PASTED)
+    if not text.strip():
+        return Auth()
+    printed = CONSOLE_LINE.search(UNSEEN.sub("", text))
+    if printed:
+        return _bearer(bare(printed[1]), is_cloud)
+    text = plain(text)
     if not text:
         return Auth()
-    printed = CONSOLE_LINE.search(text)
-    if printed:
-        return _bearer(printed[1].strip(ROUND_PASTED), is_cloud)
     if text.startswith("{"):
         return _headers(_json_headers(text), is_cloud)
-    lines = [line.strip() for line in re.split(r"[;\n]", text) if line.strip()]
+    lines = [bare(line) for line in BETWEEN_HEADERS.split(text) if line.strip()]
     headers = [HEADER.fullmatch(line) or KNOWN_HEADER.fullmatch(line) for line in lines]
     scheme = SCHEME.fullmatch(text)
     if scheme:
@@ -163,14 +168,31 @@ def read_auth(text: str, is_cloud: bool = False) -> Auth:
     one_header = KNOWN_HEADER.fullmatch(text)  # with semicolons in it, such as a cookie
     if one_header:
         return _headers([(one_header[1], one_header[2])], is_cloud)
+    query = re.sub(r"\s*=\s*", "=", text, count=1)
+    if QUERY.fullmatch(query) and not re.search(r"\s", query):
+        return _in_query(query, is_cloud)
     if re.search(r"\s", text):
         raise _not_sendable()
-    if QUERY.fullmatch(text):
-        return in_query(text)
+    if NOT_A_KEY.match(text):
+        raise BadArgument(
+            "The API key that belongs to an address may be a cookie, a part of an address or something else.",
+            "Write Cookie: name=value for a cookie, ?name=value for a part of the address, or the key alone.",
+        )
     if ":" in text:
         user_name, _, password = text.partition(":")
-        return basic(user_name, password)
+        return basic(bare(user_name), bare(password))
     return _bearer(text, is_cloud)
+
+
+def _in_query(text: str, is_cloud: bool) -> Auth:
+    """A part of every address; Comfy Cloud has only its key."""
+    auth = in_query(text)
+    if is_cloud and len(auth.query) == 1:
+        return _bearer(auth.query[0][1], is_cloud)
+    name, value = auth.query[0] if len(auth.query) == 1 else ("", "")
+    if HEADER_NAME.fullmatch(name):
+        return _headers([(name, value)], is_cloud)
+    return Auth(query=tuple((name, bare(value)) for name, value in auth.query))
 
 
 def _not_sendable() -> BadArgument:
@@ -184,7 +206,8 @@ def _of_scheme(scheme: str, rest: str, is_cloud: bool) -> Auth:
     """What follows one of the words "Bearer", "Basic", "Token" and "login". Raises
     `BadArgument`.
     """
-    user_name, colon, password = rest.partition(":")
+    rest = plain(rest).removeprefix("Basic ")
+    user_name, colon, password = (bare(part) for part in rest.partition(":"))
     if scheme == "login":
         if not colon:
             raise BadArgument(
@@ -194,6 +217,11 @@ def _of_scheme(scheme: str, rest: str, is_cloud: bool) -> Auth:
     if scheme == "basic":
         if colon:
             return basic(user_name, password)
+        if re.search(r"\s", rest):
+            raise BadArgument(
+                "The API key with a user name and a password is not complete.",
+                "Write it as Basic user:password.",
+            )
         return _headers([("Authorization", f"Basic {rest}")], is_cloud)
     if scheme == "token":
         return _headers([("Authorization", f"Token {rest}")], is_cloud)
@@ -201,6 +229,7 @@ def _of_scheme(scheme: str, rest: str, is_cloud: bool) -> Auth:
 
 
 def _bearer(key: str, is_cloud: bool) -> Auth:
+    key = key.rstrip(",;")
     if re.search(r"[^\x21-\x7e]", key):
         raise _not_sendable()
     if is_cloud:
@@ -215,7 +244,10 @@ def _headers(headers: Iterable[tuple[str, str]], is_cloud: bool) -> Auth:
     headers = list(headers)
     if len(headers) > MOST_SECRETS:
         raise _not_sendable()
-    for name, value in headers:
+    for name, pasted in headers:
+        value = bare(pasted).rstrip(",;")
+        if is_cloud and name.lower() == "authorization" and len(headers) == 1:
+            return _bearer(re.sub(r"^bearer\s+", "", value, flags=re.IGNORECASE), is_cloud)
         if not PRINTABLE.fullmatch(value) or RESERVED.fullmatch(name):
             raise _not_sendable()
         found[name] = value

@@ -23,7 +23,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ..bounds import MOST_ADDRESS_CHARACTERS
 from ..errors import BadArgument
 from .allowed import ALL_ALLOWED, Allowed
-from .auth import ROUND_PASTED, Auth, basic, in_query, read_auth
+from .auth import Auth, basic, in_query, read_auth
+from .pasted import ROUND_PASTED
 from .transport import Transport
 
 CLOUD_HOST = "cloud.comfy.org"
