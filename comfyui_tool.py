@@ -15686,6 +15686,11 @@ def _unwrapped(ip: Address) -> Address:
     return ip
 
 
+def version_4(address: str) -> str:
+    """An address by numbers, of version 4 where one of version 6 stands for such a one."""
+    return str(_unwrapped(ipaddress.ip_address(address.partition("%")[0])))
+
+
 def origin_of(url: str) -> str:
     """An address's scheme, host and port."""
     parts = urlsplit(url)
@@ -36935,6 +36940,7 @@ async def _groups_of(user_id: str) -> set[str]:
 
 
 NAME_SECONDS = 5.0  # to look up where a user's own address leads
+THIS_MACHINE = "this machine"  # in the place of all its addresses
 
 
 def usual_tls() -> ssl.SSLContext | bool:
@@ -37027,8 +37033,20 @@ async def _hosts_and_ports(endpoint: Endpoint) -> set[tuple[str, int]]:
         async with asyncio.timeout(NAME_SECONDS):
             look_up = asyncio.get_running_loop().getaddrinfo
             for *_, place in await look_up(host, port, type=socket.SOCK_STREAM):
-                places.add((str(place[0]).removeprefix("::ffff:"), port))
+                address = version_4(str(place[0]))
+                places.add((THIS_MACHINE if _is_this_machine(address) else address, port))
     return places
+
+
+def _is_this_machine(address: str) -> bool:
+    """Whether an address is one of this machine's own, such as 127.0.0.2 or 0.0.0.0: a socket can
+    be bound to it.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with contextlib.suppress(OSError, ValueError), socket.socket(family, socket.SOCK_DGRAM) as one:
+        one.bind((address, 0))
+        return True
+    return False
 
 
 # looked at where nobody set one

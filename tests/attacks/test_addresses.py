@@ -136,7 +136,10 @@ async def test_an_own_address_that_is_refused_in_a_run_is_told_so(home: House, s
 # --- the administrator's servers under an address of one's own ---
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "[::ffff:127.0.0.1]"])
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "127.1", "[::ffff:127.0.0.1]", "0.0.0.0", "0", "127.9.9.9", "[::ffff:0:0]", "[::]"],
+)
 @pytest.mark.parametrize("path", ["", "/", "/api", "/x/.."])
 async def test_the_rules_for_an_administrators_server_hold_however_a_user_calls_it(
     home: House, server: HostileServer, host: str, path: str

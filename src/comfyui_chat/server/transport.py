@@ -97,6 +97,11 @@ def _unwrapped(ip: Address) -> Address:
     return ip
 
 
+def version_4(address: str) -> str:
+    """An address by numbers, of version 4 where one of version 6 stands for such a one."""
+    return str(_unwrapped(ipaddress.ip_address(address.partition("%")[0])))
+
+
 def origin_of(url: str) -> str:
     """An address's scheme, host and port."""
     parts = urlsplit(url)

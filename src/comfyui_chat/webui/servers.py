@@ -25,12 +25,13 @@ from ..errors import BadArgument, EndpointRefused, NotPermitted
 from ..names import quoted, shortened
 from ..server.allowed import ALL_ALLOWED
 from ..server.endpoint import Endpoint
-from ..server.transport import ANY, PUBLIC, Reach, Transport, read_reach, tls_context
+from ..server.transport import ANY, PUBLIC, Reach, Transport, read_reach, tls_context, version_4
 from .image_settings import NO_IMAGE_SETTINGS, PAGE, ImageSettings
 from .rights import EVERY_RIGHT, Rights
 from .valves import UserValves, Valves
 
 NAME_SECONDS = 5.0  # to look up where a user's own address leads
+THIS_MACHINE = "this machine"  # in the place of all its addresses
 
 
 def usual_tls() -> ssl.SSLContext | bool:
@@ -123,8 +124,20 @@ async def _hosts_and_ports(endpoint: Endpoint) -> set[tuple[str, int]]:
         async with asyncio.timeout(NAME_SECONDS):
             look_up = asyncio.get_running_loop().getaddrinfo
             for *_, place in await look_up(host, port, type=socket.SOCK_STREAM):
-                places.add((str(place[0]).removeprefix("::ffff:"), port))
+                address = version_4(str(place[0]))
+                places.add((THIS_MACHINE if _is_this_machine(address) else address, port))
     return places
+
+
+def _is_this_machine(address: str) -> bool:
+    """Whether an address is one of this machine's own, such as 127.0.0.2 or 0.0.0.0: a socket can
+    be bound to it.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with contextlib.suppress(OSError, ValueError), socket.socket(family, socket.SOCK_DGRAM) as one:
+        one.bind((address, 0))
+        return True
+    return False
 
 
 # looked at where nobody set one
