@@ -11,6 +11,7 @@ import pytest
 from tests.benchmark import chat, loading, storing
 from tests.benchmark.__main__ import IN_OPEN_WEBUI, ROWS
 from tests.benchmark.charts import write_charts
+from tests.benchmark.growth import Full
 from tests.benchmark.table import Line, as_table, in_turns, lines_of
 from tests.support import ROOT
 from tests.support.open_webui import OpenWebUI
@@ -18,7 +19,7 @@ from tests.support.open_webui import OpenWebUI
 TINY: Mapping[str, Mapping[str, Any]] = {
     "1": {"pictures": 1, "kilobytes": 5, "older": False, "stored": False},
     "3": {"counts": (2,), "servers": 1, "older": False},
-    "5": {"nodes": 14, "workflows": 3, "calls": 1},
+    "5": {"nodes": 14, "workflows": 3, "calls": 1, "full": Full(2, 2, 2)},
     "6": {"jobs": 1, "steps": (0.0,)},
     "7": {"file": ROOT / "src" / "comfyui_chat" / "logs.py", "older": False, "installed": False},
     "8": {"side": 64, "small_side": 32, "megabytes": 1},

@@ -1,4 +1,5 @@
-"""The command: ``python -m tests.benchmark [ROW ...] [--rounds N] [--charts FOLDER]``; without rows all of them."""
+"""The command: ``python -m tests.benchmark [ROW ...] [--rounds N] [--charts FOLDER] [--whole]``; without rows all of
+them."""
 
 import argparse
 import contextlib
@@ -22,6 +23,7 @@ ROWS: Mapping[str, Callable[..., Iterator[Line]]] = {
     "7": loading.lines,
     "8": files.lines,
 }
+WHOLE_CALLS = 10_000
 IN_OPEN_WEBUI = {"1", "2", "4", "7"}  # those that need one, which is started once for all
 
 
@@ -29,6 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmark", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all of them by default")
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender is measured")
+    parser.add_argument("--whole", action="store_true", help=f"{WHOLE_CALLS} calls in row 5, which takes minutes")
     parser.add_argument("--charts", type=Path, metavar="FOLDER", help="draw rows 1, 3 and 6 into this folder")
     arguments = parser.parse_args()
     strange = set(arguments.rows) - ROWS.keys()
@@ -42,7 +45,10 @@ def main() -> None:
         if IN_OPEN_WEBUI & set(rows):
             shared["webui"] = stack.enter_context(some_open_webui(None))
         for row in rows:
-            for line in ROWS[row](arguments.rounds, **(shared if row in IN_OPEN_WEBUI else {})):
+            more = shared if row in IN_OPEN_WEBUI else {}
+            if row == "5" and arguments.whole:
+                more = {"calls": WHOLE_CALLS}
+            for line in ROWS[row](arguments.rounds, **more):
                 lines.append(line)
                 print("  ".join(line.cells()), flush=True)
     print()

@@ -27,7 +27,7 @@ from tests.support.open_webui import Event, OpenWebUI, Turn
 from .floor import SIZE
 from .history import newest
 from .in_webui import both_installed, some_open_webui
-from .servers import first_server, stand_ins
+from .servers import PICTURE_KB, first_server, stand_ins
 from .table import Line, Measured, lines_of
 
 SEEING = {"first sign": ("ms", 1000.0), "end to picture": ("ms", 1000.0)}
@@ -101,7 +101,7 @@ def paying_lines(
 ) -> Iterator[Line]:
     """The lines of row 4."""
     with (
-        stand_ins(1, step_seconds=(step_seconds,), drawing=True) as (url,),
+        stand_ins(1, PICTURE_KB, (step_seconds,), "--drawing") as (url,),
         some_open_webui(webui) as running,
         writes_counted(running),
     ):

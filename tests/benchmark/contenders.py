@@ -1,9 +1,9 @@
 """What is measured in a process of its own, so that its CPU and memory are told apart from everything else.
 
-``python -m tests.benchmark.contenders NAME one|many COUNT ADDRESS...`` makes pictures and prints what it cost as JSON.
-NAME is `floor`, `tool`, `previews` (the tool as it shows its runs in a chat), or the path of an older
+``python -m tests.benchmark.contenders NAME one|many|queue COUNT ADDRESS...`` makes pictures and prints what it cost as
+JSON. NAME is `floor`, `tool`, `previews` (the tool as it shows its runs in a chat), or the path of an older
 `comfyui_tool.py`. With `one` the pictures are made one after the other on the first server, with `many` all at once
-over all of them.
+over all of them; with `queue` the first server is asked for its queue so often.
 """
 
 import asyncio
@@ -170,6 +170,18 @@ async def one_by_one(make: Make, count: int, url: str, first_seed: int) -> Measu
     return {"time": middle(seconds), "overhead": middle(overheads), "CPU": middle(cpu)}
 
 
+async def looks_at_queue(path: str, count: int, url: str) -> Measured:
+    """So many looks at the queue of a server: CPU of each, and the longest stall of the event loop."""
+    tool: Any = loaded(path)
+    async with tool.open_server(tool.Endpoint(url)) as server, beating() as longest:
+        cpu = time.process_time()
+        for _ in range(count):
+            await server.queue(time.monotonic())
+        used = time.process_time() - cpu
+    await tool.close_servers()
+    return {"CPU": used / count, "stall, CPU": longest.busy}
+
+
 async def all_at_once(make: Make, count: int, first_seed: int) -> Measured:
     """So many pictures at once: the time for all and the slowest but a hundredth, CPU and peak of memory for each, the
     longest stall of the event loop, and the most sockets."""
@@ -227,6 +239,8 @@ def sockets_open() -> float:
 async def run(name: str, how: str, count: int, urls: Sequence[str]) -> Measured:
     """What a contender costs. The first picture is not counted: everything is new then."""
     path = str(ROOT / "comfyui_tool.py") if name in ("tool", "previews") else name
+    if how == "queue":
+        return await looks_at_queue(path, count, urls[0])
     first_seed = time.time_ns() % 10**12
     async with the_floor(urls) if name == "floor" else the_tool(path, urls, name == "previews") as make:
         await asyncio.gather(*(make(first_seed + number) for number in range(len(urls))))

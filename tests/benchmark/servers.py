@@ -10,6 +10,7 @@ import io
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from PIL import Image
 
 from tests.support import ROOT
 from tests.support.stand_in import StandIn, nodes, painting
+from tests.support.stand_in.custom import CUSTOM_NODES
+from tests.support.stand_in.server import DEFAULT_MODELS
 
 PICTURE_KB = 1000
 
@@ -48,17 +51,16 @@ def draw_nothing(file: bytes) -> None:
 
 @contextlib.contextmanager
 def stand_ins(
-    count: int, kilobytes: int = PICTURE_KB, step_seconds: Sequence[float] = (0.0,), drawing: bool = False
+    count: int, kilobytes: int = PICTURE_KB, step_seconds: Sequence[float] = (0.0,), *options: str
 ) -> Iterator[list[str]]:
-    """So many servers, of which each takes one of these times for a step; their addresses. With `drawing` they draw
-    pictures and previews as in the tests."""
+    """So many servers, of which each takes one of these times for a step; their addresses. `options` are further ones
+    of the command: with "--drawing" they draw pictures and previews as in the tests."""
     processes: list[subprocess.Popen[str]] = []
     try:
         for number in range(count):
             seconds = step_seconds[number % len(step_seconds)]
             command = [sys.executable, "-m", __name__, "--kilobytes", str(kilobytes), "--step-seconds", str(seconds)]
-            if drawing:
-                command.append("--drawing")
+            command += options
             processes.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True))
         yield [process.stdout.readline().strip() for process in processes if process.stdout]
     finally:
@@ -78,12 +80,34 @@ def first_server(kilobytes: int = PICTURE_KB) -> Iterator[str]:
         yield own
 
 
-async def serve(kilobytes: int, step_seconds: float, drawing: bool) -> None:
-    if not drawing:
-        draw_nothing(picture(kilobytes))
-    async with StandIn(step_seconds=step_seconds, preview_method="auto") as comfy:
+async def serve(arguments: argparse.Namespace) -> None:
+    if not arguments.drawing:
+        draw_nothing(picture(arguments.kilobytes))
+    files = [f"model {number}.safetensors" for number in range(arguments.models)]
+    models = {**DEFAULT_MODELS, "checkpoints": [*DEFAULT_MODELS["checkpoints"], *files]}
+    custom = {f"CustomNode{number}": CUSTOM_NODES["VHS_VideoCombine"] for number in range(arguments.classes)}
+    async with StandIn(
+        step_seconds=arguments.step_seconds, preview_method="auto", models=models, custom_nodes=custom
+    ) as comfy:
+        await fill(comfy, arguments.done, arguments.waiting)
         print(comfy.url, flush=True)
         await asyncio.Event().wait()
+
+
+async def fill(comfy: StandIn, done: int, waiting: int) -> None:
+    """Have so many jobs in the history, and so many in the queue behind one that never ends."""
+    if done:
+        prompt_id = await comfy.post(comfy.example_graph())
+        while prompt_id not in comfy.history:
+            await asyncio.sleep(0.01)
+        comfy.history.update({str(uuid.uuid4()): comfy.history[prompt_id] for _ in range(done - 1)})
+    if waiting:
+        comfy.misbehave.hold_before = "KSampler"
+        await comfy.post(comfy.example_graph())
+        await comfy.until_held()
+        await comfy.post(comfy.example_graph())
+        number, _, *rest = comfy.engine.pending[0]
+        comfy.engine.pending.extend((number + more, str(uuid.uuid4()), *rest) for more in range(1, waiting))
 
 
 def main() -> None:
@@ -91,9 +115,10 @@ def main() -> None:
     parser.add_argument("--kilobytes", type=int, default=PICTURE_KB)
     parser.add_argument("--step-seconds", type=float, default=0.0)
     parser.add_argument("--drawing", action="store_true", help="pictures and previews as in the tests")
-    arguments = parser.parse_args()
+    for name in ("models", "classes", "done", "waiting"):
+        parser.add_argument(f"--{name}", type=int, default=0, help="so many that it has")
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(arguments.kilobytes, arguments.step_seconds, arguments.drawing))
+        asyncio.run(serve(parser.parse_args()))
 
 
 if __name__ == "__main__":
