@@ -3466,14 +3466,14 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "ja": "変更できるのは管理者だけです。管理者に連絡してください。",
         "ko": "관리자만 바꿀 수 있습니다. 관리자에게 문의하세요.", "zh": "只有管理员能更改，请联系管理员。"},
     "first_they": {"en": "They start ComfyUI, or set its address in the valve \"ComfyUI address\" of this tool.",
-        "de": "Sie startet ComfyUI oder trägt seine Adresse in die Einstellung „ComfyUI address“ ein.",
-        "fr": "Il démarre ComfyUI, ou indique son adresse dans le réglage « ComfyUI address ».",
-        "es": "Inicia ComfyUI o pone su dirección en el ajuste «ComfyUI address».",
-        "pt": "Ele inicia o ComfyUI ou põe o endereço no ajuste “ComfyUI address”.",
-        "it": "Avvia ComfyUI o inserisce il suo indirizzo nell'impostazione «ComfyUI address».",
-        "ja": "管理者が ComfyUI を起動するか、設定「ComfyUI address」にアドレスを入れます。",
-        "ko": "관리자가 ComfyUI를 시작하거나 설정 \"ComfyUI address\"에 주소를 넣습니다.",
-        "zh": "由管理员启动 ComfyUI，或在设置“ComfyUI address”中填写其地址。"},
+        "de": "Sie startet ComfyUI oder trägt dessen Adresse bei diesem Werkzeug in „ComfyUI address“ ein.",
+        "fr": "Il démarre ComfyUI, ou règle son adresse dans « ComfyUI address » de cet outil.",
+        "es": "Inicia ComfyUI o pone su dirección en «ComfyUI address» de esta herramienta.",
+        "pt": "Ele inicia o ComfyUI ou define o endereço em “ComfyUI address” desta ferramenta.",
+        "it": "Avvia ComfyUI o imposta il suo indirizzo in «ComfyUI address» di questo strumento.",
+        "ja": "管理者が ComfyUI を起動するか、このツールの「ComfyUI address」にアドレスを設定します。",
+        "ko": "관리자가 ComfyUI를 시작하거나 이 도구의 \"ComfyUI address\"에 주소를 넣습니다.",
+        "zh": "由管理员启动 ComfyUI，或在此工具的“ComfyUI address”中设置其地址。"},
     # What became of a call that failed, by the codes of errors.py; in English the error says it itself.
     "bad_argument": {"en": "Something in the request could not be understood.",
         "de": "Etwas in der Anfrage war nicht zu verstehen.",
@@ -34280,8 +34280,8 @@ class Chat(ChatFiles):
 
 def first_steps(is_admin: bool, tried: Sequence[Endpoint]) -> tuple[str, str, str]:
     """What to do, in three lines, which are phrases."""
-    where = Phrase("where_valves_are")
     if is_admin:
+        where = Phrase("where_valves_are")
         addresses = ", ".join(endpoint.url for endpoint in tried)
         return (
             Phrase("first_tried", addresses=addresses),

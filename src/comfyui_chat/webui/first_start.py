@@ -19,8 +19,8 @@ from .chat import Chat
 
 def first_steps(is_admin: bool, tried: Sequence[Endpoint]) -> tuple[str, str, str]:
     """What to do, in three lines, which are phrases."""
-    where = Phrase("where_valves_are")
     if is_admin:
+        where = Phrase("where_valves_are")
         addresses = ", ".join(endpoint.url for endpoint in tried)
         return (
             Phrase("first_tried", addresses=addresses),
