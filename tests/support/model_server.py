@@ -219,9 +219,7 @@ class ModelServer:
             else:
                 self._playing.pop(request.said, None)
         script = self._playing.get(request.said) or converse(request)
-        if request.round < len(script.rounds):
-            return script.rounds[request.round]
-        return _say(script.then, request.tool_results)
+        return _next_round(script.rounds, len(request.tool_results)) or _say(script.then, request.tool_results)
 
     def _choose_legacy(self, request: Request, query: str) -> str:
         """In prompt-based mode the model names its tool in plain JSON and sees the result in the next request."""
@@ -250,6 +248,16 @@ class ModelServer:
             await response.write(b"data: [DONE]\n\n")
             await response.write_eof()
         return response
+
+
+def _next_round(rounds: Rounds, answered: int) -> list[ToolCall]:
+    """The calls of the first round of which nothing is answered yet; none where all are. Open WebUI 0.11 tells the
+    calls of all rounds as if they were one."""
+    for calls in rounds:
+        if answered <= 0:
+            return calls
+        answered -= len(calls)
+    return []
 
 
 def converse(request: Request, said: str | None = None) -> Script:
