@@ -104,10 +104,11 @@ def test_numbers_stored_as_text_are_read() -> None:
 @pytest.mark.parametrize("name", tool.RANGES)
 def test_a_number_out_of_its_range_is_told_with_what_counts(name: str, value: int) -> None:
     low, high = tool.RANGES[name]
-    title = tool.Valves.model_fields[name].title
+    kind = tool.Valves if name in tool.Valves.model_fields else tool.UserValves
+    title = kind.model_fields[name].title
     counts = low if value < 0 else high
     expected = f'The valve "{title}" is {value:g}, and takes {low:g} to {high:g}: {counts:g} counts.'
-    assert tool.Valves(**{name: value}).problems == (expected,)
+    assert kind(**{name: value}).problems == (expected,)
 
 
 @pytest.mark.parametrize("model", [tool.Valves, tool.UserValves])
