@@ -156,6 +156,7 @@ required_open_webui_version: 0.9.6
 #   webui/buttons             Buttons under a result, which write the message that a person would.
 #   webui/chat                The message that a call belongs to: how the call ends there, and what is stored in it.
 #   webui/first_start         What a chat says where no ComfyUI is set and none is found: three lines, for whoever asks.
+#   webui/dialog_texts        The words of the dialogs over the chat, in every language that users read: data for …
 #   webui/page_dialog         A dialog of ours over the chat, in which the user points at something: opened, followed, …
 #   webui/picture_choice      The dialog in which the user points at one of several pictures of the chat, shown as …
 #   webui/mask_editor         The editor in which the user paints a mask over a picture of the chat, and the check of …
@@ -3225,6 +3226,19 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "pt": "Aguardando sua escolha: {question}", "it": "In attesa della tua scelta: {question}",
         "ja": "選択を待っています: {question}", "ko": "선택을 기다리는 중: {question}",
         "zh": "正在等待你选择：{question}"},
+    "which_picture": {"en": 'Which picture is "{words}"?', "de": "Welches Bild ist „{words}“?",
+        "fr": "Quelle image est « {words} » ?", "es": "¿Qué imagen es «{words}»?",
+        "pt": "Qual imagem é “{words}”?", "it": "Quale immagine è «{words}»?",
+        "ja": "「{words}」はどの画像ですか？", "ko": "“{words}”은(는) 어느 그림인가요?", "zh": "“{words}”是哪张图片？"},
+    "which_to_paint": {"en": "Which picture do you want to paint on?",
+        "de": "Auf welchem Bild möchten Sie malen?",
+        "fr": "Sur quelle image voulez-vous peindre ?", "es": "¿Sobre qué imagen quieres pintar?",
+        "pt": "Em qual imagem você quer pintar?", "it": "Su quale immagine vuoi dipingere?",
+        "ja": "どの画像に塗りますか？", "ko": "어느 그림에 칠할까요?", "zh": "你想在哪张图片上涂抹？"},
+    "which_to_enlarge": {"en": "Which one is to be enlarged?", "de": "Welches soll vergrößert werden?",
+        "fr": "Laquelle faut-il agrandir ?", "es": "¿Cuál hay que ampliar?", "pt": "Qual deve ser ampliada?",
+        "it": "Quale va ingrandita?", "ja": "どれを拡大しますか？", "ko": "어느 것을 확대할까요?",
+        "zh": "要放大哪一张？"},
     "takes_about": {"en": "it will take about {time}", "de": "es dauert etwa {time}",
         "fr": "cela prendra environ {time}", "es": "tardará unos {time}", "pt": "vai levar cerca de {time}",
         "it": "ci vorranno circa {time}", "ja": "およそ{time}かかります", "ko": "약 {time} 걸립니다",
@@ -33585,7 +33599,7 @@ class ChatFiles:
             if others:
                 return [file.reference for file in others]
             candidates = left_open(words, pictures) if may_ask else []
-            question = f'Which picture is "{shortened(words, 60)}"?'
+            question = Phrase("which_picture", words=shortened(words, 60))
             number = await self.pointing(question, candidates) if candidates else None
             if number is None:
                 raise
@@ -33921,7 +33935,6 @@ class Chat(ChatFiles):
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._display: Display | None = None
         self._hiding = Hiding()
-        # in which the user reads
         self.language = language_of(metadata or {}, request)
 
     @property
@@ -34333,6 +34346,89 @@ FIRST_STEPS_PAGE = """<!doctype html>
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/dialog_texts.py
+#
+# The words of the dialogs over the chat, in every language that users read: data for page_dialog.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# Every text, by its name and language.
+DIALOG_TEXTS: Mapping[str, Mapping[str, str]] = {
+    "cancel": {
+        "en": "Cancel", "de": "Abbrechen", "fr": "Annuler", "es": "Cancelar", "pt": "Cancelar", "it": "Annulla",
+        "ja": "キャンセル", "ko": "취소", "zh": "取消",
+    },
+    "sending": {
+        "en": "Sending …", "de": "Wird gesendet …", "fr": "Envoi …", "es": "Enviando …", "pt": "Enviando …",
+        "it": "Invio …", "ja": "送信しています…", "ko": "보내는 중…", "zh": "正在发送…",
+    },
+    "silent": {
+        "en": "Open WebUI does not answer …", "de": "Open WebUI antwortet nicht …",
+        "fr": "Open WebUI ne répond pas …", "es": "Open WebUI no responde …", "pt": "O Open WebUI não responde …",
+        "it": "Open WebUI non risponde …", "ja": "Open WebUI が応答しません…", "ko": "Open WebUI가 응답하지 않습니다…",
+        "zh": "Open WebUI 没有响应…",
+    },
+    "pick": {
+        "en": "A click or its number chooses", "de": "Ein Klick oder die Nummer wählt",
+        "fr": "Un clic ou son numéro choisit", "es": "Elige con un clic o con su número",
+        "pt": "Escolha com um clique ou pelo número", "it": "Scegli con un clic o con il numero",
+        "ja": "クリックか番号で選びます", "ko": "클릭하거나 번호로 고르세요", "zh": "点击或按编号选择",
+    },
+    # The editor for masks.
+    "paint": {
+        "en": "Paint over what is to change", "de": "Übermalen Sie, was sich ändern soll",
+        "fr": "Peignez ce qui doit changer", "es": "Pinta sobre lo que debe cambiar",
+        "pt": "Pinte sobre o que deve mudar", "it": "Dipingi su ciò che deve cambiare",
+        "ja": "変えたい部分を塗ってください", "ko": "바꿀 곳을 칠하세요", "zh": "涂抹要更改的部分",
+    },
+    "zoom": {
+        "en": "Two fingers or the wheel zoom", "de": "Zwei Finger oder das Mausrad zoomen",
+        "fr": "Deux doigts ou la molette pour zoomer", "es": "Dos dedos o la rueda amplían",
+        "pt": "Dois dedos ou a roda ampliam", "it": "Due dita o la rotella ingrandiscono",
+        "ja": "二本の指かホイールで拡大します", "ko": "두 손가락이나 휠로 확대합니다", "zh": "双指或滚轮缩放",
+    },
+    "nothing": {
+        "en": "Nothing is painted yet", "de": "Noch ist nichts gemalt", "fr": "Rien n'est encore peint",
+        "es": "Todavía no hay nada pintado", "pt": "Ainda não há nada pintado", "it": "Non c'è ancora nulla di dipinto",
+        "ja": "まだ何も塗られていません", "ko": "아직 칠한 곳이 없습니다", "zh": "还没有涂抹任何部分",
+    },
+    "brush": {
+        "en": "Brush", "de": "Pinsel", "fr": "Pinceau", "es": "Pincel", "pt": "Pincel", "it": "Pennello",
+        "ja": "ブラシ", "ko": "붓", "zh": "画笔",
+    },
+    "eraser": {
+        "en": "Eraser", "de": "Radierer", "fr": "Gomme", "es": "Goma", "pt": "Borracha", "it": "Gomma",
+        "ja": "消しゴム", "ko": "지우개", "zh": "橡皮",
+    },
+    "size": {
+        "en": "Size", "de": "Größe", "fr": "Taille", "es": "Tamaño", "pt": "Tamanho", "it": "Misura",
+        "ja": "太さ", "ko": "크기", "zh": "大小",
+    },
+    "undo": {
+        "en": "Undo", "de": "Zurück", "fr": "Annuler un pas", "es": "Deshacer", "pt": "Desfazer", "it": "Indietro",
+        "ja": "元に戻す", "ko": "되돌리기", "zh": "撤销",
+    },
+    "clear": {
+        "en": "Clear", "de": "Leeren", "fr": "Effacer", "es": "Vaciar", "pt": "Limpar", "it": "Svuota",
+        "ja": "全消去", "ko": "모두 지우기", "zh": "清空",
+    },
+    "invert": {
+        "en": "Invert", "de": "Umkehren", "fr": "Inverser", "es": "Invertir", "pt": "Inverter", "it": "Inverti",
+        "ja": "反転", "ko": "반전", "zh": "反选",
+    },
+    "done": {
+        "en": "Done", "de": "Fertig", "fr": "Terminé", "es": "Listo", "pt": "Pronto", "it": "Fatto",
+        "ja": "完了", "ko": "완료", "zh": "完成",
+    },
+}  # fmt: skip
+
+
+def dialog_words(language: str) -> dict[str, str]:
+    """All these texts in one language, by their names."""
+    return {name: texts[language] for name, texts in DIALOG_TEXTS.items()}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/page_dialog.py
 #
 # A dialog of ours over the chat, in which the user points at something: opened, followed, closed.
@@ -34437,7 +34533,7 @@ const ask = (request, title, hint, style) => {
   const clock = setInterval(() => {
     silent += 1;
     if (silent > request.patience || hasLeft()) close();
-    else note.textContent = silent > 5 ? "Open WebUI does not answer …" : line;
+    else note.textContent = silent > 5 ? request.words.silent : line;
   }, 1000);
   const open = {
     id: request.id,
@@ -34454,7 +34550,7 @@ const ask = (request, title, hint, style) => {
     if (told.state !== "open") return;
     told = { state, answer };
     if (state === "done") {
-      say("Sending …");
+      say(request.words.sending);
       for (const control of shadow.querySelectorAll("button, input")) control.disabled = true;
     } else {
       dialog.close();
@@ -34535,7 +34631,13 @@ async def _answer_in_page(
 ) -> Any:
     """Open the dialog, and ask again and again what the user answers in it."""
     patience = int(SILENT_SECONDS) + 15
-    about = {**request, "id": json.loads(dialog_id), "chat": chat.chat_id, "patience": patience}
+    about = {
+        **request,
+        "id": json.loads(dialog_id),
+        "chat": chat.chat_id,
+        "patience": patience,
+        "words": dialog_words(chat.language),
+    }
     opening = f"{DIALOG}{script}\nreturn start({json.dumps(about)});"
     if await _in_page(chat, opening, OPEN_SECONDS) != "open":
         raise NotAnswered(NOT_THERE)
@@ -34604,7 +34706,7 @@ const CHOICE_STYLE = `
 const SIDE = 240;
 
 const start = (request) => {
-  const dialog = ask(request, request.question, "A click or its number chooses", CHOICE_STYLE);
+  const dialog = ask(request, request.question, request.words.pick, CHOICE_STYLE);
   const choose = (number) => dialog.isOpen() && dialog.settle("done", number);
   const grid = make("div", { className: "pictures" });
   for (const { number, url, name } of request.pictures) {
@@ -34621,7 +34723,7 @@ const start = (request) => {
       .catch(() => {}); // its number and its name are there all the same
   }
   dialog.content.append(grid);
-  dialog.tools.append(make("div", { className: "end" }, button("Cancel", dialog.cancel)));
+  dialog.tools.append(make("div", { className: "end" }, button(request.words.cancel, dialog.cancel)));
   dialog.dialog.addEventListener("keydown", (event) => {
     const number = Number(event.key);
     const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey;
@@ -34641,7 +34743,7 @@ async def choose_picture(chat: Chat, question: str, numbers: Sequence[int]) -> i
         file = pictures[number - 1]
         name = shortened(file.name, 60)
         shown.append({"number": number, "url": await _address(chat, file), "name": name})
-    request = {"question": question, "pictures": shown}
+    request = {"question": in_language(question, chat.language), "pictures": shown}
     chat.show_status(Phrase("choosing", question=question))
     try:
         async with page_turn(chat.place):
@@ -34702,10 +34804,11 @@ const EDITOR_STYLE = `
 const PAINT = "#ff2d78";
 
 const start = (request) => {
-  const dialog = ask(request, "Paint over what is to change", "Two fingers or the wheel zoom", EDITOR_STYLE);
+  const { words } = request;
+  const dialog = ask(request, words.paint, words.zoom, EDITOR_STYLE);
   const area = dialog.content;
   area.tabIndex = 0;
-  area.setAttribute("aria-label", "Picture to paint on");
+  area.setAttribute("aria-label", words.paint);
   const picture = make("canvas", { className: "picture", width: 0 });
   const mask = make("canvas", { className: "mask", width: 0 });
   const stage = make("div", { className: "stage" }, picture, mask);
@@ -34762,7 +34865,7 @@ const start = (request) => {
   };
   const send = () => {
     if (!mask.width || !dialog.isOpen()) return;
-    if (isEmpty()) return dialog.say("Nothing is painted yet");
+    if (isEmpty()) return dialog.say(words.nothing);
     const canvas = mask.getContext("2d");
     fillWhole(canvas, "source-in", "#fff");
     fillWhole(canvas, "destination-over", "#000");
@@ -34894,23 +34997,23 @@ const start = (request) => {
     size.value = Number(size.value) + by;
     ring.style.width = ring.style.height = `${size.value}px`;
   };
-  const brushButton = button("Brush", clicked(() => choose(false)));
-  const eraserButton = button("Eraser", clicked(() => choose(true)));
-  const undoButton = button("Undo", clicked(undo));
-  const clearButton = button("Clear", clicked(() => add("clear")));
+  const brushButton = button(words.brush, clicked(() => choose(false)));
+  const eraserButton = button(words.eraser, clicked(() => choose(true)));
+  const undoButton = button(words.undo, clicked(undo));
+  const clearButton = button(words.clear, clicked(() => add("clear")));
   const size = make("input", { type: "range", min: 4, max: 160, value: 40, oninput: () => resize(0) });
   dialog.tools.append(
     brushButton,
     eraserButton,
-    make("label", {}, "Size", size),
+    make("label", {}, words.size, size),
     undoButton,
     clearButton,
-    button("Invert", clicked(() => add("invert"))),
+    button(words.invert, clicked(() => add("invert"))),
     make(
       "div",
       { className: "end" },
-      button("Cancel", dialog.cancel),
-      button("Done", send, { className: "main" }),
+      button(words.cancel, dialog.cancel),
+      button(words.done, send, { className: "main" }),
     ),
   );
   const keys = {
@@ -35197,7 +35300,7 @@ async def _with_painted_first(chat: Chat, named: list[str]) -> list[str]:
     """
     pictures = [file.reference for file in await chat.pictures()]
     numbers = [pictures.index(reference) + 1 for reference in named]
-    number = await chat.pointing("Which picture do you want to paint on?", numbers)
+    number = await chat.pointing(Phrase("which_to_paint"), numbers)
     if number is None:
         return named
     return [pictures[number - 1], *_without(named, [pictures[number - 1]])]
@@ -38858,9 +38961,7 @@ class Tools:
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             files = await chat.input_files(images)
             if not files:
-                files = await chat.read_inputs(
-                    await chat.newest_one("Which one is to be enlarged?")
-                )
+                files = await chat.read_inputs(await chat.newest_one(Phrase("which_to_enlarge")))
             if len(files) > 1:
                 raise BadArgument(
                     f"{len(files)} pictures are meant, and one is enlarged at a time.",

@@ -38,6 +38,12 @@ def test_a_language_has_words_of_its_own(language: str) -> None:
     assert same in ([], ["hours"])
 
 
+def test_the_dialogs_in_the_page_speak_every_language() -> None:
+    for language in tool.LANGUAGES:
+        assert all(tool.dialog_words(language).values())
+    assert {tuple(texts) for texts in tool.DIALOG_TEXTS.values()} == {tool.LANGUAGES}
+
+
 def test_every_error_has_a_text() -> None:
     assert {error.code for error in all_errors()} <= set(tool.STATUS_TEXTS)
 

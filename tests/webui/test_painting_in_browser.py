@@ -127,11 +127,15 @@ async def run(browser: Browser, code: str) -> Any:
     return await browser.page.evaluate("code => new Function(`return (async () => { ${code} })()`)()", code)
 
 
-async def open_editor(browser: Browser, **more: Any) -> Hand:
-    """The editor alone, without a call."""
-    request = {"url": uri(photo()), "side": 2048, "id": "e", "chat": "c", "patience": 60, **more}
-    script = f"{tool.DIALOG}{tool.MASK_EDITOR}\nreturn start({json.dumps(request)});"
-    assert await run(browser, script) == "open"
+async def start(browser: Browser, dialog: str, **request: Any) -> None:
+    """Open a dialog alone, without a call."""
+    about = {"id": "e", "chat": "c", "patience": 60, "words": tool.dialog_words("en"), **request}
+    assert await run(browser, f"{tool.DIALOG}{dialog}\nreturn start({json.dumps(about)});") == "open"
+
+
+async def open_editor(browser: Browser, **request: Any) -> Hand:
+    """The editor with its picture."""
+    await start(browser, tool.MASK_EDITOR, **{"url": uri(photo()), "side": 2048, **request})
     await browser.page.locator(f"{MASK}:not([width='0'])").wait_for(timeout=5000)
     return Hand(browser)
 
@@ -290,9 +294,7 @@ async def test_the_tools_and_keys_of_the_editor(webui: OpenWebUI) -> None:
         await open_editor(browser, patience=0)
         await browser.page.locator("dialog").wait_for(state="detached", timeout=5000)  # nobody asks any more
         assert await told(browser) == {"state": "gone"}
-        assert (
-            await run(browser, f"{tool.DIALOG}{tool.MASK_EDITOR}\nreturn start({{url: '/nothing', id: 'e'}})") == "open"
-        )
+        await start(browser, tool.MASK_EDITOR, url="/nothing")
         await has_state(browser, "failed")
         await run(browser, "window.comfyuiDialog.close()")
 
@@ -317,11 +319,9 @@ async def test_the_tools_and_keys_of_the_editor(webui: OpenWebUI) -> None:
 
 async def test_a_picture_is_chosen_by_a_click_or_by_its_number(webui: OpenWebUI) -> None:
     pictures = [{"number": number, "url": uri(photo()), "name": "<b>photo</b>.png"} for number in (3, 4)]
-    request = {"question": "Which one?", "pictures": pictures, "id": "e", "chat": "c", "patience": 60}
-    script = f"{tool.DIALOG}{tool.PICTURE_CHOICE}\nreturn start({json.dumps(request)});"
     async with Browser(webui.url, (await webui.user("bob")).token) as browser:
         for choose in (Hand(browser).key("1", "4"), Hand(browser).click("4 <b>photo</b>.png")):
-            assert await run(browser, script) == "open"
+            await start(browser, tool.PICTURE_CHOICE, question="Which one?", pictures=pictures)
             await browser.page.locator(f"{EDITOR} canvas[height='160']").nth(1).wait_for(timeout=5000)
             await shoot(browser, "choice")
             await choose

@@ -89,7 +89,6 @@ class Chat(ChatFiles):
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._display: Display | None = None
         self._hiding = Hiding()
-        # in which the user reads
         self.language = language_of(metadata or {}, request)
 
     @property

@@ -22,6 +22,7 @@ from ..logs import log
 from ..media.kinds import MAX_INPUT_BYTES, MAX_INPUT_FILES
 from ..media.pictures import InputFile, read_input, read_picture_page, read_picture_workflow
 from ..names import shortened
+from ..phrases import Phrase
 from ..threads import FILES, PICTURES
 from .messages import (
     ELSEWHERE,
@@ -269,7 +270,7 @@ class ChatFiles:
             if others:
                 return [file.reference for file in others]
             candidates = left_open(words, pictures) if may_ask else []
-            question = f'Which picture is "{shortened(words, 60)}"?'
+            question = Phrase("which_picture", words=shortened(words, 60))
             number = await self.pointing(question, candidates) if candidates else None
             if number is None:
                 raise

@@ -18,6 +18,7 @@ from PIL import Image
 from ..errors import BadArgument
 from ..logs import log
 from ..media.pictures import InputFile, is_mask_of, mask_of, read_mask
+from ..phrases import Phrase
 from ..run.inputs import unnamed_note
 from ..spelling import plain_words
 from ..threads import PICTURES
@@ -145,7 +146,7 @@ async def _with_painted_first(chat: Chat, named: list[str]) -> list[str]:
     """
     pictures = [file.reference for file in await chat.pictures()]
     numbers = [pictures.index(reference) + 1 for reference in named]
-    number = await chat.pointing("Which picture do you want to paint on?", numbers)
+    number = await chat.pointing(Phrase("which_to_paint"), numbers)
     if number is None:
         return named
     return [pictures[number - 1], *_without(named, [pictures[number - 1]])]

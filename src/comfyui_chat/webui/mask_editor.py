@@ -49,10 +49,11 @@ const EDITOR_STYLE = `
 const PAINT = "#ff2d78";
 
 const start = (request) => {
-  const dialog = ask(request, "Paint over what is to change", "Two fingers or the wheel zoom", EDITOR_STYLE);
+  const { words } = request;
+  const dialog = ask(request, words.paint, words.zoom, EDITOR_STYLE);
   const area = dialog.content;
   area.tabIndex = 0;
-  area.setAttribute("aria-label", "Picture to paint on");
+  area.setAttribute("aria-label", words.paint);
   const picture = make("canvas", { className: "picture", width: 0 });
   const mask = make("canvas", { className: "mask", width: 0 });
   const stage = make("div", { className: "stage" }, picture, mask);
@@ -109,7 +110,7 @@ const start = (request) => {
   };
   const send = () => {
     if (!mask.width || !dialog.isOpen()) return;
-    if (isEmpty()) return dialog.say("Nothing is painted yet");
+    if (isEmpty()) return dialog.say(words.nothing);
     const canvas = mask.getContext("2d");
     fillWhole(canvas, "source-in", "#fff");
     fillWhole(canvas, "destination-over", "#000");
@@ -241,23 +242,23 @@ const start = (request) => {
     size.value = Number(size.value) + by;
     ring.style.width = ring.style.height = `${size.value}px`;
   };
-  const brushButton = button("Brush", clicked(() => choose(false)));
-  const eraserButton = button("Eraser", clicked(() => choose(true)));
-  const undoButton = button("Undo", clicked(undo));
-  const clearButton = button("Clear", clicked(() => add("clear")));
+  const brushButton = button(words.brush, clicked(() => choose(false)));
+  const eraserButton = button(words.eraser, clicked(() => choose(true)));
+  const undoButton = button(words.undo, clicked(undo));
+  const clearButton = button(words.clear, clicked(() => add("clear")));
   const size = make("input", { type: "range", min: 4, max: 160, value: 40, oninput: () => resize(0) });
   dialog.tools.append(
     brushButton,
     eraserButton,
-    make("label", {}, "Size", size),
+    make("label", {}, words.size, size),
     undoButton,
     clearButton,
-    button("Invert", clicked(() => add("invert"))),
+    button(words.invert, clicked(() => add("invert"))),
     make(
       "div",
       { className: "end" },
-      button("Cancel", dialog.cancel),
-      button("Done", send, { className: "main" }),
+      button(words.cancel, dialog.cancel),
+      button(words.done, send, { className: "main" }),
     ),
   );
   const keys = {

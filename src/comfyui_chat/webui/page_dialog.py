@@ -30,6 +30,7 @@ from ..logs import log
 from ..tasks import CLEAN_UP_SECONDS, finish
 from .chat import Chat
 from .chat_files import MessagePlace
+from .dialog_texts import dialog_words
 
 ANSWER_MINUTES = 10  # that a user has for one question
 OPEN_SECONDS = 15.0  # in which a page that is there has opened the dialog
@@ -114,7 +115,7 @@ const ask = (request, title, hint, style) => {
   const clock = setInterval(() => {
     silent += 1;
     if (silent > request.patience || hasLeft()) close();
-    else note.textContent = silent > 5 ? "Open WebUI does not answer …" : line;
+    else note.textContent = silent > 5 ? request.words.silent : line;
   }, 1000);
   const open = {
     id: request.id,
@@ -131,7 +132,7 @@ const ask = (request, title, hint, style) => {
     if (told.state !== "open") return;
     told = { state, answer };
     if (state === "done") {
-      say("Sending …");
+      say(request.words.sending);
       for (const control of shadow.querySelectorAll("button, input")) control.disabled = true;
     } else {
       dialog.close();
@@ -212,7 +213,13 @@ async def _answer_in_page(
 ) -> Any:
     """Open the dialog, and ask again and again what the user answers in it."""
     patience = int(SILENT_SECONDS) + 15
-    about = {**request, "id": json.loads(dialog_id), "chat": chat.chat_id, "patience": patience}
+    about = {
+        **request,
+        "id": json.loads(dialog_id),
+        "chat": chat.chat_id,
+        "patience": patience,
+        "words": dialog_words(chat.language),
+    }
     opening = f"{DIALOG}{script}\nreturn start({json.dumps(about)});"
     if await _in_page(chat, opening, OPEN_SECONDS) != "open":
         raise NotAnswered(NOT_THERE)

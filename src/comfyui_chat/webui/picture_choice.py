@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ..errors import NotAnswered
 from ..media.pictures import small_copy
 from ..names import shortened
-from ..phrases import Phrase
+from ..phrases import Phrase, in_language
 from ..threads import PICTURES
 from .chat import Chat
 from .messages import ChatFile
@@ -35,7 +35,7 @@ const CHOICE_STYLE = `
 const SIDE = 240;
 
 const start = (request) => {
-  const dialog = ask(request, request.question, "A click or its number chooses", CHOICE_STYLE);
+  const dialog = ask(request, request.question, request.words.pick, CHOICE_STYLE);
   const choose = (number) => dialog.isOpen() && dialog.settle("done", number);
   const grid = make("div", { className: "pictures" });
   for (const { number, url, name } of request.pictures) {
@@ -52,7 +52,7 @@ const start = (request) => {
       .catch(() => {}); // its number and its name are there all the same
   }
   dialog.content.append(grid);
-  dialog.tools.append(make("div", { className: "end" }, button("Cancel", dialog.cancel)));
+  dialog.tools.append(make("div", { className: "end" }, button(request.words.cancel, dialog.cancel)));
   dialog.dialog.addEventListener("keydown", (event) => {
     const number = Number(event.key);
     const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey;
@@ -72,7 +72,7 @@ async def choose_picture(chat: Chat, question: str, numbers: Sequence[int]) -> i
         file = pictures[number - 1]
         name = shortened(file.name, 60)
         shown.append({"number": number, "url": await _address(chat, file), "name": name})
-    request = {"question": question, "pictures": shown}
+    request = {"question": in_language(question, chat.language), "pictures": shown}
     chat.show_status(Phrase("choosing", question=question))
     try:
         async with page_turn(chat.place):

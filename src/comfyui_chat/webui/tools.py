@@ -241,9 +241,7 @@ class Tools:
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             files = await chat.input_files(images)
             if not files:
-                files = await chat.read_inputs(
-                    await chat.newest_one("Which one is to be enlarged?")
-                )
+                files = await chat.read_inputs(await chat.newest_one(Phrase("which_to_enlarge")))
             if len(files) > 1:
                 raise BadArgument(
                     f"{len(files)} pictures are meant, and one is enlarged at a time.",

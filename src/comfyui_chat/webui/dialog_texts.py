@@ -1,0 +1,78 @@
+"""The words of the dialogs over the chat, in every language that users read: data for page_dialog."""
+
+from collections.abc import Mapping
+
+# Every text, by its name and language.
+DIALOG_TEXTS: Mapping[str, Mapping[str, str]] = {
+    "cancel": {
+        "en": "Cancel", "de": "Abbrechen", "fr": "Annuler", "es": "Cancelar", "pt": "Cancelar", "it": "Annulla",
+        "ja": "キャンセル", "ko": "취소", "zh": "取消",
+    },
+    "sending": {
+        "en": "Sending …", "de": "Wird gesendet …", "fr": "Envoi …", "es": "Enviando …", "pt": "Enviando …",
+        "it": "Invio …", "ja": "送信しています…", "ko": "보내는 중…", "zh": "正在发送…",
+    },
+    "silent": {
+        "en": "Open WebUI does not answer …", "de": "Open WebUI antwortet nicht …",
+        "fr": "Open WebUI ne répond pas …", "es": "Open WebUI no responde …", "pt": "O Open WebUI não responde …",
+        "it": "Open WebUI non risponde …", "ja": "Open WebUI が応答しません…", "ko": "Open WebUI가 응답하지 않습니다…",
+        "zh": "Open WebUI 没有响应…",
+    },
+    "pick": {
+        "en": "A click or its number chooses", "de": "Ein Klick oder die Nummer wählt",
+        "fr": "Un clic ou son numéro choisit", "es": "Elige con un clic o con su número",
+        "pt": "Escolha com um clique ou pelo número", "it": "Scegli con un clic o con il numero",
+        "ja": "クリックか番号で選びます", "ko": "클릭하거나 번호로 고르세요", "zh": "点击或按编号选择",
+    },
+    # The editor for masks.
+    "paint": {
+        "en": "Paint over what is to change", "de": "Übermalen Sie, was sich ändern soll",
+        "fr": "Peignez ce qui doit changer", "es": "Pinta sobre lo que debe cambiar",
+        "pt": "Pinte sobre o que deve mudar", "it": "Dipingi su ciò che deve cambiare",
+        "ja": "変えたい部分を塗ってください", "ko": "바꿀 곳을 칠하세요", "zh": "涂抹要更改的部分",
+    },
+    "zoom": {
+        "en": "Two fingers or the wheel zoom", "de": "Zwei Finger oder das Mausrad zoomen",
+        "fr": "Deux doigts ou la molette pour zoomer", "es": "Dos dedos o la rueda amplían",
+        "pt": "Dois dedos ou a roda ampliam", "it": "Due dita o la rotella ingrandiscono",
+        "ja": "二本の指かホイールで拡大します", "ko": "두 손가락이나 휠로 확대합니다", "zh": "双指或滚轮缩放",
+    },
+    "nothing": {
+        "en": "Nothing is painted yet", "de": "Noch ist nichts gemalt", "fr": "Rien n'est encore peint",
+        "es": "Todavía no hay nada pintado", "pt": "Ainda não há nada pintado", "it": "Non c'è ancora nulla di dipinto",
+        "ja": "まだ何も塗られていません", "ko": "아직 칠한 곳이 없습니다", "zh": "还没有涂抹任何部分",
+    },
+    "brush": {
+        "en": "Brush", "de": "Pinsel", "fr": "Pinceau", "es": "Pincel", "pt": "Pincel", "it": "Pennello",
+        "ja": "ブラシ", "ko": "붓", "zh": "画笔",
+    },
+    "eraser": {
+        "en": "Eraser", "de": "Radierer", "fr": "Gomme", "es": "Goma", "pt": "Borracha", "it": "Gomma",
+        "ja": "消しゴム", "ko": "지우개", "zh": "橡皮",
+    },
+    "size": {
+        "en": "Size", "de": "Größe", "fr": "Taille", "es": "Tamaño", "pt": "Tamanho", "it": "Misura",
+        "ja": "太さ", "ko": "크기", "zh": "大小",
+    },
+    "undo": {
+        "en": "Undo", "de": "Zurück", "fr": "Annuler un pas", "es": "Deshacer", "pt": "Desfazer", "it": "Indietro",
+        "ja": "元に戻す", "ko": "되돌리기", "zh": "撤销",
+    },
+    "clear": {
+        "en": "Clear", "de": "Leeren", "fr": "Effacer", "es": "Vaciar", "pt": "Limpar", "it": "Svuota",
+        "ja": "全消去", "ko": "모두 지우기", "zh": "清空",
+    },
+    "invert": {
+        "en": "Invert", "de": "Umkehren", "fr": "Inverser", "es": "Invertir", "pt": "Inverter", "it": "Inverti",
+        "ja": "反転", "ko": "반전", "zh": "反选",
+    },
+    "done": {
+        "en": "Done", "de": "Fertig", "fr": "Terminé", "es": "Listo", "pt": "Pronto", "it": "Fatto",
+        "ja": "完了", "ko": "완료", "zh": "完成",
+    },
+}  # fmt: skip
+
+
+def dialog_words(language: str) -> dict[str, str]:
+    """All these texts in one language, by their names."""
+    return {name: texts[language] for name, texts in DIALOG_TEXTS.items()}
