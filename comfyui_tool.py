@@ -4477,6 +4477,11 @@ class InputSpec:
         return tuple(choice for choice in self.choices if isinstance(choice, str))
 
     @functools.cached_property
+    def kept(self) -> dict[Any, Any]:
+        """Room for what others found out about its choices, which is forgotten with it."""
+        return {}
+
+    @functools.cached_property
     def extent(self) -> int:
         """How much there is to work through in its choices, as extents.py counts."""
         of_options = sum(spec.extent for specs in self.options.values() for spec in specs.values())
@@ -10894,6 +10899,11 @@ class Workflow:
     def _indexed_before(self) -> Flow | None:
         """The index of the workflow that this one was made of by `with_graph`; None for none."""
         return None
+
+    @functools.cached_property
+    def file_inputs(self) -> tuple[FileInput, ...]:
+        """The widgets that name files to upload, as `facts` finds them."""
+        return file_inputs(self.flow)
 
     @functools.cached_property
     def kept(self) -> dict[str, Any]:
@@ -20626,7 +20636,7 @@ class Entry:
     @functools.cached_property
     def files(self) -> tuple[FileInput, ...]:
         """The files that a bundled workflow takes, on any server."""
-        return file_inputs(self.workflow.flow)
+        return self.workflow.file_inputs
 
 
 @functools.cache
@@ -22177,11 +22187,22 @@ class FileSearch:
         fitting.sort(key=self._is_aside)
         return next(iter(fitting), None)
 
+    async def _ranked(self, names: Sequence[str]) -> list[str]:
+        """Those of the files that will do by their names, best first. What came of comparing them is
+        kept with the definition that lists them, and forgotten with it.
+        """
+        definition = self.server.definitions.get(self.loader)
+        spec = definition.inputs.get(self.need.target.input) if definition else None
+        kept = spec.kept if spec and spec.names is names else {}
+        if self.need not in kept:
+            kept[self.need] = await FILES.run_unless_short([names], self.need.rank, names)
+        return list(kept[self.need])
+
     async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
         """The best of these files: first by name, then, for a main model, by the metadata of files
         whose names tell nothing.
         """
-        by_name = await FILES.run_unless_short([names], self.need.rank, names)
+        by_name = await self._ranked(names)
         by_name.sort(key=self._is_aside)
         for name in by_name:
             if readable and self._is_aside(name):
@@ -23611,7 +23632,7 @@ async def _is_free(fitted: FittedWorkflow) -> bool:
 
 def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
     """Whether a workflow has room for the request's pictures and a place for its mask."""
-    inputs = file_inputs(fitted.workflow.flow)
+    inputs = fitted.workflow.file_inputs
     if request.mask and not any(item.takes_mask for item in inputs):
         return False
     return request.pictures <= request.room_in(inputs)
@@ -28753,7 +28774,7 @@ async def place_files(
     place, and for a missing mask without which a bundled workflow would paint nothing.
     """
     workflow = choice.workflow
-    inputs = file_inputs(workflow.flow)
+    inputs = workflow.file_inputs
     pictures = [item for item in inputs if item.kind == "image"]
     mask_inputs = [item for item in inputs if item.takes_mask]
     offered = await _offered(request, inputs)
@@ -29516,7 +29537,7 @@ class _Binding:
         workflow = self._workflow
         if not self._request.inputs:
             return {}
-        files = {item.target for item in file_inputs(workflow.flow)}
+        files = {item.target for item in workflow.file_inputs}
         values: dict[str, Any] = {}
         time = timed(workflow, self._request.inputs)
         self.notes += time.notes

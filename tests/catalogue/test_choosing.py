@@ -459,3 +459,24 @@ async def test_a_bundled_workflow_is_the_same_until_its_files_or_definitions_cha
         anew = await tool.fit_entry(server, entry, None)
         assert anew.workflow is not again.workflow
         assert all(anew.workflow.definitions[name] is server.definitions[name] for name in anew.workflow.definitions)
+
+
+async def test_files_are_compared_once_for_each_list_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+    rank = tool.ModelNeed.rank
+
+    def counted(need: tool.ModelNeed, names: Any, **how: Any) -> list[str]:
+        compared.append(len(list(names)))
+        return rank(need, names, **how)
+
+    monkeypatch.setattr(tool.ModelNeed, "rank", counted)
+    async with StandIn() as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        asked = tool.Request(prompt="x", workflow=tool.Argument("checkpoint", "The argument workflow"))
+        first = await tool.choose(server, asked)
+        assert compared
+        compared.clear()
+        assert (await tool.choose(server, asked)).model == first.model
+        assert not compared
+        server.forget()
+        await tool.choose(server, asked)
+        assert compared, "the list was asked for anew"

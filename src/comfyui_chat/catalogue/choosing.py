@@ -28,7 +28,7 @@ from ..errors import (
     UnknownWorkflow,
     WorkflowRefused,
 )
-from ..graph.facts import file_inputs, guess_task
+from ..graph.facts import guess_task
 from ..graph.prices import price_of
 from ..names import find_name, names_with_words, quoted, shortened
 from ..server.client import ComfyUIServer
@@ -433,7 +433,7 @@ async def _is_free(fitted: FittedWorkflow) -> bool:
 
 def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
     """Whether a workflow has room for the request's pictures and a place for its mask."""
-    inputs = file_inputs(fitted.workflow.flow)
+    inputs = fitted.workflow.file_inputs
     if request.mask and not any(item.takes_mask for item in inputs):
         return False
     return request.pictures <= request.room_in(inputs)

@@ -28,7 +28,7 @@ from ..bounds import MOST_COMPARED_CHARACTERS, MOST_MATCHED_CHARACTERS
 from ..bundled import BUNDLED, MANIFEST
 from ..errors import ServerError, ServerGone, ServerUnreachable, UnknownWorkflow, WorkflowRefused
 from ..extents import extent_of
-from ..graph.facts import FileInput, file_inputs
+from ..graph.facts import FileInput
 from ..graph.nodes import Graph, Target, is_api_format, is_ui_format
 from ..graph.reading import EXPECTED, WRAPPERS, read_json, unwrap
 from ..graph.remarks import FileSource
@@ -190,7 +190,7 @@ class Entry:
     @functools.cached_property
     def files(self) -> tuple[FileInput, ...]:
         """The files that a bundled workflow takes, on any server."""
-        return file_inputs(self.workflow.flow)
+        return self.workflow.file_inputs
 
 
 @functools.cache

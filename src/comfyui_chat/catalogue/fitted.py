@@ -331,11 +331,22 @@ class FileSearch:
         fitting.sort(key=self._is_aside)
         return next(iter(fitting), None)
 
+    async def _ranked(self, names: Sequence[str]) -> list[str]:
+        """Those of the files that will do by their names, best first. What came of comparing them is
+        kept with the definition that lists them, and forgotten with it.
+        """
+        definition = self.server.definitions.get(self.loader)
+        spec = definition.inputs.get(self.need.target.input) if definition else None
+        kept = spec.kept if spec and spec.names is names else {}
+        if self.need not in kept:
+            kept[self.need] = await FILES.run_unless_short([names], self.need.rank, names)
+        return list(kept[self.need])
+
     async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
         """The best of these files: first by name, then, for a main model, by the metadata of files
         whose names tell nothing.
         """
-        by_name = await FILES.run_unless_short([names], self.need.rank, names)
+        by_name = await self._ranked(names)
         by_name.sort(key=self._is_aside)
         for name in by_name:
             if readable and self._is_aside(name):

@@ -67,6 +67,11 @@ class InputSpec:
         return tuple(choice for choice in self.choices if isinstance(choice, str))
 
     @functools.cached_property
+    def kept(self) -> dict[Any, Any]:
+        """Room for what others found out about its choices, which is forgotten with it."""
+        return {}
+
+    @functools.cached_property
     def extent(self) -> int:
         """How much there is to work through in its choices, as extents.py counts."""
         of_options = sum(spec.extent for specs in self.options.values() for spec in specs.values())

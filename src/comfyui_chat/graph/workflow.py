@@ -31,6 +31,7 @@ from ..names import closest, quoted, shortened, simplified
 from ..values import same_value, share
 from .definitions import Definitions, InputSpec
 from .discovery import ALIASES, discover
+from .facts import FileInput, file_inputs
 from .input_names import PARAMETERS
 from .nodes import NO_DEFINITIONS, Graph, Target, has_same_links, is_link, node_inputs, plain_title
 from .prompts import dynamic_prompt
@@ -127,6 +128,11 @@ class Workflow:
     def _indexed_before(self) -> Flow | None:
         """The index of the workflow that this one was made of by `with_graph`; None for none."""
         return None
+
+    @functools.cached_property
+    def file_inputs(self) -> tuple[FileInput, ...]:
+        """The widgets that name files to upload, as `facts` finds them."""
+        return file_inputs(self.flow)
 
     @functools.cached_property
     def kept(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from PIL import Image
 
 from ..catalogue.request import FittedWorkflow, Offer, Request
 from ..errors import BadArgument
-from ..graph.facts import FileInput, file_inputs
+from ..graph.facts import FileInput
 from ..graph.loras import LORA_LOADERS, NUNCHAKU_LORA_LOADERS
 from ..graph.nodes import Target
 from ..graph.pruning import without_files
@@ -84,7 +84,7 @@ async def place_files(
     place, and for a missing mask without which a bundled workflow would paint nothing.
     """
     workflow = choice.workflow
-    inputs = file_inputs(workflow.flow)
+    inputs = workflow.file_inputs
     pictures = [item for item in inputs if item.kind == "image"]
     mask_inputs = [item for item in inputs if item.takes_mask]
     offered = await _offered(request, inputs)

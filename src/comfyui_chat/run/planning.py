@@ -36,7 +36,6 @@ from ..errors import (
 )
 from ..graph.definitions import InputSpec
 from ..graph.discovery import parameter_name
-from ..graph.facts import file_inputs
 from ..graph.fitting import fit_number, fit_value
 from ..graph.input_names import PRESETS
 from ..graph.loras import LORA_LOADERS, Lora, read_loras, with_loras
@@ -336,7 +335,7 @@ class _Binding:
         workflow = self._workflow
         if not self._request.inputs:
             return {}
-        files = {item.target for item in file_inputs(workflow.flow)}
+        files = {item.target for item in workflow.file_inputs}
         values: dict[str, Any] = {}
         time = timed(workflow, self._request.inputs)
         self.notes += time.notes
