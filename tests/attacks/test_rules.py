@@ -8,11 +8,13 @@ import json
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 import comfyui_tool as tool
 from tests.attacks.hostile import HostileServer
 from tests.attacks.house import ADMINISTRATOR, GRAPH, OWNER, STRANGER, House, valves
 from tests.attacks.table import told
+from tests.support.pictures import png
 
 MODELS = ["flux1-dev.safetensors", "folder/Secret-XL.safetensors"]
 
@@ -65,6 +67,36 @@ async def test_a_rule_counts_for_whom_it_is_about(home: House, server: HostileSe
     if not may:
         assert answer["code"] == "unknown_workflow"
         assert "rules" in answer["hint"]
+
+
+STRICT = "everybody: workflows = none\ngroup Design: workflows = w"
+
+
+@pytest.mark.parametrize("groups", [["Drawing"], [], ["design team"]], ids=str)
+async def test_a_group_that_was_renamed_or_deleted_gives_nothing_more(
+    home: House, server: HostileServer, groups: list[str]
+) -> None:
+    home.groups = {OWNER: ["Design"]}
+    await run(home, OWNER, server, STRICT)
+    assert len(server.prompts) == 1
+    home.groups = {OWNER: groups}
+    answer = await run(home, OWNER, server, STRICT)
+    assert (answer["code"], len(server.prompts)) == ("unknown_workflow", 1)
+
+
+async def test_who_leaves_a_group_during_a_job_still_gets_what_it_made(home: House, server: HostileServer) -> None:
+    home.groups = {OWNER: ["Design"]}
+
+    async def leaving(_: web.Request) -> web.StreamResponse:
+        home.groups = {}
+        return web.Response(body=png())
+
+    server.outputs = {"1": {"images": [{"filename": "a.png", "subfolder": "", "type": "output"}]}}
+    server.files["a.png"] = leaving
+    answer = await run(home, OWNER, server, STRICT)
+    assert (answer["status"], len(home.stored)) == ("done", 1)
+    answer = await run(home, OWNER, server, STRICT)
+    assert (answer["code"], len(server.prompts)) == ("unknown_workflow", 1)
 
 
 async def test_an_administrator_may_everything(home: House, server: HostileServer) -> None:
