@@ -85,29 +85,13 @@ async def place_files(
     """
     workflow = choice.workflow
     inputs = workflow.file_inputs
-    pictures = [item for item in inputs if item.kind == "image"]
-    mask_inputs = [item for item in inputs if item.takes_mask]
-    offered = await _offered(request, inputs)
-    files = [*request.files, *offered]
-    mask = request.mask
-    if mask is None and mask_inputs:
-        mask = await _take_mask(files, len(pictures))
-
-    placed = _placed(workflow.name, inputs, files)
-    notes = [*_notes_of(files), *_taken_notes(choice, request, offered)]
-    if mask:
-        placed |= await _carry_mask(workflow.name, mask, mask_inputs, placed)
-    notes += _notes_of(placed.values())
-    if mask is None:
-        notes += _check_unmasked(choice, mask_inputs, placed)
-
+    placed, notes = await _placed_with_mask(choice, request, inputs)
     as_text = {item.target for item in inputs if item.as_text}
     files_data = [file.data for file in placed.values()]
     names = await FILES.run_unless_short(files_data, _stored_names, placed, as_text)
     sizes = {target: file.size for target, file in placed.items() if file.size}
-    choice = replace(
-        choice, workflow=workflow.set(names), picture=_first_size(pictures, placed), sizes=sizes
-    )
+    picture = _first_size(inputs, placed)
+    choice = replace(choice, workflow=workflow.set(names), picture=picture, sizes=sizes)
     unfilled = [item for item in inputs if item.needed and item.target not in placed]
     choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
     notes += left_out
@@ -117,6 +101,30 @@ async def place_files(
     notes = [*choice.notes, *dict.fromkeys(notes)]
     choice = replace(choice, given=given, lengths=lengths, notes=tuple(notes))
     return choice, list(uploads.values())
+
+
+async def _placed_with_mask(
+    choice: FittedWorkflow, request: Request, inputs: Sequence[FileInput]
+) -> tuple[dict[Target, InputFile], list[str]]:
+    """Which input gets which of the request's files, the mask among them, and notes on that. Raises
+    as `place_files` does.
+    """
+    name = choice.workflow.name
+    mask_inputs = [item for item in inputs if item.takes_mask]
+    offered = await _offered(request, inputs)
+    files = [*request.files, *offered]
+    mask = request.mask
+    if mask is None and mask_inputs:
+        pictures = [item for item in inputs if item.kind == "image"]
+        mask = await _take_mask(files, len(pictures))
+    placed = _placed(name, inputs, files)
+    notes = [*_notes_of(files), *_taken_notes(choice, request, offered)]
+    if mask:
+        placed |= await _carry_mask(name, mask, mask_inputs, placed)
+    notes += _notes_of(placed.values())
+    if mask is None:
+        notes += _check_unmasked(choice, mask_inputs, placed)
+    return placed, notes
 
 
 def _is_priced(workflow: Workflow) -> bool:
@@ -328,10 +336,10 @@ def _stored_names(
     return names
 
 
-def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> Size | None:
+def _first_size(inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> Size | None:
     """The size of the first picture that the workflow gets to work on."""
-    for item in pictures:
-        if item.target in placed:
+    for item in inputs:
+        if item.kind == "image" and item.target in placed:
             return placed[item.target].size
     return None
 

@@ -164,45 +164,52 @@ async def _check_all(
             return await _bring(chat, display, settings, *at_work[0])
         except StillRunning as still:
             return {**still.as_result(), "queue": own.queue}, still.message
-    attended: list[OwnJob] = []  # left to their own calls
-    ready: list[OwnJob] = []
-    for endpoint, prompt in unstored:
-        if is_attended(fleet.owner, prompt):
-            attended.append((endpoint, prompt))
-        else:
-            ready.append((endpoint, prompt))
+    # those of calls that still wait for them are left to these
+    attended = [job for job in unstored if is_attended(fleet.owner, job[1])]
+    ready = [job for job in unstored if not is_attended(fleet.owner, job[1])]
     failed = _untold_failures(fleet, unsuccessful)
     brought, not_brought = await _bring_each(chat, display, settings, fleet, ready[-MOST_BROUGHT:])
     failed += not_brought
-    answer: dict[str, Any] = {
+    told = {
         "brought": brought,
         "jobs": [job_line(fleet, *job) for job in at_work + attended],
         "failed": failed,
         "no answer from": own.silent,
         "more jobs than were read on": own.in_part,
+        "note": _notes_taken_from(brought),
+        "more": _more_told(len(ready) - len(brought) - len(not_brought)),
     }
-    answer = {name: part for name, part in answer.items() if part}
-    notes = dict.fromkeys(result.pop("note", "") for result in brought)
-    if any(notes):
-        answer["note"] = " ".join(filter(None, notes))
-    more = len(ready) - len(brought) - len(not_brought)
-    if more > 0:
-        verb = "is" if more == 1 else "are"
-        answer["more"] = f"{more} more {verb} done; call again"
+    answer: dict[str, Any] = {name: part for name, part in told.items() if part}
     if not answer:
-        nothing = (
-            "None of the user's jobs is at work or waits to be brought."
-            if own.jobs
-            else _nothing_known(own)
-        )
-        queue = "" if own.queue else "The queue is empty."
-        removed = REMOVED if settings.leaves_no_prompts else ""
-        answer["note"] = " ".join(filter(None, [nothing, queue, last_job_told(own), removed]))
+        answer["note"] = _nothing_told(own, settings)
     if own.queue:
         answer["queue"] = own.queue
     status = "running" if at_work else "done"
     text = _overview_text(brought=len(brought), at_work=len(at_work), failed=len(failed))
     return {"status": status, **answer}, text
+
+
+def _notes_taken_from(brought: Sequence[dict[str, Any]]) -> str:
+    """The notes of several results, each once; they are taken out of these."""
+    notes = dict.fromkeys(result.pop("note", "") for result in brought)
+    return " ".join(filter(None, notes))
+
+
+def _more_told(more: int) -> str:
+    """What is said of jobs that are done and were not brought yet."""
+    if more <= 0:
+        return ""
+    return f"{more} more {'is' if more == 1 else 'are'} done; call again"
+
+
+def _nothing_told(own: OwnJobs, settings: Settings) -> str:
+    """What is said where there is nothing to bring and nothing at work."""
+    nothing = _nothing_known(own)
+    if own.jobs:
+        nothing = "None of the user's jobs is at work or waits to be brought."
+    queue = "" if own.queue else "The queue is empty."
+    removed = REMOVED if settings.leaves_no_prompts else ""
+    return " ".join(filter(None, [nothing, queue, last_job_told(own), removed]))
 
 
 def _nothing_known(own: OwnJobs) -> str:
