@@ -13,7 +13,7 @@ from .table import Line, shown
 
 CHARTS: Mapping[str, tuple[str, str]] = {  # file: how the rows begin, and end, that it shows
     "speed-1.svg": ("1, ", "overhead"),
-    "speed-3.svg": ("3, ", "CPU"),
+    "speed-3.svg": ("3, ", "calls, CPU"),
     "speed-6.svg": ("6, ", "jobs"),
 }
 TITLES = {
