@@ -3488,6 +3488,24 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "ja": "管理者が ComfyUI を起動するか、このツールの「ComfyUI address」にアドレスを設定します。",
         "ko": "관리자가 ComfyUI를 시작하거나 이 도구의 \"ComfyUI address\"에 주소를 넣습니다.",
         "zh": "由管理员启动 ComfyUI，或在此工具的“ComfyUI address”中设置其地址。"},
+    # The question about a run that will take long.
+    "long_title": {"en": "This will take about {time}", "de": "Das dauert etwa {time}",
+        "fr": "Cela prendra environ {time}", "es": "Esto tardará unos {time}", "pt": "Isto vai levar cerca de {time}",
+        "it": "Ci vorranno circa {time}", "ja": "およそ{time}かかります", "ko": "약 {time} 걸립니다",
+        "zh": "大约需要 {time}"},
+    "long_before": {"en": "By how long \"{name}\" took before.",
+        "de": "Gemessen daran, wie lange „{name}“ bisher gebraucht hat.",
+        "fr": "D'après la durée précédente de « {name} ».", "es": "Según lo que «{name}» tardó antes.",
+        "pt": "Pelo tempo que “{name}” levou antes.", "it": "In base a quanto «{name}» ha impiegato prima.",
+        "ja": "「{name}」のこれまでの所要時間からの見込みです。",
+        "ko": "\"{name}\"의 이전 소요 시간을 기준으로 합니다.", "zh": "根据“{name}”以往的用时估计。"},
+    "long_smaller": {"en": "Smaller: {size}", "de": "Kleiner: {size}", "fr": "Plus petit : {size}",
+        "es": "Más pequeño: {size}", "pt": "Menor: {size}", "it": "Più piccolo: {size}", "ja": "小さくする: {size}",
+        "ko": "더 작게: {size}", "zh": "缩小：{size}"},
+    "long_run": {"en": "Run it", "de": "Ausführen", "fr": "Lancer", "es": "Ejecutar", "pt": "Executar",
+        "it": "Esegui", "ja": "実行する", "ko": "실행", "zh": "运行"},
+    "cancel": {"en": "Cancel", "de": "Abbrechen", "fr": "Annuler", "es": "Cancelar", "pt": "Cancelar",
+        "it": "Annulla", "ja": "キャンセル", "ko": "취소", "zh": "取消"},
     # What became of a call that failed, by the codes of errors.py; in English the error says it itself.
     "bad_argument": {"en": "Something in the request could not be understood.",
         "de": "Etwas in der Anfrage war nicht zu verstehen.",
@@ -37910,13 +37928,17 @@ def long_runs_of(chat: Chat, settings: Settings) -> LongRuns:
         return LongRuns()
 
     async def ask(run: LongRun) -> str | None:
-        choices = [{"answer": CANCEL, "label": "Cancel", "isMain": False}]
+        def said(name: str, /, **values: Any) -> str:
+            return Phrase(name, **values).said_in(chat.language)
+
+        choices = [{"answer": CANCEL, "label": said("cancel"), "isMain": False}]
         if run.smaller:
-            choices.append({"answer": SMALLER, "label": f"Smaller: {run.smaller}", "isMain": False})
-        choices.append({"answer": RUN, "label": "Run it", "isMain": True})
+            smaller = said("long_smaller", size=run.smaller)
+            choices.append({"answer": SMALLER, "label": smaller, "isMain": False})
+        choices.append({"answer": RUN, "label": said("long_run"), "isMain": True})
         request = {
-            "title": f"This will take about {duration(run.seconds)}",
-            "text": f'By how long "{shortened(run.workflow, 60)}" took before.',
+            "title": said("long_title", time=Span(run.seconds)),
+            "text": said("long_before", name=shortened(run.workflow, 60)),
             "choices": choices,
             "whenClosed": CANCEL,
         }

@@ -5,8 +5,11 @@ offers to run it, to run it smaller, or not at all. Without an answer, as where 
 is open, the run begins as it was asked for.
 """
 
+from typing import Any
+
 from ..errors import NotAnswered
-from ..names import duration, shortened
+from ..names import shortened
+from ..phrases import Phrase, Span
 from ..run.estimates import CANCEL, RUN, SMALLER, LongRun, LongRuns
 from .chat import Chat
 from .page_dialog import DialogFailed, ask_in_page, page_turn
@@ -42,13 +45,17 @@ def long_runs_of(chat: Chat, settings: Settings) -> LongRuns:
         return LongRuns()
 
     async def ask(run: LongRun) -> str | None:
-        choices = [{"answer": CANCEL, "label": "Cancel", "isMain": False}]
+        def said(name: str, /, **values: Any) -> str:
+            return Phrase(name, **values).said_in(chat.language)
+
+        choices = [{"answer": CANCEL, "label": said("cancel"), "isMain": False}]
         if run.smaller:
-            choices.append({"answer": SMALLER, "label": f"Smaller: {run.smaller}", "isMain": False})
-        choices.append({"answer": RUN, "label": "Run it", "isMain": True})
+            smaller = said("long_smaller", size=run.smaller)
+            choices.append({"answer": SMALLER, "label": smaller, "isMain": False})
+        choices.append({"answer": RUN, "label": said("long_run"), "isMain": True})
         request = {
-            "title": f"This will take about {duration(run.seconds)}",
-            "text": f'By how long "{shortened(run.workflow, 60)}" took before.',
+            "title": said("long_title", time=Span(run.seconds)),
+            "text": said("long_before", name=shortened(run.workflow, 60)),
             "choices": choices,
             "whenClosed": CANCEL,
         }
