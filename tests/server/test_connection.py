@@ -205,7 +205,7 @@ asyncio.run(main())
 """
     (note,) = await ended(comfy, script, comfy.until_held)
     (prompt,) = comfy.prompts
-    assert note == f"{tool.GOES_ON}: job {prompt['prompt_id']}"
+    assert note == f"{tool.GOES_ON}{prompt['prompt_id']}"
     assert comfy.running == [prompt["prompt_id"]]
     assert comfy.interrupts == comfy.deleted == []
     comfy.release()
