@@ -23903,15 +23903,23 @@ def found_lines(
         each = [line for part in parts for line in found_lines(lines, part, search_words(part))]
         names = {line["name"] for line in each}
         return [line for line in lines if line["name"] in names]
+    named = _named(lines, search)
+    if named:
+        return named
+    return _found_by_words(lines, words) if words else list(lines)
+
+
+def _named(lines: Sequence[WorkflowLine], search: str) -> list[WorkflowLine]:
+    """The line of that name; else those of the task that is called so."""
     by_name = [line for line in lines if line["name"].lower() == search.strip().lower()]
     if by_name:
         return by_name
     task = "_".join(search.lower().split())
-    by_task = [line for line in lines if task and line.get("task") == task]
-    if by_task:
-        return by_task
-    if not words:
-        return list(lines)
+    return [line for line in lines if task and line.get("task") == task]
+
+
+def _found_by_words(lines: Sequence[WorkflowLine], words: Sequence[str]) -> list[WorkflowLine]:
+    """The lines that words find, best first. Blocks."""
     weighed = weigh(lines, words)
     best = max((each.weight for each in weighed), default=0.0)
     by_all = [each for each in weighed if each.has_all]
@@ -24171,26 +24179,46 @@ def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> 
     lines: Sequence[WorkflowLine] = answer["workflows"]
     everything = everything or asks_for_everything(search)
     words = search_words(search)
-    found = found_lines(lines, search, words)
-    runnable = [line for line in found if can_run(line)]
-    others = [line for line in found if not can_run(line)]
-    if not words and not everything:
-        runnable = [line for line in runnable if not _is_paid_template(line)]
-        others = [line for line in others if line["source"] != TEMPLATE]
-    runnable.sort(key=lambda line: PAID in line)
+    runnable, others = _parted(found_lines(lines, search, words), bool(words) or everything)
     listed = others if everything else _unrunnable_named(others, words)
-    told: dict[str, Any] = {}
-    if words and not runnable:
-        told["note"] = f'Nothing that can run here is found by "{shortened(search)}".'
-        told["closest"] = close_names(search, _names(filter(can_run, lines)))
-    if words and not any(each.has_all for each in weigh(runnable, words)):
-        told |= _topics_told(lines)
+    told: dict[str, Any] = _missed_told(lines, runnable, search, words) if words else {}
     if not words or not runnable:
         told |= tasks_told(lines)
     told |= _counts_told(lines, others, listed, words)
     told["problems"] = list(answer.get("problems", ()))
     most = 2 * MOST_CHARACTERS if everything else MOST_CHARACTERS
     return _short_enough([*runnable, *listed], told, bool(words), most)
+
+
+def _parted(
+    found: Sequence[WorkflowLine], with_templates: bool
+) -> tuple[list[WorkflowLine], list[WorkflowLine]]:
+    """What can run, the free first, and what cannot; without templates that cost something, or
+    cannot run, where nobody asked for any.
+    """
+    runnable = [line for line in found if can_run(line)]
+    others = [line for line in found if not can_run(line)]
+    if not with_templates:
+        runnable = [line for line in runnable if not _is_paid_template(line)]
+        others = [line for line in others if line["source"] != TEMPLATE]
+    runnable.sort(key=lambda line: PAID in line)
+    return runnable, others
+
+
+def _missed_told(
+    lines: Sequence[WorkflowLine],
+    runnable: Sequence[WorkflowLine],
+    search: str,
+    words: Sequence[str],
+) -> dict[str, Any]:
+    """What is told of a search that found nothing which can run, or nothing that has all words."""
+    told: dict[str, Any] = {}
+    if not runnable:
+        told["note"] = f'Nothing that can run here is found by "{shortened(search)}".'
+        told["closest"] = close_names(search, _names(filter(can_run, lines)))
+    if not any(each.has_all for each in weigh(runnable, words)):
+        told |= _topics_told(lines)
+    return told
 
 
 def _topics_told(lines: Sequence[WorkflowLine]) -> dict[str, list[str]]:
@@ -24330,13 +24358,8 @@ def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
     installed = tasks_told(lines, MOST_TASK_NAMES_IN_HINT)["tasks"]
     meant = _tasks_meant(name)
     said: list[str] = []
-    alike = close_names(name, _names(runnable))
-    if alike and not meant:  # spelling says nothing where the meaning is known
-        said.append(f"Names like it: {quoted(alike)}.")
-    if not alike and not meant:
-        about = [each.line for each in weigh(runnable, search_words(name)) if each.has_all]
-        if about:
-            said.append(f"About that: {quoted(_names(about[:6]))}.")
+    if not meant:  # spelling says nothing where the meaning is known
+        said += _like(runnable, name)
     doing = {task: installed[task] for task in meant if task in installed}
     if meant and not doing:
         words = done_elsewhere(name)
@@ -24353,6 +24376,15 @@ def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
         listed = "; ".join(f"{task} ({', '.join(names)})" for task, names in tasks.items())
         said.append(f"A task can be named, or a workflow that does it: {listed}.")
     return " ".join(said)
+
+
+def _like(runnable: Sequence[WorkflowLine], name: str) -> list[str]:
+    """Which workflows have names like this one, else which are about its words; empty for none."""
+    alike = close_names(name, _names(runnable))
+    if alike:
+        return [f"Names like it: {quoted(alike)}."]
+    about = [each.line for each in weigh(runnable, search_words(name)) if each.has_all]
+    return [f"About that: {quoted(_names(about[:6]))}."] if about else []
 
 
 def _tasks_meant(name: str) -> list[str]:
@@ -33873,11 +33905,20 @@ def buttons_page(numbers: Sequence[int], tasks: Collection[str], language: str =
         if not button.tasks or not set(button.tasks).isdisjoint(tasks)
     ]
     data = {"pictures": list(numbers[:MOST_PICTURES_CHOSEN]), "buttons": shown}
-    return BUTTONS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{data}", json.dumps(data))
+    page = BUTTONS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{height}", TELL_HEIGHT)
+    return page.replace("{data}", json.dumps(data))
 
 
+# What stands in the script of each page below a message: nobody else can measure how high it is.
+TELL_HEIGHT = """
+  function tellHeight() {
+    parent.postMessage({ type: "iframe:height", height: document.documentElement.offsetHeight }, "*");
+  }
+  new ResizeObserver(tellHeight).observe(document.body);
+  tellHeight();
+"""
 # The frame is not told whether Open WebUI is dark or light, so the buttons have a ground of their
-# own. It says how high it is, as nobody else can measure it.
+# own.
 BUTTONS_PAGE = """<!doctype html>
 <html lang="en" data-by="{mark}">
 <meta charset="utf-8">
@@ -33922,13 +33963,7 @@ BUTTONS_PAGE = """<!doctype html>
       parent.postMessage({ type: sends ? "input:prompt:submit" : "input:prompt", text }, "*");
     });
   }
-
-  function tellHeight() {
-    parent.postMessage({ type: "iframe:height", height: document.documentElement.offsetHeight }, "*");
-  }
-  new ResizeObserver(tellHeight).observe(document.body);
-  tellHeight();
-</script>
+{height}</script>
 </html>
 """
 
@@ -34367,11 +34402,12 @@ async def tell_first_steps(chat: Chat, tried: Sequence[Endpoint], error: ServerU
 def first_steps_page(lines: Sequence[str]) -> str:
     """The page that shows the lines."""
     rows = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
-    return FIRST_STEPS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{rows}", rows)
+    page = FIRST_STEPS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{height}", TELL_HEIGHT)
+    return page.replace("{rows}", rows)
 
 
 # The frame is not told whether Open WebUI is dark or light, so the lines have a ground of their
-# own. It says how high it is, as nobody else can measure it.
+# own.
 FIRST_STEPS_PAGE = """<!doctype html>
 <html lang="en" data-by="{mark}">
 <meta charset="utf-8">
@@ -34382,12 +34418,7 @@ FIRST_STEPS_PAGE = """<!doctype html>
 </style>
 {rows}
 <script>
-  function tellHeight() {
-    parent.postMessage({ type: "iframe:height", height: document.documentElement.offsetHeight }, "*");
-  }
-  new ResizeObserver(tellHeight).observe(document.body);
-  tellHeight();
-</script>
+{height}</script>
 </html>
 """
 
@@ -37612,8 +37643,8 @@ def resolve(
 
     `user` is Open WebUI's `__user__`, with the user's valves in it, and None on the command line;
     `image_settings` are Open WebUI's own; `owner` says whose the jobs are; `rights` what the user
-    may use; `copied` is the administrator's server to which the user's own
-    address leads, whose rules hold then.
+    may use; `copied` is the administrator's server to which the user's own address leads, whose
+    rules hold then.
 
     Raises `EndpointRefused` for an address of their own that the user may not have, `NotPermitted`
     where they may use no server, and `BadArgument`.
@@ -37623,18 +37654,13 @@ def resolve(
     is_admin = user.get("role") == "admin"
     has_own_address = bool(mine.endpoint.strip())
     has_own_server = has_own_address and copied is None
+    everybodys: list[Endpoint] = []
     if has_own_address:
-        everybodys = []
         endpoints = [_own_endpoint(valves, mine, is_admin, rights, copied)]
     else:
         everybodys = permitted(administrators_endpoints(valves, image_settings), rights)
         endpoints = pinned(everybodys, mine.server)
-    others = [
-        endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed
-    ]
-    own_workflows = is_admin or (
-        valves.allow_user_workflows if rights.own_workflows is None else rights.own_workflows
-    )
+    own_workflows = is_admin or _may_bring_workflows(valves, rights)
     return Settings(
         endpoints=tuple(endpoints),
         limits=_limits(valves, is_admin),
@@ -37660,9 +37686,9 @@ def resolve(
         owner=owner or Owner(str(user.get("id") or "")),
         unload_ollama=valves.unload_ollama and not has_own_server,
         free_seconds=None if has_own_server else _free_seconds(valves),
-        others=tuple(others),
+        others=tuple(one for one in everybodys if one not in endpoints and not one.guessed),
         purses=_purses(endpoints, valves, mine, is_admin, copied),
-        secrets=tuple(key for key in (_account_key(valves), _account_key(mine)) if key),
+        secrets=tuple(filter(None, (_account_key(valves), _account_key(mine)))),
         valve_problems=tuple(valve_problems(valves) if is_admin else ()) + mine.problems,
         image_settings=image_settings_lines(valves, image_settings) if is_admin else (),
     )
@@ -37795,6 +37821,13 @@ def _format(valves: Valves, mine: UserValves) -> Format:
         quality=int(valves.number("quality")),
         metadata=not (valves.strip_metadata or mine.strip_metadata),
     )
+
+
+def _may_bring_workflows(valves: Valves, rights: Rights) -> bool:
+    """Whether a user may run workflows of their own: by the rules, else by the valve for all."""
+    if rights.own_workflows is None:
+        return valves.allow_user_workflows
+    return rights.own_workflows
 
 
 def _free_seconds(valves: Valves) -> float | None:

@@ -110,15 +110,23 @@ def found_lines(
         each = [line for part in parts for line in found_lines(lines, part, search_words(part))]
         names = {line["name"] for line in each}
         return [line for line in lines if line["name"] in names]
+    named = _named(lines, search)
+    if named:
+        return named
+    return _found_by_words(lines, words) if words else list(lines)
+
+
+def _named(lines: Sequence[WorkflowLine], search: str) -> list[WorkflowLine]:
+    """The line of that name; else those of the task that is called so."""
     by_name = [line for line in lines if line["name"].lower() == search.strip().lower()]
     if by_name:
         return by_name
     task = "_".join(search.lower().split())
-    by_task = [line for line in lines if task and line.get("task") == task]
-    if by_task:
-        return by_task
-    if not words:
-        return list(lines)
+    return [line for line in lines if task and line.get("task") == task]
+
+
+def _found_by_words(lines: Sequence[WorkflowLine], words: Sequence[str]) -> list[WorkflowLine]:
+    """The lines that words find, best first. Blocks."""
     weighed = weigh(lines, words)
     best = max((each.weight for each in weighed), default=0.0)
     by_all = [each for each in weighed if each.has_all]

@@ -207,26 +207,46 @@ def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> 
     lines: Sequence[WorkflowLine] = answer["workflows"]
     everything = everything or asks_for_everything(search)
     words = search_words(search)
-    found = found_lines(lines, search, words)
-    runnable = [line for line in found if can_run(line)]
-    others = [line for line in found if not can_run(line)]
-    if not words and not everything:
-        runnable = [line for line in runnable if not _is_paid_template(line)]
-        others = [line for line in others if line["source"] != TEMPLATE]
-    runnable.sort(key=lambda line: PAID in line)
+    runnable, others = _parted(found_lines(lines, search, words), bool(words) or everything)
     listed = others if everything else _unrunnable_named(others, words)
-    told: dict[str, Any] = {}
-    if words and not runnable:
-        told["note"] = f'Nothing that can run here is found by "{shortened(search)}".'
-        told["closest"] = close_names(search, _names(filter(can_run, lines)))
-    if words and not any(each.has_all for each in weigh(runnable, words)):
-        told |= _topics_told(lines)
+    told: dict[str, Any] = _missed_told(lines, runnable, search, words) if words else {}
     if not words or not runnable:
         told |= tasks_told(lines)
     told |= _counts_told(lines, others, listed, words)
     told["problems"] = list(answer.get("problems", ()))
     most = 2 * MOST_CHARACTERS if everything else MOST_CHARACTERS
     return _short_enough([*runnable, *listed], told, bool(words), most)
+
+
+def _parted(
+    found: Sequence[WorkflowLine], with_templates: bool
+) -> tuple[list[WorkflowLine], list[WorkflowLine]]:
+    """What can run, the free first, and what cannot; without templates that cost something, or
+    cannot run, where nobody asked for any.
+    """
+    runnable = [line for line in found if can_run(line)]
+    others = [line for line in found if not can_run(line)]
+    if not with_templates:
+        runnable = [line for line in runnable if not _is_paid_template(line)]
+        others = [line for line in others if line["source"] != TEMPLATE]
+    runnable.sort(key=lambda line: PAID in line)
+    return runnable, others
+
+
+def _missed_told(
+    lines: Sequence[WorkflowLine],
+    runnable: Sequence[WorkflowLine],
+    search: str,
+    words: Sequence[str],
+) -> dict[str, Any]:
+    """What is told of a search that found nothing which can run, or nothing that has all words."""
+    told: dict[str, Any] = {}
+    if not runnable:
+        told["note"] = f'Nothing that can run here is found by "{shortened(search)}".'
+        told["closest"] = close_names(search, _names(filter(can_run, lines)))
+    if not any(each.has_all for each in weigh(runnable, words)):
+        told |= _topics_told(lines)
+    return told
 
 
 def _topics_told(lines: Sequence[WorkflowLine]) -> dict[str, list[str]]:
@@ -366,13 +386,8 @@ def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
     installed = tasks_told(lines, MOST_TASK_NAMES_IN_HINT)["tasks"]
     meant = _tasks_meant(name)
     said: list[str] = []
-    alike = close_names(name, _names(runnable))
-    if alike and not meant:  # spelling says nothing where the meaning is known
-        said.append(f"Names like it: {quoted(alike)}.")
-    if not alike and not meant:
-        about = [each.line for each in weigh(runnable, search_words(name)) if each.has_all]
-        if about:
-            said.append(f"About that: {quoted(_names(about[:6]))}.")
+    if not meant:  # spelling says nothing where the meaning is known
+        said += _like(runnable, name)
     doing = {task: installed[task] for task in meant if task in installed}
     if meant and not doing:
         words = done_elsewhere(name)
@@ -389,6 +404,15 @@ def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
         listed = "; ".join(f"{task} ({', '.join(names)})" for task, names in tasks.items())
         said.append(f"A task can be named, or a workflow that does it: {listed}.")
     return " ".join(said)
+
+
+def _like(runnable: Sequence[WorkflowLine], name: str) -> list[str]:
+    """Which workflows have names like this one, else which are about its words; empty for none."""
+    alike = close_names(name, _names(runnable))
+    if alike:
+        return [f"Names like it: {quoted(alike)}."]
+    about = [each.line for each in weigh(runnable, search_words(name)) if each.has_all]
+    return [f"About that: {quoted(_names(about[:6]))}."] if about else []
 
 
 def _tasks_meant(name: str) -> list[str]:

@@ -112,11 +112,20 @@ def buttons_page(numbers: Sequence[int], tasks: Collection[str], language: str =
         if not button.tasks or not set(button.tasks).isdisjoint(tasks)
     ]
     data = {"pictures": list(numbers[:MOST_PICTURES_CHOSEN]), "buttons": shown}
-    return BUTTONS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{data}", json.dumps(data))
+    page = BUTTONS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{height}", TELL_HEIGHT)
+    return page.replace("{data}", json.dumps(data))
 
 
+# What stands in the script of each page below a message: nobody else can measure how high it is.
+TELL_HEIGHT = """
+  function tellHeight() {
+    parent.postMessage({ type: "iframe:height", height: document.documentElement.offsetHeight }, "*");
+  }
+  new ResizeObserver(tellHeight).observe(document.body);
+  tellHeight();
+"""
 # The frame is not told whether Open WebUI is dark or light, so the buttons have a ground of their
-# own. It says how high it is, as nobody else can measure it.
+# own.
 BUTTONS_PAGE = """<!doctype html>
 <html lang="en" data-by="{mark}">
 <meta charset="utf-8">
@@ -161,12 +170,6 @@ BUTTONS_PAGE = """<!doctype html>
       parent.postMessage({ type: sends ? "input:prompt:submit" : "input:prompt", text }, "*");
     });
   }
-
-  function tellHeight() {
-    parent.postMessage({ type: "iframe:height", height: document.documentElement.offsetHeight }, "*");
-  }
-  new ResizeObserver(tellHeight).observe(document.body);
-  tellHeight();
-</script>
+{height}</script>
 </html>
 """

@@ -13,7 +13,7 @@ from ..errors import ServerUnreachable
 from ..logs import log
 from ..phrases import Phrase, in_language
 from ..server.endpoint import Endpoint
-from .buttons import BUTTONS_MARK
+from .buttons import BUTTONS_MARK, TELL_HEIGHT
 from .chat import Chat
 
 
@@ -46,11 +46,12 @@ async def tell_first_steps(chat: Chat, tried: Sequence[Endpoint], error: ServerU
 def first_steps_page(lines: Sequence[str]) -> str:
     """The page that shows the lines."""
     rows = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
-    return FIRST_STEPS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{rows}", rows)
+    page = FIRST_STEPS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{height}", TELL_HEIGHT)
+    return page.replace("{rows}", rows)
 
 
 # The frame is not told whether Open WebUI is dark or light, so the lines have a ground of their
-# own. It says how high it is, as nobody else can measure it.
+# own.
 FIRST_STEPS_PAGE = """<!doctype html>
 <html lang="en" data-by="{mark}">
 <meta charset="utf-8">
@@ -61,11 +62,6 @@ FIRST_STEPS_PAGE = """<!doctype html>
 </style>
 {rows}
 <script>
-  function tellHeight() {
-    parent.postMessage({ type: "iframe:height", height: document.documentElement.offsetHeight }, "*");
-  }
-  new ResizeObserver(tellHeight).observe(document.body);
-  tellHeight();
-</script>
+{height}</script>
 </html>
 """

@@ -317,8 +317,8 @@ def resolve(
 
     `user` is Open WebUI's `__user__`, with the user's valves in it, and None on the command line;
     `image_settings` are Open WebUI's own; `owner` says whose the jobs are; `rights` what the user
-    may use; `copied` is the administrator's server to which the user's own
-    address leads, whose rules hold then.
+    may use; `copied` is the administrator's server to which the user's own address leads, whose
+    rules hold then.
 
     Raises `EndpointRefused` for an address of their own that the user may not have, `NotPermitted`
     where they may use no server, and `BadArgument`.
@@ -328,18 +328,13 @@ def resolve(
     is_admin = user.get("role") == "admin"
     has_own_address = bool(mine.endpoint.strip())
     has_own_server = has_own_address and copied is None
+    everybodys: list[Endpoint] = []
     if has_own_address:
-        everybodys = []
         endpoints = [_own_endpoint(valves, mine, is_admin, rights, copied)]
     else:
         everybodys = permitted(administrators_endpoints(valves, image_settings), rights)
         endpoints = pinned(everybodys, mine.server)
-    others = [
-        endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed
-    ]
-    own_workflows = is_admin or (
-        valves.allow_user_workflows if rights.own_workflows is None else rights.own_workflows
-    )
+    own_workflows = is_admin or _may_bring_workflows(valves, rights)
     return Settings(
         endpoints=tuple(endpoints),
         limits=_limits(valves, is_admin),
@@ -365,9 +360,9 @@ def resolve(
         owner=owner or Owner(str(user.get("id") or "")),
         unload_ollama=valves.unload_ollama and not has_own_server,
         free_seconds=None if has_own_server else _free_seconds(valves),
-        others=tuple(others),
+        others=tuple(one for one in everybodys if one not in endpoints and not one.guessed),
         purses=_purses(endpoints, valves, mine, is_admin, copied),
-        secrets=tuple(key for key in (_account_key(valves), _account_key(mine)) if key),
+        secrets=tuple(filter(None, (_account_key(valves), _account_key(mine)))),
         valve_problems=tuple(valve_problems(valves) if is_admin else ()) + mine.problems,
         image_settings=image_settings_lines(valves, image_settings) if is_admin else (),
     )
@@ -500,6 +495,13 @@ def _format(valves: Valves, mine: UserValves) -> Format:
         quality=int(valves.number("quality")),
         metadata=not (valves.strip_metadata or mine.strip_metadata),
     )
+
+
+def _may_bring_workflows(valves: Valves, rights: Rights) -> bool:
+    """Whether a user may run workflows of their own: by the rules, else by the valve for all."""
+    if rights.own_workflows is None:
+        return valves.allow_user_workflows
+    return rights.own_workflows
 
 
 def _free_seconds(valves: Valves) -> float | None:
