@@ -347,7 +347,8 @@ class FileSearch:
         whose names tell nothing.
         """
         by_name = await self._ranked(names)
-        by_name.sort(key=self._is_aside)
+        if self.server.record.aside:  # there may be thousands to sort
+            by_name = sorted(by_name, key=self._is_aside)
         for name in by_name:
             if readable and self._is_aside(name):
                 break
