@@ -18,22 +18,22 @@ SHORT = 10_000
 VALUE_EXTENT = 8  # of a value, besides its characters
 
 
-def extent_of(*values: Any) -> int:
+def extent_of(*values: Any, most: int = SHORT) -> int:
     """How much there is to work through in these values, in characters. It is counted until it is
-    more than `SHORT`.
+    more than `most`.
     """
     extent = 0
     waiting: list[Any] = list(values)
-    while waiting and extent <= SHORT:
+    while waiting and extent <= most:
         value = waiting.pop()
         extent += VALUE_EXTENT
         if isinstance(value, (str, bytes)):
             extent += len(value)
         elif isinstance(value, (dict, list, tuple, set, frozenset)):
             extent += VALUE_EXTENT * len(value)
-            if extent <= SHORT:
+            if extent <= most:
                 waiting += value
-            if isinstance(value, dict) and extent <= SHORT:
+            if isinstance(value, dict) and extent <= most:
                 waiting += value.values()
         elif value is not None and not isinstance(value, (bool, int, float)):
             extent += getattr(value, "extent", SHORT + 1)

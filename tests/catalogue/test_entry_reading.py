@@ -54,3 +54,10 @@ async def test_no_more_than_some_are_remembered(comfy: StandIn) -> None:
         long = small_graph(comfy, text="x" * tool.MOST_READ_CHARACTERS)
         await tool.read_entry(server, tool.Entry("long", "user", long))
         assert ("long", "") not in tool._READ_BEFORE[server]
+
+
+async def test_what_is_very_long_is_not_kept(comfy: StandIn) -> None:
+    save(comfy, "fox.json", comfy.example_graph(text="a" * tool.MOST_READ_CHARACTERS))
+    async with tool.open_server(endpoint(comfy)) as server:
+        first = await tool.read_entry(server, FOX)
+        assert await tool.read_entry(server, FOX) is not first

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from ..bounded import BoundedDict
 from ..errors import ComfyUIError, WorkflowRefused
+from ..extents import extent_of
 from ..graph.definitions import Definitions
 from ..graph.editor import class_types, live_nodes, read_ui, strange_types, with_stand_ins
 from ..graph.nodes import Graph, Target, is_ui_format
@@ -58,11 +59,13 @@ _READ_BEFORE: "weakref.WeakKeyDictionary[ComfyUIServer, BoundedDict[tuple[str, s
 
 
 def _digest(raw: Graph, page: Graph | None) -> str:
-    """By what a file is known again; "" for one that is too long to be remembered. Blocks."""
-    text = json.dumps([raw, page])
-    if len(text) > MOST_READ_CHARACTERS:
+    """By what a file is known again; "" for one that is too long to be remembered. Blocks.
+
+    The length is counted first: `json` holds up the event loop, also from a thread.
+    """
+    if extent_of(raw, page, most=MOST_READ_CHARACTERS) > MOST_READ_CHARACTERS:
         return ""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(json.dumps([raw, page]).encode()).hexdigest()
 
 
 async def read_entry(server: ComfyUIServer, entry: Entry, *, to_describe: bool = False) -> Workflow:
