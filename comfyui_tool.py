@@ -28189,7 +28189,7 @@ def used_values(
     picture, and the seconds and frames of a video or a sound. `touched` are the widgets that the
     call set.
     """
-    values: dict[str, Any] = {"prompt": _saved_prompt(workflow, touched)}
+    values: dict[str, Any] = {"prompt": saved_prompt(workflow, touched)}
     for name in ("steps", "guidance"):
         values[name] = as_number(workflow.value(name))
     if paints_over:
@@ -28265,7 +28265,7 @@ def _with_strength(workflow: Workflow, target: Target, file: str) -> str:
     return file
 
 
-def _saved_prompt(workflow: Workflow, touched: Collection[Target]) -> str:
+def saved_prompt(workflow: Workflow, touched: Collection[Target]) -> str:
     """That the prompt is the one which the workflow was saved with; "" where the call gave one, or
     there is none.
     """
@@ -28365,7 +28365,10 @@ def _key(
         return None
     sizes = tuple(choice.sizes.items())
     is_painted_over = choice.picture is not None
-    return differences, limits, touched, sizes, is_painted_over, choice.saved, choice.from_user
+    # of which one of several texts may have been chosen: "a {red|blue} fox"
+    told_prompt = saved_prompt(bound, touched)
+    rights = choice.saved, choice.from_user
+    return differences, limits, touched, sizes, is_painted_over, told_prompt, rights
 
 
 Difference = tuple[str, str, type, Any]  # the id of a node, an input, and what that holds

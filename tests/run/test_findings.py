@@ -67,3 +67,13 @@ def test_no_more_is_kept_than_some_kinds_of_prompts() -> None:
     for width in range(512, 1024, 8):
         found(workflow, width=width)
     assert len(workflow.kept[tool.PLACE]) == tool.REMEMBERED_FINDINGS
+
+
+def test_the_text_that_was_chosen_out_of_a_saved_prompt_is_told_each_time() -> None:
+    workflow = parsed()
+    choice = tool.FittedWorkflow(workflow, tool.AS_SAVED, "", from_user=True)
+    told = []
+    for text in ("a red fox", "a blue fox", "a red fox"):
+        bound = workflow.bind({"prompt": text})
+        told.append(tool.find_out(choice, bound, tool.Limits(), frozenset()).used["prompt"])
+    assert [("red" in line, "blue" in line) for line in told] == [(True, False), (False, True), (True, False)]

@@ -23,7 +23,7 @@ from ..graph.workflow import Workflow
 from .amounts import NUMBER_TYPES
 from .fleet import Limits
 from .limits import check_limits
-from .used import used_values
+from .used import saved_prompt, used_values
 
 REMEMBERED_FINDINGS = 32  # of one workflow
 MOST_KEPT_CHARACTERS = 200  # of a text by which prompts are told apart
@@ -73,7 +73,10 @@ def _key(
         return None
     sizes = tuple(choice.sizes.items())
     is_painted_over = choice.picture is not None
-    return differences, limits, touched, sizes, is_painted_over, choice.saved, choice.from_user
+    # of which one of several texts may have been chosen: "a {red|blue} fox"
+    told_prompt = saved_prompt(bound, touched)
+    rights = choice.saved, choice.from_user
+    return differences, limits, touched, sizes, is_painted_over, told_prompt, rights
 
 
 Difference = tuple[str, str, type, Any]  # the id of a node, an input, and what that holds

@@ -40,7 +40,7 @@ def used_values(
     picture, and the seconds and frames of a video or a sound. `touched` are the widgets that the
     call set.
     """
-    values: dict[str, Any] = {"prompt": _saved_prompt(workflow, touched)}
+    values: dict[str, Any] = {"prompt": saved_prompt(workflow, touched)}
     for name in ("steps", "guidance"):
         values[name] = as_number(workflow.value(name))
     if paints_over:
@@ -116,7 +116,7 @@ def _with_strength(workflow: Workflow, target: Target, file: str) -> str:
     return file
 
 
-def _saved_prompt(workflow: Workflow, touched: Collection[Target]) -> str:
+def saved_prompt(workflow: Workflow, touched: Collection[Target]) -> str:
     """That the prompt is the one which the workflow was saved with; "" where the call gave one, or
     there is none.
     """
