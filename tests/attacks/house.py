@@ -155,7 +155,7 @@ class House:
     async def _setting(self, key: str, *_: Any, **__: Any) -> Any:
         return self.settings.get(key)
 
-    async def _settings(self, keys: Any = (), *_: Any, **__: Any) -> Any:
+    async def _settings(self, *keys: str) -> Any:
         return {key: self.settings.get(key) for key in keys}
 
     async def _emitter(self, *_: Any, **__: Any) -> Any:

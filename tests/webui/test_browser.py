@@ -63,7 +63,7 @@ async def test_the_picture_comes_up_in_the_message_and_is_there_after_a_reload(
         await browser.chat("Draw a lighthouse at dusk")
         preview = await browser.wait_for_preview()
         assert not preview.stored
-        await browser.wait_for_status(re.compile(r"\d+ % · \d+ s left"))
+        await browser.wait_for_status(re.compile(r"\d+% · \d+ s left"))
         await shoot(browser, "half-way")
         (picture,) = await browser.wait_for_pictures(1)
         await browser.wait_until_done()
