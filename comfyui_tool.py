@@ -25728,6 +25728,9 @@ class Fleet:
         if len(self.endpoints) == 1 and not self.limits.need_queues:
             return endpoints
         snapshots = await self.survey()
+        # All who waited for the same look go on at the same moment. From here to where the call is
+        # counted on its server nothing may be awaited, or all of them would choose the same one.
+        await Turns.here().come()
         able, resting = _able_and_resting(endpoints, snapshots)
         if not able and not resting:
             raise self.none_answers([snapshot.error for snapshot in snapshots if snapshot.error])
@@ -30936,7 +30939,6 @@ class RunProgress:
         if self.request.workflow:
             name = str(self.request.workflow.value)
         order = await self.fleet.in_order(name, self.gone)
-        await Turns.here().come()  # all who were asked together go on at the same moment
         order.sort(key=self.options.credits.last_resort)
         requests = [self.request]
         insisting = self.request.insisting()

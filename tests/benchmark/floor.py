@@ -61,7 +61,12 @@ class StraightLine:
         """One picture."""
         prompt_id = str(uuid.uuid4())
         announced = self._announced[prompt_id] = asyncio.get_running_loop().create_future()
-        body = {"prompt": seeded(self._graph, seed), "prompt_id": prompt_id, "client_id": self._client_id}
+        body = {
+            "prompt": seeded(self._graph, seed),
+            "prompt_id": prompt_id,
+            "client_id": self._client_id,
+            "extra_data": {"preview_method": "none"},  # as the others, which show none either
+        }
         async with self._session.post(f"{self._url}/prompt", json=body) as response:
             response.raise_for_status()
             await response.read()

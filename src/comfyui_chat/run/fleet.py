@@ -42,7 +42,7 @@ from ..server.pool import Pool, open_server
 from ..server.protocol import Prompt, Queue, Recent, Recorded, Waiting
 from ..server.record import Record
 from ..server.stats import Stats
-from ..tasks import ANSWER_SECONDS, T, gather, together
+from ..tasks import ANSWER_SECONDS, T, Turns, gather, together
 from .monitor import NOBODY, Monitor
 from .owner import JOBS, Owner, marked_time
 
@@ -215,6 +215,9 @@ class Fleet:
         if len(self.endpoints) == 1 and not self.limits.need_queues:
             return endpoints
         snapshots = await self.survey()
+        # All who waited for the same look go on at the same moment. From here to where the call is
+        # counted on its server nothing may be awaited, or all of them would choose the same one.
+        await Turns.here().come()
         able, resting = _able_and_resting(endpoints, snapshots)
         if not able and not resting:
             raise self.none_answers([snapshot.error for snapshot in snapshots if snapshot.error])

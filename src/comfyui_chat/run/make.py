@@ -322,7 +322,6 @@ class RunProgress:
         if self.request.workflow:
             name = str(self.request.workflow.value)
         order = await self.fleet.in_order(name, self.gone)
-        await Turns.here().come()  # all who were asked together go on at the same moment
         order.sort(key=self.options.credits.last_resort)
         requests = [self.request]
         insisting = self.request.insisting()
