@@ -29171,12 +29171,12 @@ def _is_listed(workflow: Workflow, item: FileInput) -> bool:
 #
 # The `Record` of a server remembers of each workflow how long a run took for the work that it was:
 # sampling steps times megapixels times frames, as far as a graph tells them (`work_of`). A later run
-# of the same workflow is expected to take as much longer as it is more work (`expected_seconds`).
+# of the same workflow is expected to take as much longer as it is more work (`expected_run`).
 # Where nothing was measured nothing is expected, and nobody is asked.
 #
 # A run that is expected to take longer than a valve says is a question for the user, once in a call:
-# run it, run it smaller, or not at all (`LongRuns`). It stands for so many seconds only, and without
-# an answer the run begins as it was asked for. What was chosen, and by whom, is a note in the result.
+# run it, run it smaller, or not at all (`LongRuns`). It is open for `CHOICE_SECONDS`, and without an
+# answer the run begins as it was asked for. What was chosen, and by whom, is a note in the result.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -29254,9 +29254,8 @@ class TimeQuestion:
     def __init__(self, asked: LongRuns) -> None:
         self._asked = asked
         self._is_settled = False
-        self._smaller: Size | None = (
-            None  # what the user chose instead of the size that was asked for
-        )
+        # what the user chose instead of the size that was asked for
+        self._smaller: Size | None = None
         self.note = ""  # on what was chosen, for the model
 
     def applied(self, request: Request) -> Request:
@@ -29268,8 +29267,8 @@ class TimeQuestion:
         return replace(request, size=size, inputs=inputs)
 
     async def changes(self, run: LongRun | None, say: Callable[[str], None]) -> bool:
-        """Ask about a run, where it is long enough. Answers whether the user wants it otherwise than
-        it was bound. `say` tells the user that an answer is awaited. Raises `RunDeclined`.
+        """Ask about a run, where it is long enough. True where the user wants it smaller, so that it
+        has to be bound anew. `say` tells the user that an answer is awaited. Raises `RunDeclined`.
         """
         if run is None or self._is_settled or run.seconds < self._asked.seconds:
             return False
@@ -33819,8 +33818,9 @@ class ChatFiles:
 # `buttons_page` makes a small page of constant text and the numbers of the pictures. Open WebUI shows
 # it in a frame below them, which may run scripts and nothing else: it has no cookies and asks no
 # server for anything. A button hands a sentence to Open WebUI's own page, "Make picture 3 twice as
-# large.", which asks the user before it sends it; "Change picture 3: " only begins a message. So
-# every model understands a button as it understands its user, and nothing is sent that nobody read.
+# large.", and that page asks the user before it sends it; "Change picture 3: " only begins a message.
+# So every model understands a button as it understands its user, and nothing is sent that nobody has
+# read.
 #
 # A button is there if a bundled workflow can do its task with what is installed (`possible_tasks`).
 # Only the newest result of a chat has buttons; `Chat.show_buttons` takes earlier ones away.
@@ -33832,9 +33832,8 @@ class ChatFiles:
 
 BUTTONS_MARK = "comfyui-tool-buttons"  # in the page, by which it is known again
 MOST_PICTURES_CHOSEN = 12  # of a result, that the buttons can be about
-LOOK_SECONDS = (
-    3.0  # to find out what the servers can do; a button of which that is unknown is not shown
-)
+# to find out what the servers can do; a button of which that is unknown is not shown
+LOOK_SECONDS = 3.0
 REMEMBERED_SECONDS = 60.0  # for which it is not found out again what a server can do
 # what servers can do of `BUTTON_TASKS`, and until when that counts, by `time.monotonic`
 _FOUND = weakref.WeakKeyDictionary[ComfyUIServer, tuple[float, frozenset[str]]]()
@@ -34290,13 +34289,20 @@ class Chat(ChatFiles):
         """
         if not self.message_id or self.channel:
             return
-        pages: list[Any] = []
+        await self._show_below(page)
+
+    async def _show_below(self, page: str) -> Mapping[str, Message]:
+        """Show a page below the message in the place of any earlier one of ours. Returns the
+        messages of the chat as they were before, by id; none where it is not saved.
+        """
+        messages: Mapping[str, Message] = {}
         if self.saved:
             from open_webui.models.chats import Chats
 
             messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
-            pages = _pages_of_others(messages.get(self.message_id))
+        pages = _pages_of_others(messages.get(self.message_id))
         await self._say("embeds", {"embeds": [*pages, page], "replace": True})
+        return messages
 
     async def show_buttons(self, page: str) -> None:
         """Show a page of buttons below what the message shows, and no earlier one of this chat.
@@ -34304,13 +34310,9 @@ class Chat(ChatFiles):
         """
         if not self.saved or self._emit is None or not takes_sentences_from_frames():
             return
-        from open_webui.models.chats import Chats
         from open_webui.socket.main import get_event_emitter
 
-        messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
-        pages = _pages_of_others(messages.get(self.message_id))
-        await self._say("embeds", {"embeds": [*pages, page], "replace": True})
-        for message_id, message in messages.items():
+        for message_id, message in (await self._show_below(page)).items():
             shown = list_of(message.get("embeds"))
             pages = _pages_of_others(message)
             if message_id == self.message_id or len(pages) == len(shown):
@@ -37939,8 +37941,6 @@ def _asking(event_call: EventCall | None, message: MessagePlace, language: str) 
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-LONG_RUN_MINUTES = 2  # that the dialog is open
-
 LONG_RUN_DIALOG = r"""
 const CHOICE_STYLE = `
   dialog { height: fit-content; width: min(460px, calc(100vw - 32px)); border-radius: 16px; }
@@ -37985,7 +37985,8 @@ def long_runs_of(chat: Chat, settings: Settings) -> LongRuns:
         }
         try:
             async with page_turn(chat.place):
-                answer = await ask_in_page(chat, LONG_RUN_DIALOG, request, "", LONG_RUN_MINUTES)
+                minutes = round(CHOICE_SECONDS / 60)
+                answer = await ask_in_page(chat, LONG_RUN_DIALOG, request, "", minutes)
         except (NotAnswered, DialogFailed):
             return None
         return answer if answer in (RUN, SMALLER, CANCEL) else None

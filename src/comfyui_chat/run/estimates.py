@@ -2,12 +2,12 @@
 
 The `Record` of a server remembers of each workflow how long a run took for the work that it was:
 sampling steps times megapixels times frames, as far as a graph tells them (`work_of`). A later run
-of the same workflow is expected to take as much longer as it is more work (`expected_seconds`).
+of the same workflow is expected to take as much longer as it is more work (`expected_run`).
 Where nothing was measured nothing is expected, and nobody is asked.
 
 A run that is expected to take longer than a valve says is a question for the user, once in a call:
-run it, run it smaller, or not at all (`LongRuns`). It stands for so many seconds only, and without
-an answer the run begins as it was asked for. What was chosen, and by whom, is a note in the result.
+run it, run it smaller, or not at all (`LongRuns`). It is open for `CHOICE_SECONDS`, and without an
+answer the run begins as it was asked for. What was chosen, and by whom, is a note in the result.
 """
 
 import asyncio
@@ -100,9 +100,8 @@ class TimeQuestion:
     def __init__(self, asked: LongRuns) -> None:
         self._asked = asked
         self._is_settled = False
-        self._smaller: Size | None = (
-            None  # what the user chose instead of the size that was asked for
-        )
+        # what the user chose instead of the size that was asked for
+        self._smaller: Size | None = None
         self.note = ""  # on what was chosen, for the model
 
     def applied(self, request: Request) -> Request:
@@ -114,8 +113,8 @@ class TimeQuestion:
         return replace(request, size=size, inputs=inputs)
 
     async def changes(self, run: LongRun | None, say: Callable[[str], None]) -> bool:
-        """Ask about a run, where it is long enough. Answers whether the user wants it otherwise than
-        it was bound. `say` tells the user that an answer is awaited. Raises `RunDeclined`.
+        """Ask about a run, where it is long enough. True where the user wants it smaller, so that it
+        has to be bound anew. `say` tells the user that an answer is awaited. Raises `RunDeclined`.
         """
         if run is None or self._is_settled or run.seconds < self._asked.seconds:
             return False

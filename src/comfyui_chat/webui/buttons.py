@@ -3,8 +3,9 @@
 `buttons_page` makes a small page of constant text and the numbers of the pictures. Open WebUI shows
 it in a frame below them, which may run scripts and nothing else: it has no cookies and asks no
 server for anything. A button hands a sentence to Open WebUI's own page, "Make picture 3 twice as
-large.", which asks the user before it sends it; "Change picture 3: " only begins a message. So
-every model understands a button as it understands its user, and nothing is sent that nobody read.
+large.", and that page asks the user before it sends it; "Change picture 3: " only begins a message.
+So every model understands a button as it understands its user, and nothing is sent that nobody has
+read.
 
 A button is there if a bundled workflow can do its task with what is installed (`possible_tasks`).
 Only the newest result of a chat has buttons; `Chat.show_buttons` takes earlier ones away.
@@ -31,9 +32,8 @@ from ..status_texts import ENGLISH
 
 BUTTONS_MARK = "comfyui-tool-buttons"  # in the page, by which it is known again
 MOST_PICTURES_CHOSEN = 12  # of a result, that the buttons can be about
-LOOK_SECONDS = (
-    3.0  # to find out what the servers can do; a button of which that is unknown is not shown
-)
+# to find out what the servers can do; a button of which that is unknown is not shown
+LOOK_SECONDS = 3.0
 REMEMBERED_SECONDS = 60.0  # for which it is not found out again what a server can do
 # what servers can do of `BUTTON_TASKS`, and until when that counts, by `time.monotonic`
 _FOUND = weakref.WeakKeyDictionary[ComfyUIServer, tuple[float, frozenset[str]]]()

@@ -29,11 +29,7 @@ from .buttons import BUTTONS_MARK
 from .chat_files import ChatFiles
 from .display import Display, Emit, EventCall
 from .language import language_of
-from .messages import (
-    UnsavedMessage,
-    remember_unsaved,
-    sent_pictures,
-)
+from .messages import Message, UnsavedMessage, remember_unsaved, sent_pictures
 from .ollama import configured_ollamas
 from .releases import (
     CHANNEL,
@@ -354,13 +350,20 @@ class Chat(ChatFiles):
         """
         if not self.message_id or self.channel:
             return
-        pages: list[Any] = []
+        await self._show_below(page)
+
+    async def _show_below(self, page: str) -> Mapping[str, Message]:
+        """Show a page below the message in the place of any earlier one of ours. Returns the
+        messages of the chat as they were before, by id; none where it is not saved.
+        """
+        messages: Mapping[str, Message] = {}
         if self.saved:
             from open_webui.models.chats import Chats
 
             messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
-            pages = _pages_of_others(messages.get(self.message_id))
+        pages = _pages_of_others(messages.get(self.message_id))
         await self._say("embeds", {"embeds": [*pages, page], "replace": True})
+        return messages
 
     async def show_buttons(self, page: str) -> None:
         """Show a page of buttons below what the message shows, and no earlier one of this chat.
@@ -368,13 +371,9 @@ class Chat(ChatFiles):
         """
         if not self.saved or self._emit is None or not takes_sentences_from_frames():
             return
-        from open_webui.models.chats import Chats
         from open_webui.socket.main import get_event_emitter
 
-        messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
-        pages = _pages_of_others(messages.get(self.message_id))
-        await self._say("embeds", {"embeds": [*pages, page], "replace": True})
-        for message_id, message in messages.items():
+        for message_id, message in (await self._show_below(page)).items():
             shown = list_of(message.get("embeds"))
             pages = _pages_of_others(message)
             if message_id == self.message_id or len(pages) == len(shown):

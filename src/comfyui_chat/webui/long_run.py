@@ -10,12 +10,10 @@ from typing import Any
 from ..errors import NotAnswered
 from ..names import shortened
 from ..phrases import Phrase, Span
-from ..run.estimates import CANCEL, RUN, SMALLER, LongRun, LongRuns
+from ..run.estimates import CANCEL, CHOICE_SECONDS, RUN, SMALLER, LongRun, LongRuns
 from .chat import Chat
 from .page_dialog import DialogFailed, ask_in_page, page_turn
 from .settings import Settings
-
-LONG_RUN_MINUTES = 2  # that the dialog is open
 
 LONG_RUN_DIALOG = r"""
 const CHOICE_STYLE = `
@@ -61,7 +59,8 @@ def long_runs_of(chat: Chat, settings: Settings) -> LongRuns:
         }
         try:
             async with page_turn(chat.place):
-                answer = await ask_in_page(chat, LONG_RUN_DIALOG, request, "", LONG_RUN_MINUTES)
+                minutes = round(CHOICE_SECONDS / 60)
+                answer = await ask_in_page(chat, LONG_RUN_DIALOG, request, "", minutes)
         except (NotAnswered, DialogFailed):
             return None
         return answer if answer in (RUN, SMALLER, CANCEL) else None
