@@ -146,3 +146,10 @@ def test_what_may_mean_anything_is_not_sent_and_not_shown(form: str) -> None:
     with pytest.raises(tool.BadArgument) as refused:
         sent(form.format(KEY))
     assert KEY not in str(refused.value.as_result())
+
+
+@pytest.mark.parametrize("beginning", ["user:", "user:fox", "user:fox,a", "login=fox"])
+@pytest.mark.parametrize("sign", [",", ", ", ";", " "])
+def test_a_long_row_of_signs_behind_a_user_is_read_in_no_time(beginning: str, sign: str) -> None:
+    pasted = f"{beginning}{sign * 100_000}."
+    assert tool.plain(pasted).startswith(("user:", "login"))

@@ -43,7 +43,8 @@ QUOTED_PAIR = re.compile(
     r"""\s*(?P<open>["'])(?P<name>[\w-]{1,60})(?P=open)\s*:\s*(?P<quote>["'])(?P<value>.*?)(?P=quote)\s*(?:,|$)""",
 )
 USER_AND_PASSWORD = re.compile(
-    r"(?:user(?:name)?|login)\s*[:=]\s*(\S+?)[\s,;]+pass(?:word)?\s*[:=]\s*(\S+)", re.IGNORECASE
+    r"(?:user(?:name)?|login)\s*[:=]\s*([^\s,;]+(?:[,;]+[^\s,;]+)*)[\s,;]+pass(?:word)?\s*[:=]\s*(\S+)",
+    re.IGNORECASE,
 )
 
 
