@@ -882,6 +882,8 @@ async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[
 
     The first failure, or a cancellation, cancels the rest; it is raised when they have ended.
     """
+    if len(work) < 2:  # which needs no task
+        return [await start() for start in work]
     gate = asyncio.Semaphore(most)
 
     async def when_free(start: Callable[[], Awaitable[T]]) -> T:
@@ -1129,16 +1131,14 @@ class ShortWork:
         next.
         """
         if self._seconds < TURN_SECONDS and not self._waiting:
-            with self._measured():
-                return function()
+            return self._measured(function)
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         in_context = functools.partial(contextvars.copy_context().run, function)
         self._waiting.append((in_context, future))
         return await future
 
-    @contextlib.contextmanager
-    def _measured(self) -> Iterator[None]:
-        """Count the time of a piece of work. The first one of a turn sees to it that the turn
+    def _measured(self, function: Callable[[], R]) -> R:
+        """Do a piece of work and count its time. The first one of a turn sees to it that the turn
         ends.
         """
         loop = asyncio.get_running_loop()
@@ -1146,7 +1146,7 @@ class ShortWork:
             loop.call_soon(self._next_turn)
         begun = loop.time()
         try:
-            yield
+            return function()
         finally:
             self._seconds += loop.time() - begun
 
@@ -1157,11 +1157,10 @@ class ShortWork:
             function, future = self._waiting.popleft()
             if future.done():  # who asked was stopped
                 continue
-            with self._measured():
-                try:
-                    future.set_result(function())
-                except Exception as error:
-                    future.set_exception(error)
+            try:
+                future.set_result(self._measured(function))
+            except Exception as error:
+                future.set_exception(error)
 
 
 _SHORT_WORK: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, ShortWork]" = (
@@ -1286,12 +1285,12 @@ def forget_oldest(
     """Drop all but the newest `most` entries, and none whose value `is_needed`.
 
     Whoever asks for it does so with each new entry, so it must not go through all of them each
-    time. The oldest stand first. Where some are needed all have to be looked at, which is put off
-    until a tenth too many are there.
+    time. The oldest stand first. Where some are needed all have to be looked at, which is done once
+    for a tenth of `most` that came, however many are needed.
     """
     if is_needed is None:
         spare = [*itertools.islice(entries, max(len(entries) - most, 0))]
-    elif len(entries) > most + most // 10:
+    elif len(entries) > most and len(entries) % max(most // 10, 1) == 0:
         copied = entries.copy()  # in one go: other threads may set entries, too
         spare = [key for key, value in copied.items() if not is_needed(value)][:-most]
     else:
@@ -20824,7 +20823,7 @@ class Catalogue:
                     f"The templates of the ComfyUI server cannot be listed. {error.message}"
                 )
         listing = await self._listed(server, paths, templates)
-        return replace(listing, problems=tuple(problems))
+        return replace(listing, problems=tuple(problems)) if problems else listing
 
     async def _listed(
         self, server: ComfyUIServer, paths: Sequence[str], templates: tuple[Template, ...]
@@ -30179,6 +30178,8 @@ class EarlyFiles:
         traceback: TracebackType | None,
     ) -> None:
         left = list(self._coming.values())
+        if not left:
+            return
         for coming in left:
             coming.cancel()
         for data in await asyncio.gather(*left, return_exceptions=True):
@@ -32510,9 +32511,11 @@ class Display:
 
     async def stop(self) -> None:
         """Show nothing any more; what is just being sent is dropped."""
-        if self._pump:
-            self._pump.cancel()
-            await asyncio.wait({self._pump}, timeout=CLEAN_UP_SECONDS / 3)
+        # let go of: with its end it would hold what this shows in a ring, until that is collected
+        pump, self._pump = self._pump, None
+        if pump:
+            pump.cancel()
+            await asyncio.wait({pump}, timeout=CLEAN_UP_SECONDS / 3)
 
     def status(self, phase: str, text: str, fraction: float | None = None) -> None:
         """Show a text as soon as its turn comes, unless a newer one comes first."""

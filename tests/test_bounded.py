@@ -30,3 +30,18 @@ def test_an_entry_costs_the_same_however_many_are_kept() -> None:
         remembered[number] = number
     assert 1000 <= len(remembered) <= 1100
     assert looked_at < 20 * 5000, "it goes through all of them with each new one"
+
+
+def test_it_costs_the_same_however_many_are_needed() -> None:
+    looked_at = 0
+
+    def is_needed(value: int) -> bool:
+        nonlocal looked_at
+        looked_at += 1
+        return value < 500
+
+    remembered = tool.BoundedDict[int, int](1000, is_needed)
+    for number in range(5000):
+        remembered[number] = number
+    assert 1500 <= len(remembered) <= 1600
+    assert looked_at < 20 * 5000, "it goes through all of them with each new one"

@@ -36,12 +36,12 @@ def forget_oldest(
     """Drop all but the newest `most` entries, and none whose value `is_needed`.
 
     Whoever asks for it does so with each new entry, so it must not go through all of them each
-    time. The oldest stand first. Where some are needed all have to be looked at, which is put off
-    until a tenth too many are there.
+    time. The oldest stand first. Where some are needed all have to be looked at, which is done once
+    for a tenth of `most` that came, however many are needed.
     """
     if is_needed is None:
         spare = [*itertools.islice(entries, max(len(entries) - most, 0))]
-    elif len(entries) > most + most // 10:
+    elif len(entries) > most and len(entries) % max(most // 10, 1) == 0:
         copied = entries.copy()  # in one go: other threads may set entries, too
         spare = [key for key, value in copied.items() if not is_needed(value)][:-most]
     else:

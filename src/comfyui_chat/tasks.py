@@ -26,6 +26,8 @@ async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[
 
     The first failure, or a cancellation, cancels the rest; it is raised when they have ended.
     """
+    if len(work) < 2:  # which needs no task
+        return [await start() for start in work]
     gate = asyncio.Semaphore(most)
 
     async def when_free(start: Callable[[], Awaitable[T]]) -> T:

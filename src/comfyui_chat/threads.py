@@ -32,7 +32,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
@@ -98,16 +98,14 @@ class ShortWork:
         next.
         """
         if self._seconds < TURN_SECONDS and not self._waiting:
-            with self._measured():
-                return function()
+            return self._measured(function)
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         in_context = functools.partial(contextvars.copy_context().run, function)
         self._waiting.append((in_context, future))
         return await future
 
-    @contextlib.contextmanager
-    def _measured(self) -> Iterator[None]:
-        """Count the time of a piece of work. The first one of a turn sees to it that the turn
+    def _measured(self, function: Callable[[], R]) -> R:
+        """Do a piece of work and count its time. The first one of a turn sees to it that the turn
         ends.
         """
         loop = asyncio.get_running_loop()
@@ -115,7 +113,7 @@ class ShortWork:
             loop.call_soon(self._next_turn)
         begun = loop.time()
         try:
-            yield
+            return function()
         finally:
             self._seconds += loop.time() - begun
 
@@ -126,11 +124,10 @@ class ShortWork:
             function, future = self._waiting.popleft()
             if future.done():  # who asked was stopped
                 continue
-            with self._measured():
-                try:
-                    future.set_result(function())
-                except Exception as error:
-                    future.set_exception(error)
+            try:
+                future.set_result(self._measured(function))
+            except Exception as error:
+                future.set_exception(error)
 
 
 _SHORT_WORK: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, ShortWork]" = (

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import gc
 import itertools
+import weakref
 from typing import Any
 
 import pytest
@@ -114,6 +116,22 @@ async def test_a_slow_chat_holds_nothing_up_and_an_event_that_fails_is_passed_ov
         await asyncio.sleep(0.12)
     await display.stop()
     assert page.texts == ["a", "b", "c"]
+
+
+async def test_after_the_end_nothing_waits_for_the_garbage_collection(page: Page) -> None:
+    display = tool.Display(page, [], True)
+    display.start()
+    display.status("running", "18 %")
+    await asyncio.sleep(0.02)
+    await display.stop()
+    gone = weakref.ref(display)
+    gc.disable()
+    try:
+        del display
+        await asyncio.sleep(0)
+        assert gone() is None, "a ring of objects holds it"
+    finally:
+        gc.enable()
 
 
 async def test_nothing_is_shown_after_the_end(page: Page) -> None:

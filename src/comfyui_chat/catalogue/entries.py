@@ -359,7 +359,7 @@ class Catalogue:
                     f"The templates of the ComfyUI server cannot be listed. {error.message}"
                 )
         listing = await self._listed(server, paths, templates)
-        return replace(listing, problems=tuple(problems))
+        return replace(listing, problems=tuple(problems)) if problems else listing
 
     async def _listed(
         self, server: ComfyUIServer, paths: Sequence[str], templates: tuple[Template, ...]

@@ -40,6 +40,8 @@ class EarlyFiles:
         traceback: TracebackType | None,
     ) -> None:
         left = list(self._coming.values())
+        if not left:
+            return
         for coming in left:
             coming.cancel()
         for data in await asyncio.gather(*left, return_exceptions=True):

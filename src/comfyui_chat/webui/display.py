@@ -72,9 +72,11 @@ class Display:
 
     async def stop(self) -> None:
         """Show nothing any more; what is just being sent is dropped."""
-        if self._pump:
-            self._pump.cancel()
-            await asyncio.wait({self._pump}, timeout=CLEAN_UP_SECONDS / 3)
+        # let go of: with its end it would hold what this shows in a ring, until that is collected
+        pump, self._pump = self._pump, None
+        if pump:
+            pump.cancel()
+            await asyncio.wait({pump}, timeout=CLEAN_UP_SECONDS / 3)
 
     def status(self, phase: str, text: str, fraction: float | None = None) -> None:
         """Show a text as soon as its turn comes, unless a newer one comes first."""
