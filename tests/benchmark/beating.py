@@ -2,10 +2,14 @@
 
 Its longest wait is what others feel. On a busy machine that is mostly the machine's, so the CPU time that the loop's
 thread used meanwhile is told, too: the longest of those is a stall that is our own.
+
+A part of that may be the garbage collection, which goes through all that the process holds, whosever it is: the more
+so, the more often, the smaller the process. So the longest stall is told without it as well.
 """
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -19,15 +23,23 @@ class Longest:
 
     stall: float = 0.0  # too late, in seconds
     busy: float = 0.0  # of CPU of this thread
+    working: float = 0.0  # of CPU of this thread, without garbage collections
+    _collecting: float = 0.0  # of CPU, in garbage collections, less what it was when the one under way began
 
     async def watch(self, look: Callable[[], None]) -> None:
         """Look until it is cancelled."""
         while True:
-            due, used = time.perf_counter() + BEAT_SECONDS, time.thread_time()
+            due, used, collecting = time.perf_counter() + BEAT_SECONDS, time.thread_time(), self._collecting
             await asyncio.sleep(BEAT_SECONDS)
+            busy = time.thread_time() - used
             self.stall = max(self.stall, time.perf_counter() - due)
-            self.busy = max(self.busy, time.thread_time() - used)
+            self.busy = max(self.busy, busy)
+            self.working = max(self.working, busy - (self._collecting - collecting))
             look()
+
+    def collected(self, phase: str, _what: dict[str, int]) -> None:
+        """Count a garbage collection; one of `gc.callbacks`."""
+        self._collecting += time.thread_time() if phase == "stop" else -time.thread_time()
 
 
 @contextlib.asynccontextmanager
@@ -36,8 +48,10 @@ async def beating(look: Callable[[], None] = lambda: None) -> AsyncIterator[Long
     longest = Longest()
     watching = asyncio.create_task(longest.watch(look))
     await asyncio.sleep(0)
+    gc.callbacks.append(longest.collected)
     try:
         yield longest
     finally:
+        gc.callbacks.remove(longest.collected)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)

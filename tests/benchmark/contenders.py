@@ -41,6 +41,7 @@ UNITS = {
     "p99": ("s", 1.0),
     "stall": ("ms", 1000.0),
     "stall, CPU": ("ms", 1000.0),
+    "stall, work": ("ms", 1000.0),
     "memory": ("MB", 1e-6),
     "sockets": ("", 1.0),
 }
@@ -208,6 +209,7 @@ async def all_at_once(make: Make, count: int, first_seed: int) -> Measured:
         "CPU": cpu / count,
         "stall": longest.stall,
         "stall, CPU": longest.busy,
+        "stall, work": longest.working,
         "memory": (max(*held, memory_held()) - before) / count,
         "sockets": max(sockets),
     }
