@@ -8,11 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 import comfyui_tool as tool
 from tests.support.serving import serving
+from tests.support.stand_in import StandIn
 
 STATS = {"system": {"comfyui_version": "0.33.0"}, "devices": []}
 
@@ -127,3 +129,25 @@ async def test_a_proxy_is_not_asked_for_a_download_inside(monkeypatch: pytest.Mo
         with pytest.raises(tool.UnexpectedAnswer):
             await server.call("GET", tool.URL(address))
     assert asked == []
+
+
+async def test_no_instrumentation_of_the_process_sees_what_is_asked_of_a_server(
+    quick_comfy: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Addresses hold keys and names, and OpenTelemetry would send them on as spans."""
+    seen: list[str] = []
+
+    async def look(_session: Any, _context: Any, params: aiohttp.TraceRequestStartParams) -> None:
+        seen.append(str(params.url))
+
+    begin = aiohttp.ClientSession.__init__
+
+    def begin_instrumented(session: aiohttp.ClientSession, **options: Any) -> None:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_start.append(look)
+        begin(session, **options | {"trace_configs": [*(options.get("trace_configs") or []), trace]})
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", begin_instrumented)
+    assert await version(tool.Valves(endpoint=quick_comfy.url, api_key="?token=secret"))
+    assert quick_comfy.requests
+    assert seen == []

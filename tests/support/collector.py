@@ -48,6 +48,16 @@ class Collector:
             if span.name == name
         ]
 
+    def parents(self, name: str) -> list[str]:
+        """The names of the spans above the spans of this name, as far as they have arrived."""
+        names = {span.span_id: span.name for span in self._spans}
+        above = [span.parent_span_id for span in self._spans if span.name == name]
+        return [names[parent] for parent in above if parent in names]
+
+    def texts(self, prefix: str) -> str:
+        """All that came of metrics and spans whose names begin so, as text."""
+        return "\n".join(str(told) for told in (*self._metrics, *self._spans) if told.name.startswith(prefix))
+
     def _app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/v1/metrics", self._take_metrics)

@@ -121,13 +121,18 @@ class HttpServer:
             connector = aiohttp.TCPConnector(ssl=tls, socket_factory=guarded_sockets(reach))
         else:
             connector = aiohttp.TCPConnector(ssl=tls)
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[trace],
             # `call` bounds the whole
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS / 2),
         )
+        # Where Open WebUI exports to OpenTelemetry, it has every new session traced, and the whole
+        # address of each request becomes a span: keys, names of workflows and of files. Only what
+        # is added here may look on.
+        trace.freeze()
+        session.trace_configs[:] = [trace]
+        return session
 
     async def close_sessions(self) -> None:
         """Close all connections."""
