@@ -172,6 +172,7 @@ required_open_webui_version: 0.9.6
 #   webui/settings            Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
 #   webui/asking              What a call may spend, in Open WebUI's terms: the question in the chat, and the record …
 #   webui/long_run            The dialog in which the user chooses what becomes of a run that will take long.
+#   webui/model_choice        The dialog in which the user chooses which of several installed models, LoRAs or …
 #   webui/transparency        Whether somebody asked for a transparent background, and whether they got it.
 #   webui/reports             What the model is told of results and servers, and the status that the user reads.
 #   webui/jobs                check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
@@ -492,11 +493,21 @@ DIED_HINT = (
 )
 
 
+@dataclass(frozen=True)
+class SeveralNames:
+    """A name that fits several things equally well: what was asked for, and what it could be."""
+
+    argument: str  # which argument says it, as messages call it: "The argument model"
+    value: str
+    names: tuple[str, ...]
+
+
 class ComfyUIError(Exception):
     """Something went wrong, said so that a person or a model can act on it."""
 
     code: ClassVar[str] = "error"
     default_hint: ClassVar[str] = ""
+    several: SeveralNames | None = None  # where it is that a name fits several things
 
     def __init__(self, message: str, hint: str = "") -> None:
         """`message` says what happened, `hint` what to do next; both are plain text, and hold
@@ -568,6 +579,8 @@ class NotAnswered(ComfyUIError):
 
     code = "not_answered"
     default_hint = "Do not ask again by yourself."
+    was_asked = False  # whether the question was shown
+    was_declined = False  # whether the user closed it
 
 
 class RunDeclined(ComfyUIError):
@@ -3229,6 +3242,10 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "fr": "Quelle image est « {words} » ?", "es": "¿Qué imagen es «{words}»?",
         "pt": "Qual imagem é “{words}”?", "it": "Quale immagine è «{words}»?",
         "ja": "「{words}」はどの画像ですか？", "ko": "“{words}”은(는) 어느 그림인가요?", "zh": "“{words}”是哪张图片？"},
+    "which_model": {"en": 'Which one is "{words}"?', "de": "Was ist mit „{words}“ gemeint?",
+        "fr": "Que désigne « {words} » ?", "es": "¿Cuál es «{words}»?", "pt": "Qual deles é “{words}”?",
+        "it": "Quale si intende con «{words}»?",
+        "ja": "「{words}」はどれですか？", "ko": "“{words}”은(는) 어느 것인가요?", "zh": "“{words}”是哪一个？"},
     "which_to_paint": {"en": "Which picture do you want to paint on?",
         "de": "Auf welchem Bild möchten Sie malen?",
         "fr": "Sur quelle image voulez-vous peindre ?", "es": "¿Sobre qué imagen quieres pintar?",
@@ -6031,10 +6048,13 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
             names.index(worded[0])
         ], f'{wanted.name} "{shortened(text)}" was taken for "{worded[0]}"'
     if worded:
-        raise ValueOutOfRange(
+        error = ValueOutOfRange(
             f'{wanted.name} is "{shortened(text)}", which could be any of: {quoted(worded[:8])}.',
             "Give one of these.",
         )
+        if all(map(MODEL_FILE.search, worded)):
+            error.several = SeveralNames(wanted.name, text, tuple(worded))
+        raise error
     message = f'{wanted.name} is "{shortened(text)}", which is not on offer.'
     offered = quoted(closest(text, names, 8))
     if len(names) <= 8:
@@ -21294,6 +21314,29 @@ class Request:
             )
         return self
 
+    def naming(self, several: SeveralNames, name: str) -> "Request | None":
+        """The same request with one of several names in the place of the one that fits them all;
+        None where it is no argument of the call that says it.
+        """
+
+        def says_it(value: Argument | None) -> bool:
+            return value is not None and value.level == 0 and value.name == several.argument
+
+        if self.model and says_it(self.model):
+            return replace(self, model=replace(self.model, value=name))
+        if self.workflow and says_it(self.workflow):
+            return replace(self, workflow=replace(self.workflow, value=name))
+        if self.loras and says_it(self.loras):
+            loras = [
+                {"name": name if lora == several.value else lora, "strength": strength}
+                for lora, strength in read_loras(self.loras)
+            ]
+            return replace(self, loras=replace(self.loras, value=loras))
+        for key, value in self.inputs.items():
+            if says_it(value):
+                return replace(self, inputs={**self.inputs, key: replace(value, value=name)})
+        return None
+
     def without_image_settings(self) -> "tuple[Request, Argument] | None":
         """The same request without the workflow that Open WebUI's image settings name, else without
         the model that they name; and what was left out. None where they name neither.
@@ -21577,7 +21620,8 @@ async def for_this_card(server: ComfyUIServer, names: Sequence[str]) -> list[str
 #     "qwen"                  the one bundled workflow that has them
 #     "Stable Diffusion XL"   the one installed file of the family of that name in the manifest
 #
-# Several that could be meant become a question that lists them.
+# Several that could be meant become a question that lists them (`several_meant`), which the user
+# answers in the chat's page (webui/model_choice.py), or else the language model.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -21677,10 +21721,12 @@ def several_meant(argument: str, value: str, names: Sequence[str]) -> BadArgumen
     listed = quoted(names[:MOST_ASKED])
     if len(names) > MOST_ASKED:
         listed += f" and {len(names) - MOST_ASKED} more"
-    return BadArgument(
+    error = BadArgument(
         f'{argument} is "{shortened(value)}", which could be any of: {listed}.',
         "Give one of these names.",
     )
+    error.several = SeveralNames(argument, value, tuple(names))
+    return error
 
 
 async def files_of_loader(server: ComfyUIServer, entry: Entry) -> tuple[str, ...]:
@@ -34471,6 +34517,20 @@ DIALOG_TEXTS: Mapping[str, Mapping[str, str]] = {
         "pt": "Escolha com um clique ou pelo número", "it": "Scegli con un clic o con il numero",
         "ja": "クリックか番号で選びます", "ko": "클릭하거나 번호로 고르세요", "zh": "点击或按编号选择",
     },
+    "unanswered": {
+        "en": "Without an answer within {minutes} minutes: {name}",
+        "de": "Ohne Antwort innerhalb von {minutes} Minuten: {name}",
+        "fr": "Sans réponse dans les {minutes} minutes : {name}",
+        "es": "Sin respuesta en {minutes} minutos: {name}",
+        "pt": "Sem resposta em {minutes} minutos: {name}", "it": "Senza risposta entro {minutes} minuti: {name}",
+        "ja": "{minutes}分以内に選ばない場合：{name}", "ko": "{minutes}분 안에 고르지 않으면: {name}",
+        "zh": "{minutes}分钟内未选择则使用：{name}",
+    },
+    "more": {
+        "en": "{count} more fit.", "de": "{count} weitere passen.", "fr": "{count} autres correspondent.",
+        "es": "Hay {count} más que encajan.", "pt": "Há mais {count} que servem.", "it": "Altri {count} corrispondono.",
+        "ja": "ほかに{count}件あります。", "ko": "{count}개가 더 있습니다.", "zh": "还有{count}个符合。",
+    },
     # The editor for masks.
     "paint": {
         "en": "Paint over what is to change", "de": "Übermalen Sie, was sich ändern soll",
@@ -34661,7 +34721,9 @@ const ask = (request, title, hint, style) => {
     dialog.addEventListener(kind, (event) => event.stopPropagation());
   }
   window.comfyuiDialog = open;
-  return { dialog, content, tools, say, settle, cancel, isOpen: () => told.state === "open" };
+  const isOpen = () => told.state === "open";
+  const focused = () => shadow.activeElement;
+  return { dialog, content, tools, say, settle, cancel, isOpen, focused };
 };
 
 // A file of the chat as the user may read it.
@@ -34750,9 +34812,16 @@ async def _answer_in_page(
         if state == "failed":
             raise DialogFailed
         if state == "cancelled":
-            raise NotAnswered("The user closed the dialog without an answer.")
-        raise NotAnswered("The page was closed, or left the chat, before the user answered.")
-    raise NotAnswered(f"The user did not answer within {minutes} minutes.")
+            raise _unanswered("The user closed the dialog without an answer.", declined=True)
+        raise _unanswered("The page was closed, or left the chat, before the user answered.")
+    raise _unanswered(f"The user did not answer within {minutes} minutes.")
+
+
+def _unanswered(message: str, *, declined: bool = False) -> NotAnswered:
+    """The error for a question that was shown."""
+    error = NotAnswered(message)
+    error.was_asked, error.was_declined = True, declined
+    return error
 
 
 async def _in_page(chat: Chat, code: str, seconds: float) -> Any:
@@ -38004,6 +38073,133 @@ def long_runs_of(chat: Chat, settings: Settings) -> LongRuns:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/model_choice.py
+#
+# The dialog in which the user chooses which of several installed models, LoRAs or workflows a name
+# means.
+#
+# It opens where a call names one, and several fit the name equally well (`ComfyUIError.several`). A
+# name in a valve is not asked about, since it would be with every call. The likeliest stands first,
+# and is taken where the user was asked and did not answer within `CHOICE_MINUTES`; who closes the
+# dialog wants none of them. Where nobody can be asked, as by the API, the language model is told the
+# names.
+#
+# What was chosen counts for the whole message, so that three pictures with "dream" are one question.
+# It is a note in the result, with who chose it.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_QUESTIONS = 3  # of one call: a model and two LoRAs
+SHOWN_CHARACTERS = 120  # of a name
+MOST_TOLD = 6  # names in a note
+
+NAME_CHOICE = r"""
+const CHOICE_STYLE = `
+  dialog { height: fit-content; max-height: calc(100dvh - 32px); width: min(520px, calc(100vw - 32px));
+           border-radius: 16px; }
+  main { overflow-y: auto; padding: 4px 16px; display: flex; flex-direction: column; gap: 8px; }
+  main button { flex: none; text-align: start; padding: 8px 14px; overflow-wrap: anywhere; }
+`;
+
+const start = (request) => {
+  const { names, left, words } = request;
+  const instead = words.unanswered.replace("{minutes}", request.minutes).replace("{name}", () => names[0]);
+  const more = left > 0 ? `${words.more.replace("{count}", left)} ` : "";
+  const dialog = ask(request, request.question, more + instead, CHOICE_STYLE);
+  const choose = (number) => dialog.isOpen() && dialog.settle("done", number);
+  const buttons = names.map((name, index) =>
+    button(name, () => choose(index), { className: index === 0 ? "main" : "" }),
+  );
+  dialog.content.append(...buttons);
+  dialog.tools.append(make("div", { className: "end" }, button(words.cancel, dialog.cancel)));
+  dialog.dialog.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const at = buttons.indexOf(dialog.focused());
+    if (!step || at < 0) return;
+    event.preventDefault();
+    buttons[Math.min(Math.max(at + step, 0), buttons.length - 1)].focus();
+  });
+  buttons[0].focus();
+  return "open";
+};
+"""
+
+
+@dataclass(frozen=True)
+class NameChoice:
+    """What is taken for a name that several fit, and a note on who chose it."""
+
+    name: str
+    note: str
+
+
+_CHOSEN = BoundedDict[tuple[MessagePlace, SeveralNames], NameChoice](1000)
+
+
+async def make_as_meant(
+    chat: Chat, request: Request, fleet: Fleet, listener: ProgressListener, options: RunOptions
+) -> RunResult:
+    """`make`, with what the user chooses where several fit a name of the call."""
+    for _ in range(MOST_QUESTIONS):
+        try:
+            return await make(request, fleet, listener, options)
+        except ComfyUIError as error:
+            several = error.several
+            if several is None or request.naming(several, "") is None:
+                raise
+            chosen = await _chosen(chat, several, error)
+            named = request.naming(several, chosen.name)
+            if named is None:
+                raise
+            request = replace(named, notes=(*request.notes, chosen.note))
+    return await make(request, fleet, listener, options)
+
+
+async def _chosen(chat: Chat, several: SeveralNames, error: ComfyUIError) -> NameChoice:
+    """What the user means, of this message; raises `error` where nothing can be taken for it."""
+    async with page_turn(chat.place):
+        known = _CHOSEN.get((chat.place, several))
+        if known is None:
+            names = await FILES.run(closest, several.value, several.names, MOST_ASKED)
+            known = await _asked(chat, several, names, error)
+            _CHOSEN[chat.place, several] = known
+        return known
+
+
+async def _asked(
+    chat: Chat, several: SeveralNames, names: Sequence[str], error: ComfyUIError
+) -> NameChoice:
+    """What the user answers, or the first of the names without an answer."""
+    question = Phrase("which_model", words=shortened(several.value, 60))
+    request = {
+        "question": question.said_in(chat.language),
+        "names": [shortened(name, SHOWN_CHARACTERS) for name in names],
+        "left": len(several.names) - len(names),
+        "minutes": CHOICE_MINUTES,
+    }
+    chat.show_status(Phrase("choosing", question=question))
+    fits = f'{several.argument} "{shortened(several.value)}" fits {len(several.names)} names'
+    try:
+        answer = await ask_in_page(chat, NAME_CHOICE, request, "", CHOICE_MINUTES)
+    except DialogFailed:
+        raise error from None
+    except NotAnswered as silence:
+        if silence.was_declined:
+            error.hint = "The user was asked which, and closed the question. Ask in the chat; do not choose for them."
+        if silence.was_declined or not silence.was_asked:
+            raise error from None
+        others = quoted(shortened(name) for name in names[1:MOST_TOLD])
+        return NameChoice(
+            names[0],
+            f'{fits}; the user was asked which, did not answer, and "{names[0]}" was taken, not {others}',
+        )
+    is_number = isinstance(answer, int) and not isinstance(answer, bool)
+    if not is_number or not 0 <= answer < len(names):
+        raise error from None
+    return NameChoice(names[answer], f'{fits}, and the user chose "{names[answer]}"')
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/transparency.py
 #
 # Whether somebody asked for a transparent background, and whether they got it.
@@ -39415,7 +39611,7 @@ async def _run(
         settings.leaves_no_prompts,
         long_runs_of(chat, settings),
     )
-    made = await make(request, settings.fleet, display, options)
+    made = await make_as_meant(chat, request, settings.fleet, display, options)
     with contextlib.closing(made):
         stem = file_stem(request.called or made.workflow, made.seed)
         return await keep_and_report(chat, settings, made, stem, request.called)

@@ -50,6 +50,7 @@ the first sentences of the classes that are raised.
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -60,11 +61,21 @@ DIED_HINT = (
 )
 
 
+@dataclass(frozen=True)
+class SeveralNames:
+    """A name that fits several things equally well: what was asked for, and what it could be."""
+
+    argument: str  # which argument says it, as messages call it: "The argument model"
+    value: str
+    names: tuple[str, ...]
+
+
 class ComfyUIError(Exception):
     """Something went wrong, said so that a person or a model can act on it."""
 
     code: ClassVar[str] = "error"
     default_hint: ClassVar[str] = ""
+    several: SeveralNames | None = None  # where it is that a name fits several things
 
     def __init__(self, message: str, hint: str = "") -> None:
         """`message` says what happened, `hint` what to do next; both are plain text, and hold
@@ -136,6 +147,8 @@ class NotAnswered(ComfyUIError):
 
     code = "not_answered"
     default_hint = "Do not ask again by yourself."
+    was_asked = False  # whether the question was shown
+    was_declined = False  # whether the user closed it
 
 
 class RunDeclined(ComfyUIError):

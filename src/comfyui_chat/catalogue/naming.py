@@ -10,14 +10,15 @@ one:
     "qwen"                  the one bundled workflow that has them
     "Stable Diffusion XL"   the one installed file of the family of that name in the manifest
 
-Several that could be meant become a question that lists them.
+Several that could be meant become a question that lists them (`several_meant`), which the user
+answers in the chat's page (webui/model_choice.py), or else the language model.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from ..bounds import MOST_COMPARED_CHARACTERS
-from ..errors import BadArgument
+from ..errors import BadArgument, SeveralNames
 from ..names import (
     base_name,
     find_name,
@@ -130,10 +131,12 @@ def several_meant(argument: str, value: str, names: Sequence[str]) -> BadArgumen
     listed = quoted(names[:MOST_ASKED])
     if len(names) > MOST_ASKED:
         listed += f" and {len(names) - MOST_ASKED} more"
-    return BadArgument(
+    error = BadArgument(
         f'{argument} is "{shortened(value)}", which could be any of: {listed}.',
         "Give one of these names.",
     )
+    error.several = SeveralNames(argument, value, tuple(names))
+    return error
 
 
 async def files_of_loader(server: ComfyUIServer, entry: Entry) -> tuple[str, ...]:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
+from ..errors import SeveralNames
 from ..extents import extent_of
 from ..graph.facts import FileInput
+from ..graph.loras import read_loras
 from ..graph.nodes import Target
 from ..graph.workflow import Workflow
 from ..media.pictures import InputFile
@@ -116,6 +118,29 @@ class Request:
                 negative_prompt=_insisted(self.negative_prompt, level),
             )
         return self
+
+    def naming(self, several: SeveralNames, name: str) -> "Request | None":
+        """The same request with one of several names in the place of the one that fits them all;
+        None where it is no argument of the call that says it.
+        """
+
+        def says_it(value: Argument | None) -> bool:
+            return value is not None and value.level == 0 and value.name == several.argument
+
+        if self.model and says_it(self.model):
+            return replace(self, model=replace(self.model, value=name))
+        if self.workflow and says_it(self.workflow):
+            return replace(self, workflow=replace(self.workflow, value=name))
+        if self.loras and says_it(self.loras):
+            loras = [
+                {"name": name if lora == several.value else lora, "strength": strength}
+                for lora, strength in read_loras(self.loras)
+            ]
+            return replace(self, loras=replace(self.loras, value=loras))
+        for key, value in self.inputs.items():
+            if says_it(value):
+                return replace(self, inputs={**self.inputs, key: replace(value, value=name)})
+        return None
 
     def without_image_settings(self) -> "tuple[Request, Argument] | None":
         """The same request without the workflow that Open WebUI's image settings name, else without

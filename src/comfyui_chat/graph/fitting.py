@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..counts import read_number
-from ..errors import BadArgument, ValueOutOfRange
-from ..names import closest, find_name, names_with_words, quoted, shortened
+from ..errors import BadArgument, SeveralNames, ValueOutOfRange
+from ..names import MODEL_FILE, closest, find_name, names_with_words, quoted, shortened
 from ..sizes import Ratio, Size
 from ..values import SWITCH_WORDS, Argument, as_text, is_number, unwrapped
 from .definitions import InputSpec
@@ -65,10 +65,13 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
             names.index(worded[0])
         ], f'{wanted.name} "{shortened(text)}" was taken for "{worded[0]}"'
     if worded:
-        raise ValueOutOfRange(
+        error = ValueOutOfRange(
             f'{wanted.name} is "{shortened(text)}", which could be any of: {quoted(worded[:8])}.',
             "Give one of these.",
         )
+        if all(map(MODEL_FILE.search, worded)):
+            error.several = SeveralNames(wanted.name, text, tuple(worded))
+        raise error
     message = f'{wanted.name} is "{shortened(text)}", which is not on offer.'
     offered = quoted(closest(text, names, 8))
     if len(names) <= 8:

@@ -24,6 +24,20 @@ DIALOG_TEXTS: Mapping[str, Mapping[str, str]] = {
         "pt": "Escolha com um clique ou pelo número", "it": "Scegli con un clic o con il numero",
         "ja": "クリックか番号で選びます", "ko": "클릭하거나 번호로 고르세요", "zh": "点击或按编号选择",
     },
+    "unanswered": {
+        "en": "Without an answer within {minutes} minutes: {name}",
+        "de": "Ohne Antwort innerhalb von {minutes} Minuten: {name}",
+        "fr": "Sans réponse dans les {minutes} minutes : {name}",
+        "es": "Sin respuesta en {minutes} minutos: {name}",
+        "pt": "Sem resposta em {minutes} minutos: {name}", "it": "Senza risposta entro {minutes} minuti: {name}",
+        "ja": "{minutes}分以内に選ばない場合：{name}", "ko": "{minutes}분 안에 고르지 않으면: {name}",
+        "zh": "{minutes}分钟内未选择则使用：{name}",
+    },
+    "more": {
+        "en": "{count} more fit.", "de": "{count} weitere passen.", "fr": "{count} autres correspondent.",
+        "es": "Hay {count} más que encajan.", "pt": "Há mais {count} que servem.", "it": "Altri {count} corrispondono.",
+        "ja": "ほかに{count}件あります。", "ko": "{count}개가 더 있습니다.", "zh": "还有{count}个符合。",
+    },
     # The editor for masks.
     "paint": {
         "en": "Paint over what is to change", "de": "Übermalen Sie, was sich ändern soll",

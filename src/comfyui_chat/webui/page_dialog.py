@@ -146,7 +146,9 @@ const ask = (request, title, hint, style) => {
     dialog.addEventListener(kind, (event) => event.stopPropagation());
   }
   window.comfyuiDialog = open;
-  return { dialog, content, tools, say, settle, cancel, isOpen: () => told.state === "open" };
+  const isOpen = () => told.state === "open";
+  const focused = () => shadow.activeElement;
+  return { dialog, content, tools, say, settle, cancel, isOpen, focused };
 };
 
 // A file of the chat as the user may read it.
@@ -235,9 +237,16 @@ async def _answer_in_page(
         if state == "failed":
             raise DialogFailed
         if state == "cancelled":
-            raise NotAnswered("The user closed the dialog without an answer.")
-        raise NotAnswered("The page was closed, or left the chat, before the user answered.")
-    raise NotAnswered(f"The user did not answer within {minutes} minutes.")
+            raise _unanswered("The user closed the dialog without an answer.", declined=True)
+        raise _unanswered("The page was closed, or left the chat, before the user answered.")
+    raise _unanswered(f"The user did not answer within {minutes} minutes.")
+
+
+def _unanswered(message: str, *, declined: bool = False) -> NotAnswered:
+    """The error for a question that was shown."""
+    error = NotAnswered(message)
+    error.was_asked, error.was_declined = True, declined
+    return error
 
 
 async def _in_page(chat: Chat, code: str, seconds: float) -> Any:

@@ -38,7 +38,6 @@ from ..errors import (
 from ..names import file_stem, shortened
 from ..phrases import Phrase
 from ..run.fleet import everywhere
-from ..run.make import make
 from ..run.options import Memory, RunOptions
 from ..server.client import ComfyUIServer
 from ..server.pool import Pool
@@ -52,6 +51,7 @@ from .first_start import tell_first_steps
 from .given_pictures import given_pictures, unused_note
 from .jobs import check_jobs, jobs_told
 from .long_run import long_runs_of
+from .model_choice import make_as_meant
 from .permission import require_image_permission, sharing_told
 from .picture_choice import choose_picture
 from .reports import ToolAnswer, as_answer, keep_and_report, status_report
@@ -586,7 +586,7 @@ async def _run(
         settings.leaves_no_prompts,
         long_runs_of(chat, settings),
     )
-    made = await make(request, settings.fleet, display, options)
+    made = await make_as_meant(chat, request, settings.fleet, display, options)
     with contextlib.closing(made):
         stem = file_stem(request.called or made.workflow, made.seed)
         return await keep_and_report(chat, settings, made, stem, request.called)
