@@ -29233,6 +29233,7 @@ def _is_listed(workflow: Workflow, item: FileInput) -> bool:
 
 CHOICE_SECONDS = 120.0  # how long a person may think about it
 RUN, SMALLER, CANCEL = "run", "smaller", "cancel"  # the answers
+NOT_ASKED = "not asked"  # in their place where no page could be asked
 LEAST_SIDE = 256  # in pixels, of what is offered as smaller
 SIDE_STEP = 16  # in pixels, which nodes commonly ask for
 NAMED_SIZES = ("size", "width", "height")  # of a request that names its inputs
@@ -29267,13 +29268,14 @@ class LongRun:
     smaller: Size | None  # with about half the pixels; None where the graph tells no size
 
 
-# Asks the user. Answers `RUN`, `SMALLER` or `CANCEL`, and None where nobody answers.
+# Asks the user. Answers `RUN`, `SMALLER` or `CANCEL`; `NOT_ASKED` where nobody can be asked, and None
+# where the user was asked and does not answer.
 AskLongRun = Callable[[LongRun], Awaitable[str | None]]
 
 
 async def nobody_answers(_run: LongRun) -> str | None:
     """Where nobody can be asked."""
-    return None
+    return NOT_ASKED
 
 
 @dataclass(frozen=True)
@@ -29339,7 +29341,9 @@ class TimeQuestion:
             )
             return True
         self.note = f"it was expected to take {about}, and the user chose to run it"
-        if answer is None:
+        if answer == NOT_ASKED:
+            self.note = f"expected to take {about}: the user could not be asked, and so it ran"
+        elif answer is None:
             self.note = (
                 f"expected to take {about}: the user was asked, did not answer, and so it ran"
             )
@@ -38065,8 +38069,10 @@ def long_runs_of(chat: Chat, settings: Settings) -> LongRuns:
             async with page_turn(chat.place):
                 minutes = round(CHOICE_SECONDS / 60)
                 answer = await ask_in_page(chat, LONG_RUN_DIALOG, request, "", minutes)
-        except (NotAnswered, DialogFailed):
-            return None
+        except NotAnswered as silence:
+            return None if silence.was_asked else NOT_ASKED
+        except DialogFailed:
+            return NOT_ASKED
         return answer if answer in (RUN, SMALLER, CANCEL) else None
 
     return LongRuns(settings.ask_seconds, ask)

@@ -51,7 +51,7 @@ ANSWERS = [
     pytest.param({"state": "done", "answer": "smaller"}, "368x272", "chose 368x272 instead", id="smaller"),
     pytest.param({"state": "done", "answer": {"a": ["lot"]}}, "512x384", "did not answer", id="nonsense"),
     pytest.param({"state": "gone"}, "512x384", "did not answer", id="the page was closed"),
-    pytest.param({"state": "failed"}, "512x384", "did not answer", id="the page cannot show it"),
+    pytest.param({"state": "failed"}, "512x384", "could not be asked", id="the page cannot show it"),
 ]
 
 
@@ -64,6 +64,16 @@ async def test_what_the_user_says_is_done_and_told(
     assert answer["size"] == size
     assert note in str(answer["adjusted"])
     assert any("Waiting for you to choose" in text for text in home.page.texts)
+
+
+@pytest.mark.parametrize("page", [None, PaintingPage(opens=None)], ids=["a call by the API", "no page"])
+async def test_where_nobody_is_asked_the_result_does_not_say_that_the_user_was(
+    home: House, comfy: StandIn, page: Any
+) -> None:
+    await ran_for_minutes(home, comfy)
+    answer = await draw(home, comfy, 2, page)
+    assert answer["status"] == "done"
+    assert "the user could not be asked, and so it ran" in str(answer["adjusted"])
 
 
 async def test_cancelled_by_the_user_it_is_not_run(home: House, comfy: StandIn) -> None:

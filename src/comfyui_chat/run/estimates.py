@@ -28,6 +28,7 @@ from ..values import Argument, as_number
 
 CHOICE_SECONDS = 120.0  # how long a person may think about it
 RUN, SMALLER, CANCEL = "run", "smaller", "cancel"  # the answers
+NOT_ASKED = "not asked"  # in their place where no page could be asked
 LEAST_SIDE = 256  # in pixels, of what is offered as smaller
 SIDE_STEP = 16  # in pixels, which nodes commonly ask for
 NAMED_SIZES = ("size", "width", "height")  # of a request that names its inputs
@@ -62,13 +63,14 @@ class LongRun:
     smaller: Size | None  # with about half the pixels; None where the graph tells no size
 
 
-# Asks the user. Answers `RUN`, `SMALLER` or `CANCEL`, and None where nobody answers.
+# Asks the user. Answers `RUN`, `SMALLER` or `CANCEL`; `NOT_ASKED` where nobody can be asked, and None
+# where the user was asked and does not answer.
 AskLongRun = Callable[[LongRun], Awaitable[str | None]]
 
 
 async def nobody_answers(_run: LongRun) -> str | None:
     """Where nobody can be asked."""
-    return None
+    return NOT_ASKED
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,9 @@ class TimeQuestion:
             )
             return True
         self.note = f"it was expected to take {about}, and the user chose to run it"
-        if answer is None:
+        if answer == NOT_ASKED:
+            self.note = f"expected to take {about}: the user could not be asked, and so it ran"
+        elif answer is None:
             self.note = (
                 f"expected to take {about}: the user was asked, did not answer, and so it ran"
             )

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import NotAnswered
 from ..names import shortened
 from ..phrases import Phrase, Span
-from ..run.estimates import CANCEL, CHOICE_SECONDS, RUN, SMALLER, LongRun, LongRuns
+from ..run.estimates import CANCEL, CHOICE_SECONDS, NOT_ASKED, RUN, SMALLER, LongRun, LongRuns
 from .chat import Chat
 from .page_dialog import DialogFailed, ask_in_page, page_turn
 from .settings import Settings
@@ -61,8 +61,10 @@ def long_runs_of(chat: Chat, settings: Settings) -> LongRuns:
             async with page_turn(chat.place):
                 minutes = round(CHOICE_SECONDS / 60)
                 answer = await ask_in_page(chat, LONG_RUN_DIALOG, request, "", minutes)
-        except (NotAnswered, DialogFailed):
-            return None
+        except NotAnswered as silence:
+            return None if silence.was_asked else NOT_ASKED
+        except DialogFailed:
+            return NOT_ASKED
         return answer if answer in (RUN, SMALLER, CANCEL) else None
 
     return LongRuns(settings.ask_seconds, ask)
