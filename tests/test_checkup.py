@@ -25,24 +25,24 @@ async def closed(closed_servers: None) -> AsyncIterator[None]:
 
 async def found(comfy: StandIn, key: str | None = None) -> list[tool.Verdict]:
     """What is found of a server."""
-    return [finding async for finding in tool.examine_server(endpoint(comfy, key=key))]
+    return [verdict async for verdict in tool.examine_server(endpoint(comfy, key=key))]
 
 
-def levels(findings: list[tool.Verdict], word: str) -> list[str]:
-    """The levels of the findings whose texts hold a word."""
-    return [finding.level for finding in findings if word in finding.text]
+def levels(verdicts: list[tool.Verdict], word: str) -> list[str]:
+    """The levels of the verdicts whose texts hold a word."""
+    return [verdict.level for verdict in verdicts if word in verdict.text]
 
 
 # --- a server that works ---
 
 
 async def test_every_point_of_a_server_that_works_passes_or_tells_what_to_install(quick_comfy: StandIn) -> None:
-    findings = await found(quick_comfy)
-    assert not [finding for finding in findings if finding.level == tool.FAIL]
+    verdicts = await found(quick_comfy)
+    assert not [verdict for verdict in verdicts if verdict.level == tool.FAIL]
     for word in ("answers", "previews", "websocket", "text_to_image", "upscale", "was sent, worked on"):
-        assert levels(findings, word) == [tool.PASS], word
-    assert levels(findings, "text_to_audio") == [tool.WARN]
-    assert all(finding.remedy for finding in findings if finding.level == tool.WARN)
+        assert levels(verdicts, word) == [tool.PASS], word
+    assert levels(verdicts, "text_to_audio") == [tool.WARN]
+    assert all(verdict.remedy for verdict in verdicts if verdict.level == tool.WARN)
 
 
 async def test_the_tiny_job_leaves_nothing_in_the_queue_and_in_the_history(quick_comfy: StandIn) -> None:
@@ -52,8 +52,8 @@ async def test_the_tiny_job_leaves_nothing_in_the_queue_and_in_the_history(quick
 
 
 async def test_a_second_examination_comes_to_the_same(quick_comfy: StandIn) -> None:
-    first = [finding.level for finding in await found(quick_comfy)]
-    assert [finding.level for finding in await found(quick_comfy)] == first
+    first = [verdict.level for verdict in await found(quick_comfy)]
+    assert [verdict.level for verdict in await found(quick_comfy)] == first
 
 
 # --- a server that lacks something ---
@@ -61,11 +61,11 @@ async def test_a_second_examination_comes_to_the_same(quick_comfy: StandIn) -> N
 
 async def test_a_server_without_any_model_fails_with_the_files_to_install() -> None:
     async with StandIn(models={}) as comfy:
-        findings = await found(comfy)
-        (first,) = [finding for finding in findings if "text_to_image" in finding.text]
+        verdicts = await found(comfy)
+        (first,) = [verdict for verdict in verdicts if "text_to_image" in verdict.text]
         assert first.level == tool.FAIL
         assert "checkpoints/sd_xl_base_1.0.safetensors" in first.remedy
-        assert levels(findings, "was sent, worked on") == [tool.PASS]
+        assert levels(verdicts, "was sent, worked on") == [tool.PASS]
 
 
 async def test_a_task_is_done_by_what_somebody_saved_or_installed() -> None:
@@ -75,8 +75,8 @@ async def test_a_task_is_done_by_what_somebody_saved_or_installed() -> None:
 
 async def test_an_old_server_that_sends_no_previews_is_warned_of() -> None:
     async with StandIn(release="0.3.64") as comfy:
-        (finding,) = [one for one in await found(comfy) if "previews" in one.text]
-    assert (finding.level, "--preview-method auto" in finding.remedy) == (tool.WARN, True)
+        (verdict,) = [one for one in await found(comfy) if "previews" in one.text]
+    assert (verdict.level, "--preview-method auto" in verdict.remedy) == (tool.WARN, True)
 
 
 @pytest.mark.parametrize(
@@ -95,21 +95,21 @@ def test_whether_previews_come_is_told_by_the_version_and_how_it_was_started(
     version: str, arguments: object, level: str
 ) -> None:
     stats = tool.parse_stats({"system": {"comfyui_version": version, "argv": arguments}})
-    findings = list(tool.stats_findings(stats, tool.Endpoint("http://a:1")))
-    assert levels(findings, "previews") == [level]
+    verdicts = list(tool.stats_verdicts(stats, tool.Endpoint("http://a:1")))
+    assert levels(verdicts, "previews") == [level]
 
 
 def test_a_server_that_is_too_old_fails() -> None:
-    findings = list(tool.stats_findings(tool.Stats("0.3.40", ()), tool.Endpoint("http://a:1")))
-    assert levels(findings, "too old") == [tool.FAIL]
+    verdicts = list(tool.stats_verdicts(tool.Stats("0.3.40", ()), tool.Endpoint("http://a:1")))
+    assert levels(verdicts, "too old") == [tool.FAIL]
 
 
 async def test_a_websocket_that_a_proxy_refuses_is_a_warning_with_what_the_proxy_needs(quick_comfy: StandIn) -> None:
     quick_comfy.misbehave.refuse_websocket = 400
-    findings = await found(quick_comfy)
-    (finding,) = [one for one in findings if "websocket" in one.text]
-    assert (finding.level, "Upgrade" in finding.remedy) == (tool.WARN, True)
-    assert levels(findings, "was sent, worked on") == [tool.PASS]
+    verdicts = await found(quick_comfy)
+    (verdict,) = [one for one in verdicts if "websocket" in one.text]
+    assert (verdict.level, "Upgrade" in verdict.remedy) == (tool.WARN, True)
+    assert levels(verdicts, "was sent, worked on") == [tool.PASS]
 
 
 async def test_a_job_that_makes_nothing_fails_and_says_why(quick_comfy: StandIn) -> None:
@@ -122,8 +122,8 @@ async def test_a_job_that_hangs_is_withdrawn_after_its_time(
 ) -> None:
     monkeypatch.setattr(tool, "STEP_SECONDS", 0.8)
     quick_comfy.misbehave.hold_before = "PreviewImage"
-    (finding,) = [one for one in await found(quick_comfy) if "A tiny job" in one.text]
-    assert (finding.level, "longer than" in finding.text) == (tool.FAIL, True)
+    (verdict,) = [one for one in await found(quick_comfy) if "A tiny job" in one.text]
+    assert (verdict.level, "longer than" in verdict.text) == (tool.FAIL, True)
     quick_comfy.release()
     await until(lambda: not quick_comfy.running)
     assert not quick_comfy.pending
@@ -131,8 +131,8 @@ async def test_a_job_that_hangs_is_withdrawn_after_its_time(
 
 async def test_comfy_cloud_is_given_no_job_that_would_cost_something(quick_comfy: StandIn) -> None:
     async with tool.open_server(dataclasses.replace(endpoint(quick_comfy), cloud=True)) as server:
-        (finding,) = await tool.job_findings(server)
-    assert finding.level == tool.WARN
+        (verdict,) = await tool.job_verdicts(server)
+    assert verdict.level == tool.WARN
 
 
 # --- a server that is none ---

@@ -100,7 +100,7 @@ class Verdict:
 
 
 def failure(what: str, error: ComfyUIError) -> Verdict:
-    """The finding that something did not work."""
+    """The verdict that something did not work."""
     notes = getattr(error, "__notes__", ())
     told = f"{what}: {error.with_place}" if what else error.with_place
     return Verdict(FAIL, told, " ".join([error.hint, *notes]).strip())
@@ -110,10 +110,10 @@ async def command_check(options: argparse.Namespace) -> int:
     """`check`: print what is found of Open WebUI and of each server. Returns 1 if anything fails."""
     has_failed = False
 
-    def say(finding: Verdict) -> None:
+    def say(verdict: Verdict) -> None:
         nonlocal has_failed
-        has_failed = has_failed or finding.level == FAIL
-        text = str(finding)
+        has_failed = has_failed or verdict.level == FAIL
+        text = str(verdict)
         print(text if options.url and not options.endpoint else with_options(text), flush=True)
 
     valves, image_settings = Valves(), NO_IMAGE_SETTINGS
@@ -134,8 +134,8 @@ async def command_check(options: argparse.Namespace) -> int:
     for endpoint in await _servers(administrators_endpoints(valves, image_settings), say):
         name = f"{endpoint.label}: " if endpoint.label else ""
         print(f"{name}{endpoint.written}")
-        async for finding in examine_server(endpoint):
-            say(finding)
+        async for verdict in examine_server(endpoint):
+            say(verdict)
     print("Something fails." if has_failed else "Nothing fails.")
     return int(has_failed)
 
@@ -205,21 +205,21 @@ async def examine_server(endpoint: Endpoint) -> AsyncIterator[Verdict]:
         except ComfyUIError as error:
             yield failure("", error)
             return
-        for finding in stats_findings(stats, endpoint):
-            yield finding
+        for verdict in stats_verdicts(stats, endpoint):
+            yield verdict
         points: list[tuple[str, Callable[[ComfyUIServer], Awaitable[list[Verdict]]]]] = [
-            ("The websocket", websocket_findings),
-            ("The nodes", node_findings),
-            ("What can be done", task_findings),
-            ("A tiny job", job_findings),
+            ("The websocket", websocket_verdicts),
+            ("The nodes", node_verdicts),
+            ("What can be done", task_verdicts),
+            ("A tiny job", job_verdicts),
         ]
         for what, examine in points:
             try:
-                findings = await _within(examine(server))
+                verdicts = await _within(examine(server))
             except ComfyUIError as error:
-                findings = [failure(what, error)]
-            for finding in findings:
-                yield finding
+                verdicts = [failure(what, error)]
+            for verdict in verdicts:
+                yield verdict
 
 
 async def _within(work: Awaitable[Any]) -> Any:
@@ -234,7 +234,7 @@ async def _within(work: Awaitable[Any]) -> Any:
         ) from None
 
 
-def stats_findings(stats: Stats, endpoint: Endpoint) -> Iterator[Verdict]:
+def stats_verdicts(stats: Stats, endpoint: Endpoint) -> Iterator[Verdict]:
     """What the server tells of itself."""
     devices = quoted(device.name for device in stats.devices[:4])
     computes = f", computing on {devices}" if devices else ""
@@ -253,7 +253,7 @@ def stats_findings(stats: Stats, endpoint: Endpoint) -> Iterator[Verdict]:
         yield Verdict(WARN, f"It {sure} live previews.", remedy)
 
 
-async def websocket_findings(server: ComfyUIServer) -> list[Verdict]:
+async def websocket_verdicts(server: ComfyUIServer) -> list[Verdict]:
     """Whether the websocket can be opened."""
     listening = server.connection.listen("check", frozenset(), ignore_preview)
     async with listening as subscription:
@@ -268,7 +268,7 @@ async def websocket_findings(server: ComfyUIServer) -> list[Verdict]:
     ]
 
 
-async def node_findings(server: ComfyUIServer) -> list[Verdict]:
+async def node_verdicts(server: ComfyUIServer) -> list[Verdict]:
     """Whether the nodes of the bundled workflows are there."""
     wanted = {
         node["class_type"] for entry in bundled_entries() for node in (entry.graph or {}).values()
@@ -281,19 +281,19 @@ async def node_findings(server: ComfyUIServer) -> list[Verdict]:
     return [Verdict(WARN, text + quoted(missing[:6]) + ".", "A newer ComfyUI has them.")]
 
 
-async def task_findings(server: ComfyUIServer) -> list[Verdict]:
-    """What can be done with the models that are installed, a finding for each task."""
+async def task_verdicts(server: ComfyUIServer) -> list[Verdict]:
+    """What can be done with the models that are installed, a verdict for each task."""
     lines: list[WorkflowLine] = (await list_workflows(server, Catalogue()))["workflows"]
     told = tasks_told(lines, 4)
-    findings = [
+    verdicts = [
         Verdict(PASS, f"{task}: {', '.join(names)}.") for task, names in told["tasks"].items()
     ]
     level = WARN if told["tasks"] else FAIL
     without_nodes = {line["name"] for line in lines if "needs the node" in line.get(CANNOT_RUN, "")}
     for task in told["nothing installed for"]:
         text = f"{task}: nothing is installed for it."
-        findings.append(Verdict(level, text, _files_for(task, without_nodes)))
-    return findings
+        verdicts.append(Verdict(level, text, _files_for(task, without_nodes)))
+    return verdicts
 
 
 def _files_for(task: str, without_nodes: Collection[str]) -> str:
@@ -317,7 +317,7 @@ class _Nobody:
         """Nothing is shown."""
 
 
-async def job_findings(server: ComfyUIServer) -> list[Verdict]:
+async def job_verdicts(server: ComfyUIServer) -> list[Verdict]:
     """Whether a picture that is sent can be worked on and comes back as it was."""
     if server.endpoint.cloud:
         return [Verdict(WARN, "No tiny job was run: it would cost something.")]
@@ -341,11 +341,11 @@ async def job_findings(server: ComfyUIServer) -> list[Verdict]:
         remedy = "Does something between here and ComfyUI change what is sent?"
         return [Verdict(FAIL, "A picture that was sent came back as another one.", remedy)]
     seconds = f"{loop.time() - began:.1f} s"
-    findings = [Verdict(PASS, f"A picture was sent, worked on and fetched again in {seconds}.")]
+    verdicts = [Verdict(PASS, f"A picture was sent, worked on and fetched again in {seconds}.")]
     if not job.complete and server.connection.is_open:
         remedy = "Does a proxy before ComfyUI hold frames back? No percentage is shown then."
-        findings.append(Verdict(WARN, "The websocket told little of that job.", remedy))
-    return findings
+        verdicts.append(Verdict(WARN, "The websocket told little of that job.", remedy))
+    return verdicts
 
 
 def _sample() -> bytes:

@@ -244,8 +244,8 @@ def front_matter(source: str) -> dict[str, str]:
     """
     _, _, behind_quotes = source.partition('"""')
     head, _, _ = behind_quotes.partition('"""')
-    fields = re.findall(r"^([a-z_]+): *(.+?) *$", head, re.MULTILINE)
-    return dict(fields)
+    fields = re.findall(r"^([a-z_]+):(.+)$", head, re.MULTILINE)
+    return {name: value.strip() for name, value in fields}
 
 
 async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespace) -> None:
