@@ -31592,8 +31592,8 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 # - Settings stand in rows of the database since 0.10, and hung on the application before.
 # - A temporary chat is called "local:..." before 0.11 and "temporary:..." since; files sent to it
 #   replace those that its message shows before 0.12 and are added to them since.
-# - The messages of a chat hold files that were just added to one of them since 0.12; before, only
-#   that message, asked for by itself, does.
+# - Files that were just added to a message are in the messages of its chat since 0.12. Before, they
+#   are only in the chat as a whole, until the next status of that message is stored.
 # - A channel's message takes files that are sent to it since 0.11.4. Before, they are dropped, and
 #   have to be written into it.
 # - Pictures in a tool's result reach the model as pictures since 0.11.4.
@@ -31629,6 +31629,20 @@ def adds_to_temporary_chats() -> bool:
 def tells_what_was_just_stored() -> bool:
     """Whether the messages of a chat hold files that were just added to one of them."""
     return _release() >= (0, 12)
+
+
+async def files_of_message(chat_id: str, message_id: str) -> list[dict[str, Any]]:
+    """The files that a message of a saved chat holds, with those that were just added to it."""
+    from open_webui.models.chats import Chats
+
+    if tells_what_was_just_stored():
+        message = await Chats.get_message_by_id_and_message_id(chat_id, message_id)
+    else:
+        chat = await Chats.get_chat_by_id(chat_id)
+        held: Mapping[str, Any] = chat.chat if chat else {}
+        messages = held.get("history", {}).get("messages", {})
+        message = messages.get(message_id)
+    return list((message or {}).get("files") or ())
 
 
 def takes_sentences_from_frames() -> bool:
@@ -33581,12 +33595,7 @@ class ChatFiles:
             if self.message_id not in remembered:
                 return []
             return [dict(item) for item in remembered[self.message_id].files]
-        from open_webui.models.chats import Chats
-
-        message = await Chats.get_message_by_id_and_message_id(self.chat_id, self.message_id)
-        if not message:
-            return []
-        return list(message.get("files") or ())
+        return await files_of_message(self.chat_id, self.message_id)
 
     async def media(self) -> list[ChatFile]:
         """The pictures, videos and sounds of the chat up to this message, oldest first; their place

@@ -124,8 +124,8 @@ async def test_a_message_whose_pictures_the_model_cannot_see_has_them_in_its_fil
 
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, dict[str, Any]]]:
-    """The messages of a saved chat as Open WebUI 0.9.6 tells them: files that were just added to a message are in the
-    chat, and not yet in the map of its messages."""
+    """The messages of a saved chat as Open WebUI 0.11.4 tells them: files that were just added to a message are in the
+    chat as a whole, and not yet in its messages."""
     told: dict[str, dict[str, Any]] = {}
 
     class Chats:
@@ -134,12 +134,12 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, dict[str, Any]]]
             return {key: {**row, "files": row.get("told", row.get("files"))} for key, row in told.items()}
 
         @staticmethod
-        async def get_message_by_id_and_message_id(_chat_id: str, message_id: str) -> dict[str, Any]:
-            return told.get(message_id, {})
+        async def get_chat_by_id(_chat_id: str) -> Any:
+            return types.SimpleNamespace(chat={"history": {"messages": told}})
 
     for name in ("open_webui", "open_webui.models", "open_webui.models.chats"):
         module = types.ModuleType(name)
-        module.__dict__.update(Chats=Chats, env=types.SimpleNamespace(VERSION="0.9.6"))
+        module.__dict__.update(Chats=Chats, env=types.SimpleNamespace(VERSION="0.11.4"))
         monkeypatch.setitem(sys.modules, name, module)
     yield told
 

@@ -37,7 +37,7 @@ from .messages import (
 )
 from .picking import NO_PICTURE, left_open, pick_others, pick_pictures, split_words
 from .references import OF_AUTHOR, file_references, read_references
-from .releases import CHANNEL, UNSAVED_CHATS, tells_what_was_just_stored
+from .releases import CHANNEL, UNSAVED_CHATS, files_of_message, tells_what_was_just_stored
 from .stored_files import read_stored_file, stored_mask, stored_seed
 
 MOST_MASKS_SOUGHT = 50  # of the newest pictures, that are asked for their mask
@@ -107,12 +107,7 @@ class ChatFiles:
             if self.message_id not in remembered:
                 return []
             return [dict(item) for item in remembered[self.message_id].files]
-        from open_webui.models.chats import Chats
-
-        message = await Chats.get_message_by_id_and_message_id(self.chat_id, self.message_id)
-        if not message:
-            return []
-        return list(message.get("files") or ())
+        return await files_of_message(self.chat_id, self.message_id)
 
     async def media(self) -> list[ChatFile]:
         """The pictures, videos and sounds of the chat up to this message, oldest first; their place
