@@ -5,6 +5,7 @@ to it in this chat, so that both store the picture, write it into the message an
 of the benchmark is put in front of it when it is installed: Open WebUI knows nothing of this folder.
 """
 
+import inspect
 import time
 from typing import Any
 
@@ -51,8 +52,11 @@ class Tools:
         ours, _ = await get_tool_module_from_cache(__request__, "comfyui")
         more = {"__metadata__": __metadata__, "__messages__": __messages__}
 
+        # Before 0.12 it has the size from the settings alone, which are of the same size.
+        own_size = {"size": size} if "size" in inspect.signature(builtin.generate_image).parameters else {}
+
         async def own_engine(_number: int) -> Any:
-            return await builtin.generate_image("a fox", size=size, **context)
+            return await builtin.generate_image("a fox", **own_size, **context)
 
         async def tool(number: int) -> Any:
             wanted = {"size": size, "steps": steps, "seed": seed + number, "workflow": "checkpoint"}
