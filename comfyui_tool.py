@@ -157,6 +157,7 @@ required_open_webui_version: 0.9.6
 #   webui/chat                The message that a call belongs to: how the call ends there, and what is stored in it.
 #   webui/first_start         What a chat says where no ComfyUI is set and none is found: three lines, for whoever asks.
 #   webui/dialog_texts        The words of the dialogs over the chat, in every language that users read: data for …
+#   webui/user_pages          The pages that a user has open besides the one which a message was sent from.
 #   webui/page_dialog         A dialog of ours over the chat, in which the user points at something: opened, followed, …
 #   webui/picture_choice      The dialog in which the user points at one of several pictures of the chat, shown as …
 #   webui/mask_editor         The editor in which the user paints a mask over a picture of the chat, and the check of …
@@ -34519,10 +34520,33 @@ DIALOG_TEXTS: Mapping[str, Mapping[str, str]] = {
         "it": "Invio …", "ja": "送信しています…", "ko": "보내는 중…", "zh": "正在发送…",
     },
     "silent": {
-        "en": "Open WebUI does not answer …", "de": "Open WebUI antwortet nicht …",
-        "fr": "Open WebUI ne répond pas …", "es": "Open WebUI no responde …", "pt": "O Open WebUI não responde …",
-        "it": "Open WebUI non risponde …", "ja": "Open WebUI が応答しません…", "ko": "Open WebUI가 응답하지 않습니다…",
-        "zh": "Open WebUI 没有响应…",
+        "en": "The connection to Open WebUI is interrupted. Nothing here is lost; it goes on by itself.",
+        "de": "Die Verbindung zu Open WebUI ist unterbrochen. Hier geht nichts verloren; es geht von selbst weiter.",
+        "fr": "La connexion à Open WebUI est interrompue. Rien n'est perdu ici ; cela reprendra tout seul.",
+        "es": "La conexión con Open WebUI está interrumpida. Aquí no se pierde nada; seguirá por sí solo.",
+        "pt": "A conexão com o Open WebUI foi interrompida. Nada se perde aqui; continua sozinho.",
+        "it": "La connessione a Open WebUI è interrotta. Qui non si perde nulla; riprende da sé.",
+        "ja": "Open WebUI との接続が切れています。ここの内容は失われず、自動的に再開します。",
+        "ko": "Open WebUI와의 연결이 끊겼습니다. 여기 있는 것은 사라지지 않으며 저절로 이어집니다.",
+        "zh": "与 Open WebUI 的连接已中断。这里的内容不会丢失，会自动继续。",
+    },
+    "lost": {
+        "en": "The connection was lost for too long, and the chat went on without an answer. Close this and ask again.",
+        "de": "Die Verbindung war zu lange weg, und der Chat ging ohne Antwort weiter. Schließen Sie dies, und "
+        "fragen Sie noch einmal.",
+        "fr": "La connexion a été perdue trop longtemps, et la discussion a continué sans réponse. Fermez ceci et "
+        "redemandez.",
+        "es": "La conexión se perdió demasiado tiempo y el chat siguió sin respuesta. Cierra esto y vuelve a pedirlo.",
+        "pt": "A conexão ficou perdida por muito tempo e o chat continuou sem resposta. Feche isto e peça de novo.",
+        "it": "La connessione è mancata troppo a lungo e la chat è andata avanti senza risposta. Chiudi e "
+        "chiedi di nuovo.",
+        "ja": "接続が長く切れていたため、チャットは回答なしで進みました。閉じて、もう一度頼んでください。",
+        "ko": "연결이 너무 오래 끊겨 답 없이 대화가 진행되었습니다. 닫고 다시 요청하세요.",
+        "zh": "连接中断太久，对话已在没有回答的情况下继续。请关闭此窗口并重新提出。",
+    },
+    "close": {
+        "en": "Close", "de": "Schließen", "fr": "Fermer", "es": "Cerrar", "pt": "Fechar", "it": "Chiudi",
+        "ja": "閉じる", "ko": "닫기", "zh": "关闭",
     },
     "pick": {
         "en": "A click or its number chooses", "de": "Ein Klick oder die Nummer wählt",
@@ -34599,6 +34623,46 @@ def dialog_words(language: str) -> dict[str, str]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/user_pages.py
+#
+# The pages that a user has open besides the one which a message was sent from.
+#
+# Open WebUI ties `__event_call__` to the connection of that one page. A page that loses its
+# connection, as on a phone that sleeps, comes back with another one, and everything on it is still
+# there; but the event call reaches it no more (seen in 0.9.6 to 0.12.4, which finds only a page with
+# one of its own dialogs again). `other_pages` makes the event calls for all connections of the user
+# that this process holds; one of a page that came back to another worker is not among them.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_PAGES_ASKED = 12  # of a user that are asked
+
+
+async def other_pages(chat: Chat) -> list[EventCall]:
+    """What asks each page of the user that is connected here."""
+    sockets: Any = sys.modules.get("open_webui.socket.main")
+    user_id = str(chat.user.get("id") or "")
+    if sockets is None or not user_id:
+        return []
+    calls: list[EventCall] = []
+    try:
+        sessions = sockets.get_session_ids_from_room(f"user:{user_id}")
+        for session in list(sessions)[-MOST_PAGES_ASKED:]:
+            about = {
+                "chat_id": chat.chat_id,
+                "message_id": chat.message_id,
+                "user_id": user_id,
+                "session_id": session,
+            }
+            call = await sockets.get_event_call(about)
+            if call:
+                calls.append(call)
+    except Exception as error:  # of a release that keeps its connections in another way
+        log.warning("the user's other pages could not be found: %s", type(error).__name__)
+    return calls
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/page_dialog.py
 #
 # A dialog of ours over the chat, in which the user points at something: opened, followed, closed.
@@ -34615,6 +34679,11 @@ def dialog_words(language: str) -> dict[str, str]:
 #
 #     {"state": "open"}    {"state": "done", "answer": ...}    {"state": "cancelled"}    {"state": "failed"}
 #
+# A page that has lost its connection, as on a phone that sleeps, keeps the dialog open and says so.
+# It has `LOST_SECONDS` to come back: then it is found again among the user's pages
+# (webui/user_pages.py), and the dialog goes on. One that comes back too late says that the chat went
+# on.
+#
 # Nobody answers where the page was closed, shows another chat, forbids scripts made of text, or is of
 # a release that does not know the event; and a program that calls by the API has no page at all.
 # ----------------------------------------------------------------------------------------------------------------------
@@ -34623,8 +34692,10 @@ def dialog_words(language: str) -> dict[str, str]:
 ANSWER_MINUTES = 10  # that a user has for one question
 OPEN_SECONDS = 15.0  # in which a page that is there has opened the dialog
 POLL_SECONDS = 1.0
+SILENT_SECONDS = 45.0  # for one answer, which may be megabytes on a slow line
 # A phone holds a page still while another is in front; then Open WebUI closes the connection.
-SILENT_SECONDS = 45.0
+LOST_SECONDS = 180.0  # in which a page may come back
+ELSEWHERE_SECONDS = 5.0  # for a page that may show another chat, and then does not answer
 
 # `ask` opens a dialog with a title and gives back its parts. The dialog lives in a shadow root, so
 # that neither the page's styles nor its shortcuts reach into it.
@@ -34697,12 +34768,28 @@ const ask = (request, title, hint, style) => {
     dialog.remove();
     host.remove();
     if (window.comfyuiDialog === open) delete window.comfyuiDialog;
+    // What a dialog keeps for the next one of its kind is no longer needed.
+    if (told.state === "done" || told.state === "cancelled") delete window.comfyuiUnsent;
+  };
+  const disable = () => {
+    for (const control of shadow.querySelectorAll("button, input")) control.disabled = true;
+  };
+  // The call has ended, and its message could not reach this page.
+  const lose = () => {
+    clearInterval(clock);
+    told = { state: "gone" };
+    note.textContent = request.words.lost;
+    disable();
+    const leave = button(request.words.close, close, { className: "main" });
+    tools.replaceChildren(make("div", { className: "end" }, leave));
+    leave.focus();
   };
   const path = location.pathname;
   const hasLeft = () => location.pathname !== path && !location.pathname.endsWith(`/${request.chat}`);
   const clock = setInterval(() => {
     silent += 1;
-    if (silent > request.patience || hasLeft()) close();
+    if (hasLeft()) close();
+    else if (silent > request.patience) lose();
     else note.textContent = silent > 5 ? request.words.silent : line;
   }, 1000);
   const open = {
@@ -34721,19 +34808,20 @@ const ask = (request, title, hint, style) => {
     told = { state, answer };
     if (state === "done") {
       say(request.words.sending);
-      for (const control of shadow.querySelectorAll("button, input")) control.disabled = true;
+      disable();
     } else {
       dialog.close();
     }
   };
   const cancel = () => settle("cancelled");
   dialog.addEventListener("cancel", cancel); // Esc, or a phone's gesture for going back
-  dialog.addEventListener("close", cancel);
+  dialog.addEventListener("close", () => (told.state === "gone" ? close() : cancel()));
   // Open WebUI has keys of its own, opens its sidebar when a finger goes to the right, and takes what is pasted.
   for (const kind of "keydown keyup keypress paste wheel touchstart touchmove touchend dragover drop".split(" ")) {
     dialog.addEventListener(kind, (event) => event.stopPropagation());
   }
   window.comfyuiDialog = open;
+  sessionStorage.comfyuiDialog = request.id; // outlives loading the page anew, which a dialog does not
   const isOpen = () => told.state === "open";
   const focused = () => shadow.activeElement;
   return { dialog, content, tools, say, settle, cancel, isOpen, focused };
@@ -34747,9 +34835,11 @@ const readPicture = async (url) => {
   return createImageBitmap(await answer.blob());
 };
 """
-ASK_DIALOG = (
-    'const open = window.comfyuiDialog;\nreturn open?.id === ID ? open.poll() : { state: "gone" };'
-)
+ASK_DIALOG = r"""
+const open = window.comfyuiDialog;
+if (open?.id === ID) return open.poll();
+return { state: sessionStorage.comfyuiDialog === ID ? "gone" : "elsewhere" };
+"""
 CLOSE_DIALOG = "if (window.comfyuiDialog?.id === ID) window.comfyuiDialog.close();"
 
 NOT_THERE = "The user cannot be asked here: that takes an open page of this chat in Open WebUI."
@@ -34802,7 +34892,7 @@ async def _answer_in_page(
     chat: Chat, script: str, request: Mapping[str, Any], dialog_id: str, minutes: int
 ) -> Any:
     """Open the dialog, and ask again and again what the user answers in it."""
-    patience = int(SILENT_SECONDS) + 15
+    patience = int(LOST_SECONDS + SILENT_SECONDS) + 15
     about = {
         **request,
         "id": json.loads(dialog_id),
@@ -34811,14 +34901,15 @@ async def _answer_in_page(
         "words": dialog_words(chat.language),
     }
     opening = f"{DIALOG}{script}\nreturn start({json.dumps(about)});"
-    if await _in_page(chat, opening, OPEN_SECONDS) != "open":
+    if await _in_page(chat.event_call, opening, OPEN_SECONDS) != "open":
         raise NotAnswered(NOT_THERE)
+    page = _Page(chat, ASK_DIALOG.replace("ID", dialog_id))
     until = time.monotonic() + 60 * minutes
     while time.monotonic() < until:
         await asyncio.sleep(POLL_SECONDS)
-        told = await _in_page(chat, ASK_DIALOG.replace("ID", dialog_id), SILENT_SECONDS)
-        state = told.get("state") if isinstance(told, Mapping) else None
-        if state == "open":
+        told = await page.poll()
+        state = told.get("state") if isinstance(told, Mapping) else ""
+        if state == "open" or (state == LOST and page.may_come_back()):
             continue
         if state == "done":
             return told.get("answer")
@@ -34826,8 +34917,55 @@ async def _answer_in_page(
             raise DialogFailed
         if state == "cancelled":
             raise _unanswered("The user closed the dialog without an answer.", declined=True)
+        if state == LOST:
+            raise _unanswered("The page was closed or lost its connection, and did not come back.")
         raise _unanswered("The page was closed, or left the chat, before the user answered.")
     raise _unanswered(f"The user did not answer within {minutes} minutes.")
+
+
+LOST = "lost"  # the state of a dialog of which no page tells anything
+
+
+class _Page:
+    """The page that shows a dialog, wherever it is connected."""
+
+    def __init__(self, chat: Chat, question: str) -> None:
+        self._chat = chat
+        self._question = question
+        self._call = chat.event_call
+        self._heard = time.monotonic()  # when it last told anything
+
+    async def poll(self) -> Any:
+        """What the page tells of the dialog, or that it is lost."""
+        told = await _in_page(self._call, self._question, SILENT_SECONDS)
+        if _is_lost(told):
+            told = await self._found_again()
+        if not _is_lost(told):
+            self._heard = time.monotonic()
+        return told
+
+    def may_come_back(self) -> bool:
+        """Whether a page that is lost still has time."""
+        return time.monotonic() - self._heard < LOST_SECONDS
+
+    async def _found_again(self) -> Any:
+        """What one of the user's pages tells that has the dialog, which is asked from now on."""
+        pages = await other_pages(self._chat)
+        answers = await asyncio.gather(
+            *[_in_page(page, self._question, ELSEWHERE_SECONDS) for page in pages]
+        )
+        for page, told in zip(pages, answers, strict=True):
+            if not _is_lost(told):
+                self._call = page
+                return told
+        return {"state": LOST}
+
+
+def _is_lost(told: Any) -> bool:
+    """Whether no page has answered, or one that never had the dialog."""
+    if isinstance(told, Mapping):
+        return "error" in told or told.get("state") in ("elsewhere", LOST)
+    return told is None
 
 
 def _unanswered(message: str, *, declined: bool = False) -> NotAnswered:
@@ -34837,13 +34975,13 @@ def _unanswered(message: str, *, declined: bool = False) -> NotAnswered:
     return error
 
 
-async def _in_page(chat: Chat, code: str, seconds: float) -> Any:
-    """What a script returns in the user's page; None where none runs it."""
-    if chat.event_call is None:
+async def _in_page(event_call: EventCall | None, code: str, seconds: float) -> Any:
+    """What a script returns in a page of the user's; None where none runs it."""
+    if event_call is None:
         return None
     try:
         async with asyncio.timeout(seconds):
-            return await chat.event_call({"type": "execute", "data": {"code": code}})
+            return await event_call({"type": "execute", "data": {"code": code}})
     except Exception as error:  # no page is there, or none that answers
         log.info("a script was not run in the page: %s", type(error).__name__)
         return None
@@ -35223,6 +35361,10 @@ const start = (request) => {
       canvas.height = Math.max(1, Math.round(image.height * shrink));
     }
     picture.getContext("2d").drawImage(image, 0, 0, picture.width, picture.height);
+    // What was painted over this picture before the connection was lost, or before a Stop.
+    const before = window.comfyuiUnsent;
+    if (before?.url === request.url) before.steps.forEach(add);
+    window.comfyuiUnsent = { url: request.url, steps: done };
     new ResizeObserver(showView).observe(area);
     showView();
   };

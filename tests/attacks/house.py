@@ -58,6 +58,9 @@ class House:
     # of its one chat; the tool remembers what was made in it
     chat_id: str = field(default_factory=lambda: f"temporary:{uuid.uuid4()}")
     state: SimpleNamespace = field(default_factory=SimpleNamespace)  # of the application
+    connected: dict[str, tuple[str, Any]] = field(
+        default_factory=dict
+    )  # by session: a user and what their page answers
     groups: dict[str, list[str]] = field(default_factory=dict)  # a user and the names of their groups
 
     def put(self, data: bytes, name: str = "photo.png", owner: str = OWNER) -> str:
@@ -158,6 +161,14 @@ class House:
     async def _settings(self, *keys: str) -> Any:
         return {key: self.settings.get(key) for key in keys}
 
+    def _sessions(self, room: str) -> list[str]:
+        return [session for session, (who, _) in self.connected.items() if room == f"user:{who}"]
+
+    async def _event_call(self, about: Any) -> Any:
+        who, page = self.connected[about["session_id"]]
+        assert (who, about["chat_id"], about["message_id"]) == (about["user_id"], self.chat_id, "m")
+        return page
+
     async def _emitter(self, *_: Any, **__: Any) -> Any:
         return self.page
 
@@ -180,7 +191,11 @@ class House:
             "routers": {},
             "routers.files": {"upload_file_handler": self._upload},
             "socket": {},
-            "socket.main": {"get_event_emitter": self._emitter},
+            "socket.main": {
+                "get_event_emitter": self._emitter,
+                "get_session_ids_from_room": self._sessions,
+                "get_event_call": self._event_call,
+            },
             "storage": {},
             "storage.provider": {"Storage": SimpleNamespace(get_file=self._path)},
             "utils": {},

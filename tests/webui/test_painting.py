@@ -112,18 +112,19 @@ async def test_a_painted_mask_outlives_a_run_that_fails(home: House, quick_comfy
     assert len(page.requests) == 1
 
 
+DISCONNECTED = {"error": "Client session disconnected."}
 ENDS: dict[str, tuple[Callable[[], Any], str, float]] = {
     "the user cancels": (lambda: PaintingPage({"state": "cancelled"}), "closed the dialog", 5),
     "the page is loaded anew": (lambda: PaintingPage({"state": "gone"}), "page was closed", 5),
-    "the connection is lost": (lambda: PaintingPage({"error": "Client session disconnected."}), "page was closed", 5),
-    "the page fails": (lambda: PaintingPage(RuntimeError("no")), "page was closed", 5),
-    "the page is silent": (lambda: PaintingPage(lambda: asyncio.sleep(10_000)), "page was closed", 60),
+    "the connection is lost": (lambda: PaintingPage(DISCONNECTED), "did not come back", 190),
+    "the page fails": (lambda: PaintingPage(RuntimeError("no")), "did not come back", 190),
+    "the page is silent": (lambda: PaintingPage(lambda: asyncio.sleep(10_000)), "did not come back", 240),
     "the user thinks on": (lambda: PaintingPage({"state": "open"}), "within 10 minutes", 661),
     "no page at all": (lambda: None, "cannot be asked here", 1),
     "a page that knows no scripts": (lambda: PaintingPage(opens=None), "cannot be asked here", 1),
     "a page that shows another chat": (lambda: lambda _event: asyncio.sleep(10_000), "cannot be asked here", 20),
     "an older Open WebUI": (
-        lambda: PaintingPage(opens={"error": "Client session disconnected."}),
+        lambda: PaintingPage(opens=DISCONNECTED),
         "cannot be asked",
         1,
     ),
@@ -143,6 +144,33 @@ async def test_without_a_painting_the_call_ends_in_time(
     assert (answer["code"], quick_comfy.prompts) == ("not_answered", [])
     assert words in answer["error"]
     assert '"transparency"' in answer["hint"], "what else serves as a mask"
+
+
+async def test_a_page_that_comes_back_by_another_connection_goes_on(home: House, quick_comfy: StandIn) -> None:
+    """The first connection is lost while the user paints; another tab, and another user's, are there all the time."""
+    home.connected["tab"] = "owner", PaintingPage({"state": "elsewhere"}, after=0)
+    home.connected["theirs"] = "stranger", PaintingPage(painted(mask_uri(box=(0, 0, 511, 383))), after=0)
+    back = PaintingPage({"state": "open"}, {"state": "open"}, painted(), after=0)
+
+    async def lost() -> Any:
+        await asyncio.sleep(1)
+        if len(page.scripts) > 60:
+            home.connected["back"] = "owner", back
+        return DISCONNECTED
+
+    page = PaintingPage(lost)
+    answer = await edit(home, quick_comfy, page)
+    assert answer["status"] == "done"
+    assert (made(home).getpixel((500, 20)), made(home).getpixel((100, 100)) == TEAL) == (TEAL, False)
+    assert len(back.scripts) == 3
+
+
+async def test_a_page_that_was_loaded_anew_meanwhile_ends_the_call(home: House, quick_comfy: StandIn) -> None:
+    home.connected["anew"] = "owner", PaintingPage({"state": "gone"}, after=0)
+    began = asyncio.get_running_loop().time()
+    answer = await edit(home, quick_comfy, PaintingPage(DISCONNECTED))
+    assert "page was closed, or left the chat" in answer["error"]
+    assert asyncio.get_running_loop().time() - began < 10
 
 
 async def test_who_did_not_paint_is_not_asked_again_in_the_same_message(home: House, quick_comfy: StandIn) -> None:

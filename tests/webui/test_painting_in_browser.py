@@ -5,12 +5,14 @@ With SCREENSHOTS set to a folder, each test leaves there what it saw.
 
 import io
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
+from playwright.async_api import WebSocketRoute, expect
 
 import comfyui_tool as tool
 from tests.support.browser import MISSING, Browser, find_chromium
@@ -291,9 +293,7 @@ async def test_the_tools_and_keys_of_the_editor(webui: OpenWebUI) -> None:
         await hand.stroke(LEFT)
         await hand.key("Tab", "Tab", "Enter")  # on a button Enter presses it
         assert await told(browser) == {"state": "open"}
-        await open_editor(browser, patience=0)
-        await browser.page.locator("dialog").wait_for(state="detached", timeout=5000)  # nobody asks any more
-        assert await told(browser) == {"state": "gone"}
+        await hand.key("Escape")
         await start(browser, tool.MASK_EDITOR, url="/nothing")
         await has_state(browser, "failed")
         await run(browser, "window.comfyuiDialog.close()")
@@ -315,6 +315,71 @@ async def test_the_tools_and_keys_of_the_editor(webui: OpenWebUI) -> None:
         mask = await sent_mask(browser)
         assert {place for place in LOOKED_AT if is_white(mask, place)} == {MIDDLE}
         await browser.page.locator("#chat-input").click(timeout=5000)  # no swipe has opened the sidebar over it
+
+
+async def test_a_page_to_which_nobody_listens_any_more_says_so_and_keeps_what_was_painted(webui: OpenWebUI) -> None:
+    async with Browser(webui.url, (await webui.user("bob")).token) as browser:
+        for leave in ("click", "Escape", "Enter"):
+            hand = await open_editor(browser, patience=1)
+            await hand.stroke(LEFT, RIGHT)
+            await expect(browser.page.locator(EDITOR)).to_contain_text(
+                "the chat went on without an answer", timeout=9000
+            )
+            assert await told(browser) == {"state": "gone"}
+            await shoot(browser, "lost")
+            await (hand.click("Close") if leave == "click" else hand.key(leave))
+            await browser.page.locator("dialog").wait_for(state="detached", timeout=5000)
+        hand = await open_editor(browser)
+        await hand.stroke(TOP)
+        await hand.key("Control+z", "Control+z", "Control+z", "Enter")
+        mask = await sent_mask(browser)
+        assert {place for place in LOOKED_AT if is_white(mask, place)} == {LEFT, MIDDLE, RIGHT, NEAR}
+        hand = await open_editor(browser)
+        await hand.key("Enter")
+        await browser.page.get_by_text("Nothing is painted yet").wait_for(timeout=5000)  # what was sent is not kept
+
+
+class Line:
+    """The connection of a page to Open WebUI, that breaks and comes back."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        self._open: list[WebSocketRoute] = []
+
+    async def put_into(self, browser: Browser) -> None:
+        await browser.page.context.route_web_socket(re.compile("/ws/socket.io/"), self._connect)
+        await browser.page.reload()
+        await browser.page.locator("#chat-input").wait_for(timeout=20_000)
+
+    async def tear(self) -> None:
+        self.broken = True
+        for side in self._open:
+            await side.close()
+        self._open.clear()
+
+    async def _connect(self, page: WebSocketRoute) -> None:
+        if self.broken:
+            await page.close()
+        else:
+            self._open += [page, page.connect_to_server()]
+
+
+async def test_painting_outlives_a_connection_that_breaks(webui: OpenWebUI, model: ModelServer, tmp_path: Path) -> None:
+    line = Line()
+    async with Browser(webui.url, (await webui.user("bob")).token) as browser:
+        await line.put_into(browser)
+        await begin(browser, model, tmp_path)
+        editor, hand = browser.page.locator(EDITOR), Hand(browser)
+        await hand.stroke((0.7, 0.2), (0.9, 0.2))
+        await line.tear()
+        await expect(editor).to_contain_text("The connection to Open WebUI is interrupted", timeout=20_000)
+        await shoot(browser, "interrupted")
+        await hand.stroke((0.9, 0.2), (0.9, 0.8))
+        line.broken = False
+        await expect(editor).to_contain_text("Two fingers or the wheel zoom", timeout=30_000)
+        await hand.key("Enter")
+        await editor.wait_for(state="detached", timeout=20_000)
+        await browser.wait_for_pictures(1)
 
 
 async def test_a_picture_is_chosen_by_a_click_or_by_its_number(webui: OpenWebUI) -> None:

@@ -13,10 +13,33 @@ DIALOG_TEXTS: Mapping[str, Mapping[str, str]] = {
         "it": "Invio …", "ja": "送信しています…", "ko": "보내는 중…", "zh": "正在发送…",
     },
     "silent": {
-        "en": "Open WebUI does not answer …", "de": "Open WebUI antwortet nicht …",
-        "fr": "Open WebUI ne répond pas …", "es": "Open WebUI no responde …", "pt": "O Open WebUI não responde …",
-        "it": "Open WebUI non risponde …", "ja": "Open WebUI が応答しません…", "ko": "Open WebUI가 응답하지 않습니다…",
-        "zh": "Open WebUI 没有响应…",
+        "en": "The connection to Open WebUI is interrupted. Nothing here is lost; it goes on by itself.",
+        "de": "Die Verbindung zu Open WebUI ist unterbrochen. Hier geht nichts verloren; es geht von selbst weiter.",
+        "fr": "La connexion à Open WebUI est interrompue. Rien n'est perdu ici ; cela reprendra tout seul.",
+        "es": "La conexión con Open WebUI está interrumpida. Aquí no se pierde nada; seguirá por sí solo.",
+        "pt": "A conexão com o Open WebUI foi interrompida. Nada se perde aqui; continua sozinho.",
+        "it": "La connessione a Open WebUI è interrotta. Qui non si perde nulla; riprende da sé.",
+        "ja": "Open WebUI との接続が切れています。ここの内容は失われず、自動的に再開します。",
+        "ko": "Open WebUI와의 연결이 끊겼습니다. 여기 있는 것은 사라지지 않으며 저절로 이어집니다.",
+        "zh": "与 Open WebUI 的连接已中断。这里的内容不会丢失，会自动继续。",
+    },
+    "lost": {
+        "en": "The connection was lost for too long, and the chat went on without an answer. Close this and ask again.",
+        "de": "Die Verbindung war zu lange weg, und der Chat ging ohne Antwort weiter. Schließen Sie dies, und "
+        "fragen Sie noch einmal.",
+        "fr": "La connexion a été perdue trop longtemps, et la discussion a continué sans réponse. Fermez ceci et "
+        "redemandez.",
+        "es": "La conexión se perdió demasiado tiempo y el chat siguió sin respuesta. Cierra esto y vuelve a pedirlo.",
+        "pt": "A conexão ficou perdida por muito tempo e o chat continuou sem resposta. Feche isto e peça de novo.",
+        "it": "La connessione è mancata troppo a lungo e la chat è andata avanti senza risposta. Chiudi e "
+        "chiedi di nuovo.",
+        "ja": "接続が長く切れていたため、チャットは回答なしで進みました。閉じて、もう一度頼んでください。",
+        "ko": "연결이 너무 오래 끊겨 답 없이 대화가 진행되었습니다. 닫고 다시 요청하세요.",
+        "zh": "连接中断太久，对话已在没有回答的情况下继续。请关闭此窗口并重新提出。",
+    },
+    "close": {
+        "en": "Close", "de": "Schließen", "fr": "Fermer", "es": "Cerrar", "pt": "Fechar", "it": "Chiudi",
+        "ja": "閉じる", "ko": "닫기", "zh": "关闭",
     },
     "pick": {
         "en": "A click or its number chooses", "de": "Ein Klick oder die Nummer wählt",

@@ -289,6 +289,10 @@ const start = (request) => {
       canvas.height = Math.max(1, Math.round(image.height * shrink));
     }
     picture.getContext("2d").drawImage(image, 0, 0, picture.width, picture.height);
+    // What was painted over this picture before the connection was lost, or before a Stop.
+    const before = window.comfyuiUnsent;
+    if (before?.url === request.url) before.steps.forEach(add);
+    window.comfyuiUnsent = { url: request.url, steps: done };
     new ResizeObserver(showView).observe(area);
     showView();
   };

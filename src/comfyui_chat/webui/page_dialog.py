@@ -12,6 +12,11 @@ directions: the dialog closes when nobody asks any more, and the call ends when 
 
     {"state": "open"}    {"state": "done", "answer": ...}    {"state": "cancelled"}    {"state": "failed"}
 
+A page that has lost its connection, as on a phone that sleeps, keeps the dialog open and says so.
+It has `LOST_SECONDS` to come back: then it is found again among the user's pages
+(webui/user_pages.py), and the dialog goes on. One that comes back too late says that the chat went
+on.
+
 Nobody answers where the page was closed, shows another chat, forbids scripts made of text, or is of
 a release that does not know the event; and a program that calls by the API has no page at all.
 """
@@ -31,12 +36,16 @@ from ..tasks import CLEAN_UP_SECONDS, finish
 from .chat import Chat
 from .chat_files import MessagePlace
 from .dialog_texts import dialog_words
+from .display import EventCall
+from .user_pages import other_pages
 
 ANSWER_MINUTES = 10  # that a user has for one question
 OPEN_SECONDS = 15.0  # in which a page that is there has opened the dialog
 POLL_SECONDS = 1.0
+SILENT_SECONDS = 45.0  # for one answer, which may be megabytes on a slow line
 # A phone holds a page still while another is in front; then Open WebUI closes the connection.
-SILENT_SECONDS = 45.0
+LOST_SECONDS = 180.0  # in which a page may come back
+ELSEWHERE_SECONDS = 5.0  # for a page that may show another chat, and then does not answer
 
 # `ask` opens a dialog with a title and gives back its parts. The dialog lives in a shadow root, so
 # that neither the page's styles nor its shortcuts reach into it.
@@ -109,12 +118,28 @@ const ask = (request, title, hint, style) => {
     dialog.remove();
     host.remove();
     if (window.comfyuiDialog === open) delete window.comfyuiDialog;
+    // What a dialog keeps for the next one of its kind is no longer needed.
+    if (told.state === "done" || told.state === "cancelled") delete window.comfyuiUnsent;
+  };
+  const disable = () => {
+    for (const control of shadow.querySelectorAll("button, input")) control.disabled = true;
+  };
+  // The call has ended, and its message could not reach this page.
+  const lose = () => {
+    clearInterval(clock);
+    told = { state: "gone" };
+    note.textContent = request.words.lost;
+    disable();
+    const leave = button(request.words.close, close, { className: "main" });
+    tools.replaceChildren(make("div", { className: "end" }, leave));
+    leave.focus();
   };
   const path = location.pathname;
   const hasLeft = () => location.pathname !== path && !location.pathname.endsWith(`/${request.chat}`);
   const clock = setInterval(() => {
     silent += 1;
-    if (silent > request.patience || hasLeft()) close();
+    if (hasLeft()) close();
+    else if (silent > request.patience) lose();
     else note.textContent = silent > 5 ? request.words.silent : line;
   }, 1000);
   const open = {
@@ -133,19 +158,20 @@ const ask = (request, title, hint, style) => {
     told = { state, answer };
     if (state === "done") {
       say(request.words.sending);
-      for (const control of shadow.querySelectorAll("button, input")) control.disabled = true;
+      disable();
     } else {
       dialog.close();
     }
   };
   const cancel = () => settle("cancelled");
   dialog.addEventListener("cancel", cancel); // Esc, or a phone's gesture for going back
-  dialog.addEventListener("close", cancel);
+  dialog.addEventListener("close", () => (told.state === "gone" ? close() : cancel()));
   // Open WebUI has keys of its own, opens its sidebar when a finger goes to the right, and takes what is pasted.
   for (const kind of "keydown keyup keypress paste wheel touchstart touchmove touchend dragover drop".split(" ")) {
     dialog.addEventListener(kind, (event) => event.stopPropagation());
   }
   window.comfyuiDialog = open;
+  sessionStorage.comfyuiDialog = request.id; // outlives loading the page anew, which a dialog does not
   const isOpen = () => told.state === "open";
   const focused = () => shadow.activeElement;
   return { dialog, content, tools, say, settle, cancel, isOpen, focused };
@@ -159,9 +185,11 @@ const readPicture = async (url) => {
   return createImageBitmap(await answer.blob());
 };
 """
-ASK_DIALOG = (
-    'const open = window.comfyuiDialog;\nreturn open?.id === ID ? open.poll() : { state: "gone" };'
-)
+ASK_DIALOG = r"""
+const open = window.comfyuiDialog;
+if (open?.id === ID) return open.poll();
+return { state: sessionStorage.comfyuiDialog === ID ? "gone" : "elsewhere" };
+"""
 CLOSE_DIALOG = "if (window.comfyuiDialog?.id === ID) window.comfyuiDialog.close();"
 
 NOT_THERE = "The user cannot be asked here: that takes an open page of this chat in Open WebUI."
@@ -214,7 +242,7 @@ async def _answer_in_page(
     chat: Chat, script: str, request: Mapping[str, Any], dialog_id: str, minutes: int
 ) -> Any:
     """Open the dialog, and ask again and again what the user answers in it."""
-    patience = int(SILENT_SECONDS) + 15
+    patience = int(LOST_SECONDS + SILENT_SECONDS) + 15
     about = {
         **request,
         "id": json.loads(dialog_id),
@@ -223,14 +251,15 @@ async def _answer_in_page(
         "words": dialog_words(chat.language),
     }
     opening = f"{DIALOG}{script}\nreturn start({json.dumps(about)});"
-    if await _in_page(chat, opening, OPEN_SECONDS) != "open":
+    if await _in_page(chat.event_call, opening, OPEN_SECONDS) != "open":
         raise NotAnswered(NOT_THERE)
+    page = _Page(chat, ASK_DIALOG.replace("ID", dialog_id))
     until = time.monotonic() + 60 * minutes
     while time.monotonic() < until:
         await asyncio.sleep(POLL_SECONDS)
-        told = await _in_page(chat, ASK_DIALOG.replace("ID", dialog_id), SILENT_SECONDS)
-        state = told.get("state") if isinstance(told, Mapping) else None
-        if state == "open":
+        told = await page.poll()
+        state = told.get("state") if isinstance(told, Mapping) else ""
+        if state == "open" or (state == LOST and page.may_come_back()):
             continue
         if state == "done":
             return told.get("answer")
@@ -238,8 +267,55 @@ async def _answer_in_page(
             raise DialogFailed
         if state == "cancelled":
             raise _unanswered("The user closed the dialog without an answer.", declined=True)
+        if state == LOST:
+            raise _unanswered("The page was closed or lost its connection, and did not come back.")
         raise _unanswered("The page was closed, or left the chat, before the user answered.")
     raise _unanswered(f"The user did not answer within {minutes} minutes.")
+
+
+LOST = "lost"  # the state of a dialog of which no page tells anything
+
+
+class _Page:
+    """The page that shows a dialog, wherever it is connected."""
+
+    def __init__(self, chat: Chat, question: str) -> None:
+        self._chat = chat
+        self._question = question
+        self._call = chat.event_call
+        self._heard = time.monotonic()  # when it last told anything
+
+    async def poll(self) -> Any:
+        """What the page tells of the dialog, or that it is lost."""
+        told = await _in_page(self._call, self._question, SILENT_SECONDS)
+        if _is_lost(told):
+            told = await self._found_again()
+        if not _is_lost(told):
+            self._heard = time.monotonic()
+        return told
+
+    def may_come_back(self) -> bool:
+        """Whether a page that is lost still has time."""
+        return time.monotonic() - self._heard < LOST_SECONDS
+
+    async def _found_again(self) -> Any:
+        """What one of the user's pages tells that has the dialog, which is asked from now on."""
+        pages = await other_pages(self._chat)
+        answers = await asyncio.gather(
+            *[_in_page(page, self._question, ELSEWHERE_SECONDS) for page in pages]
+        )
+        for page, told in zip(pages, answers, strict=True):
+            if not _is_lost(told):
+                self._call = page
+                return told
+        return {"state": LOST}
+
+
+def _is_lost(told: Any) -> bool:
+    """Whether no page has answered, or one that never had the dialog."""
+    if isinstance(told, Mapping):
+        return "error" in told or told.get("state") in ("elsewhere", LOST)
+    return told is None
 
 
 def _unanswered(message: str, *, declined: bool = False) -> NotAnswered:
@@ -249,13 +325,13 @@ def _unanswered(message: str, *, declined: bool = False) -> NotAnswered:
     return error
 
 
-async def _in_page(chat: Chat, code: str, seconds: float) -> Any:
-    """What a script returns in the user's page; None where none runs it."""
-    if chat.event_call is None:
+async def _in_page(event_call: EventCall | None, code: str, seconds: float) -> Any:
+    """What a script returns in a page of the user's; None where none runs it."""
+    if event_call is None:
         return None
     try:
         async with asyncio.timeout(seconds):
-            return await chat.event_call({"type": "execute", "data": {"code": code}})
+            return await event_call({"type": "execute", "data": {"code": code}})
     except Exception as error:  # no page is there, or none that answers
         log.info("a script was not run in the page: %s", type(error).__name__)
         return None
