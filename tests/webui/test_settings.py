@@ -112,6 +112,13 @@ def test_a_number_out_of_its_range_is_told_with_what_counts(name: str, value: in
 
 
 @pytest.mark.parametrize("model", [tool.Valves, tool.UserValves])
+def test_titles_leave_room_for_the_button_beside_them(model: type[tool.Tolerant]) -> None:
+    """In the panel beside a chat a longer one breaks the word Default in two."""
+    longest = max((str(field.title) for field in model.model_fields.values()), key=len)
+    assert len(longest) < 40, longest
+
+
+@pytest.mark.parametrize("model", [tool.Valves, tool.UserValves])
 def test_the_range_and_the_default_of_a_number_stand_in_its_description(model: type[tool.Tolerant]) -> None:
     for name, (low, high) in tool.RANGES.items():
         if name in model.model_fields:

@@ -333,7 +333,7 @@ class UserValves(WithMenus):
     remove_prompts: bool = TRACES_VALVE
     ask_minutes: float = Field(
         default=15.0,
-        title="Minutes from which you are asked about a run",
+        title="Minutes a run may take unasked",
         description="0 to 1440, by how long the workflow took before; 15 unless set, and 0 to be never asked. The "
         "question is a dialog in the chat: run it, smaller, or not. Without an answer it is run.",
     )
