@@ -277,7 +277,8 @@ def converse(request: Request, said: str | None = None) -> Script:
 def picture_arguments(text: str) -> dict[str, Any]:
     """The arguments of the picture that a message asks for: the message as prompt, and its size and number."""
     arguments: dict[str, Any] = {"prompt": text}
-    if size := re.search(r"\b(\d{1,2}:\d{1,2}|\d{3,4} ?x ?\d{3,4})\b", text):
+    # Open WebUI's page makes a "×" of an "x" between two numbers at the end of a message.
+    if size := re.search(r"\b(\d{1,2}:\d{1,2}|\d{3,4} ?[x×] ?\d{3,4})\b", text):
         arguments["size"] = size[1].replace(" ", "")
     words = "|".join(NUMBER_WORDS)
     if count := re.search(rf"\b({words}|\d{{1,2}})\s+(?:\w+\s+){{0,2}}?{PICTURE_NOUNS}\b", text, re.IGNORECASE):

@@ -110,6 +110,7 @@ async def test_scripts_find_their_messages_when_two_people_write_at_once(model: 
         ("a lighthouse at dusk", {}),
         ("two pictures of a fox, 16:9, seed 7", {"count": 2, "size": "16:9", "seed": 7}),
         ("draw 3 nice images of 99 balloons at 1024x768 in 20 steps", {"count": 3, "size": "1024x768", "steps": 20}),
+        ("a fox, 512×384", {"size": "512×384"}),
         ("two dogs", {}),
     ],
 )
