@@ -17176,7 +17176,7 @@ def connection_hint(error: BaseException, endpoint: Endpoint) -> str:
     if isinstance(error, aiohttp.ClientSSLError):
         return f"The address in {endpoint.setting} probably has to begin with http:// instead of https://."
     if _is_refused(error):
-        return _refused_hint(host, endpoint.setting)
+        return _refused_hint(endpoint.url, endpoint.setting)
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
         return (
             "The computer of ComfyUI may be off or out of reach, or a firewall is in between; else "
@@ -17202,13 +17202,16 @@ def _unknown_host_hint(host: str, setting: str) -> str:
     )
 
 
-def _refused_hint(host: str, setting: str) -> str:
-    if host in OWN_COMPUTER:
+def _refused_hint(url: str, setting: str) -> str:
+    parts = urlsplit(url)
+    if parts.hostname in OWN_COMPUTER:
+        port = f":{parts.port}" if parts.port else ""
+        outside = parts._replace(netloc=DOCKERS_HOST + port).geturl()
         return (
             "ComfyUI has to be started. Where Open WebUI runs in Docker, this address is its own container: put "
-            f"http://{DOCKERS_HOST}:8188 into {setting}, and start ComfyUI with --listen."
+            f"{outside} into {setting}, and start ComfyUI with --listen."
         )
-    if host == DOCKERS_HOST:
+    if parts.hostname == DOCKERS_HOST:
         return (
             "ComfyUI has to be started, with --listen, so that Docker can reach it; "
             f"or {setting} has to be corrected."
@@ -39902,11 +39905,11 @@ class OpenWebUI:
         is_json = answer is not None or text.strip() == "null"
         if status == 200 and is_json:
             return answer
-        reason = "no reason given"
+        reason = ""
         if isinstance(answer, dict):
-            reason = answer.get("detail") or reason
+            reason = shortened(answer.get("detail") or "", 300).rstrip(".")
         raise UnexpectedAnswer(
-            f"Open WebUI answers {status} to {method} {path}: {shortened(reason, 300)}",
+            f"Open WebUI answers {status} to {method} {path}: {reason or 'no reason given'}.",
             "Is this the address of Open WebUI itself, and is it version 0.9.6 or later?",
         )
 
@@ -40145,7 +40148,14 @@ async def command_check(options: argparse.Namespace) -> int:
     if options.endpoint or not options.url:
         given = {"endpoint": options.endpoint or "", "api_key": options.api_key or ""}
         valves = valves.model_copy(update=given)
-    for endpoint in await _servers(administrators_endpoints(valves, image_settings), say):
+    try:
+        endpoints = administrators_endpoints(valves, image_settings)
+    except BadArgument as error:
+        if not options.url:
+            raise
+        say(failure("", error))
+        endpoints = []
+    for endpoint in await _servers(endpoints, say):
         name = f"{endpoint.label}: " if endpoint.label else ""
         print(f"{name}{endpoint.written}")
         async for verdict in examine_server(endpoint):
@@ -40158,6 +40168,8 @@ async def _servers(
     endpoints: Sequence[Endpoint], say: Callable[[Verdict], None]
 ) -> Sequence[Endpoint]:
     """The servers to examine: of guesses the one that answers."""
+    if not endpoints:
+        return ()
     try:
         fleet = await Fleet(tuple(endpoints)).found()
     except ComfyUIError as error:
@@ -40422,6 +40434,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(with_options(f"{error.with_place} {error.hint}"), file=sys.stderr)
         if isinstance(error, BadArgument):
             return 2
+        return 1
+    except BrokenPipeError:  # who was read by has seen enough: `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         print(f"{error.strerror or error}: {error.filename or ''}", file=sys.stderr)

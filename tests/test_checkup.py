@@ -207,3 +207,7 @@ async def test_what_is_set_in_an_open_webui_is_examined(webui: OpenWebUI, tmp_pa
     assert "s3cret-s3cret" not in out
     assert token not in out
     assert (await command(*arguments[:-1], "no-token", cwd=tmp_path))[0] == 1
+    await webui.set_valves("comfyui", endpoint="ftp://gpu")
+    status, out, err = await command(*arguments, cwd=tmp_path)
+    assert (status, err) == (1, "")
+    assert 'FAIL  The valve "ComfyUI address" is not an http address.' in out

@@ -127,6 +127,17 @@ async def test_stopping_the_command_stops_the_job(tmp_path: Path, stop: signal.S
     assert not list(tmp_path.iterdir())
 
 
+async def test_a_reader_that_has_seen_enough_is_no_failure_to_tell_of(tmp_path: Path) -> None:
+    """As in `... check | head -1`."""
+    reading, writing = os.pipe()
+    async with StandIn() as comfy:
+        process = await start("check", "--endpoint", comfy.url, cwd=tmp_path, stdout=writing)
+        os.close(reading)
+        os.close(writing)
+        _, err = await asyncio.wait_for(process.communicate(), 20)
+    assert (process.returncode, err) == (1, b"")
+
+
 # --- convert ---
 
 
@@ -260,6 +271,14 @@ def test_install_from_the_package_says_that_the_file_has_to_be_built_first(
     assert package.main(["install", "--url", WEBUI, "--token", "t0ken"]) == 2
     assert "python build.py" in capsys.readouterr().err
     assert not webui.routes.requests
+
+
+def test_an_answer_of_something_else_ends_in_whole_sentences(webui: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    webui("get", "/tools/", status=404, payload={"detail": "Not Found"})
+    webui("get", "/tools/", status=404, payload=[])
+    for reason in ("Not Found", "no reason given"):
+        assert tool.main(["install", "--url", WEBUI, "--token", "t0ken"]) == 1
+        assert f"404 to GET /tools/: {reason}. Is this the address" in capsys.readouterr().err
 
 
 def test_install_without_anybody_to_ask_says_so(

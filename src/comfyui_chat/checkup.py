@@ -31,7 +31,7 @@ from PIL import Image
 from .catalogue.entries import Catalogue, bundled_entries
 from .catalogue.searching import WorkflowLine
 from .catalogue.workflow_list import CANNOT_RUN, list_workflows, tasks_told
-from .errors import ComfyUIError, ServerTooOld, UnexpectedAnswer
+from .errors import BadArgument, ComfyUIError, ServerTooOld, UnexpectedAnswer
 from .graph.nodes import Graph
 from .installation import (
     VERSION,
@@ -131,7 +131,14 @@ async def command_check(options: argparse.Namespace) -> int:
     if options.endpoint or not options.url:
         given = {"endpoint": options.endpoint or "", "api_key": options.api_key or ""}
         valves = valves.model_copy(update=given)
-    for endpoint in await _servers(administrators_endpoints(valves, image_settings), say):
+    try:
+        endpoints = administrators_endpoints(valves, image_settings)
+    except BadArgument as error:
+        if not options.url:
+            raise
+        say(failure("", error))
+        endpoints = []
+    for endpoint in await _servers(endpoints, say):
         name = f"{endpoint.label}: " if endpoint.label else ""
         print(f"{name}{endpoint.written}")
         async for verdict in examine_server(endpoint):
@@ -144,6 +151,8 @@ async def _servers(
     endpoints: Sequence[Endpoint], say: Callable[[Verdict], None]
 ) -> Sequence[Endpoint]:
     """The servers to examine: of guesses the one that answers."""
+    if not endpoints:
+        return ()
     try:
         fleet = await Fleet(tuple(endpoints)).found()
     except ComfyUIError as error:

@@ -69,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, BadArgument):
             return 2
         return 1
+    except BrokenPipeError:  # who was read by has seen enough: `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         print(f"{error.strerror or error}: {error.filename or ''}", file=sys.stderr)
         return 1

@@ -148,11 +148,11 @@ class OpenWebUI:
         is_json = answer is not None or text.strip() == "null"
         if status == 200 and is_json:
             return answer
-        reason = "no reason given"
+        reason = ""
         if isinstance(answer, dict):
-            reason = answer.get("detail") or reason
+            reason = shortened(answer.get("detail") or "", 300).rstrip(".")
         raise UnexpectedAnswer(
-            f"Open WebUI answers {status} to {method} {path}: {shortened(reason, 300)}",
+            f"Open WebUI answers {status} to {method} {path}: {reason or 'no reason given'}.",
             "Is this the address of Open WebUI itself, and is it version 0.9.6 or later?",
         )
 

@@ -21,7 +21,7 @@ import comfyui_tool as tool
 from tests.support.ports import kept_port
 from tests.support.serving import serving
 
-START, LISTEN, DOCKER = "has to be started", "--listen", "host.docker.internal:8188"
+START, LISTEN, DOCKER = "has to be started", "--listen", "host.docker.internal"
 
 
 async def failure(url: str, **about: str) -> tool.ComfyUIError:
@@ -49,9 +49,11 @@ class Told:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_a_refused_connection_to_the_own_computer_tells_of_docker(host: str) -> None:
     with kept_port() as kept:
-        error = await failure(f"http://{host}:{kept.getsockname()[1]}")
+        port = kept.getsockname()[1]
+        error = await failure(f"http://{host}:{port}/comfy")
     assert error.message == "ComfyUI does not answer (connection refused)."
-    assert all(words in error.hint for words in (START, LISTEN, DOCKER, 'the valve "ComfyUI address"'))
+    outside = f"http://{DOCKER}:{port}/comfy"
+    assert all(words in error.hint for words in (START, LISTEN, outside, 'the valve "ComfyUI address"'))
 
 
 async def test_a_refused_connection_to_another_computer_tells_how_comfyui_is_reached() -> None:

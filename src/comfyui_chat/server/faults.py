@@ -101,7 +101,7 @@ def connection_hint(error: BaseException, endpoint: Endpoint) -> str:
     if isinstance(error, aiohttp.ClientSSLError):
         return f"The address in {endpoint.setting} probably has to begin with http:// instead of https://."
     if _is_refused(error):
-        return _refused_hint(host, endpoint.setting)
+        return _refused_hint(endpoint.url, endpoint.setting)
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
         return (
             "The computer of ComfyUI may be off or out of reach, or a firewall is in between; else "
@@ -127,13 +127,16 @@ def _unknown_host_hint(host: str, setting: str) -> str:
     )
 
 
-def _refused_hint(host: str, setting: str) -> str:
-    if host in OWN_COMPUTER:
+def _refused_hint(url: str, setting: str) -> str:
+    parts = urlsplit(url)
+    if parts.hostname in OWN_COMPUTER:
+        port = f":{parts.port}" if parts.port else ""
+        outside = parts._replace(netloc=DOCKERS_HOST + port).geturl()
         return (
             "ComfyUI has to be started. Where Open WebUI runs in Docker, this address is its own container: put "
-            f"http://{DOCKERS_HOST}:8188 into {setting}, and start ComfyUI with --listen."
+            f"{outside} into {setting}, and start ComfyUI with --listen."
         )
-    if host == DOCKERS_HOST:
+    if parts.hostname == DOCKERS_HOST:
         return (
             "ComfyUI has to be started, with --listen, so that Docker can reach it; "
             f"or {setting} has to be corrected."
