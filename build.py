@@ -72,8 +72,9 @@ FLOORS = (
         "webui",
         "releases monitoring ollama permission spending_record language telling references "
         "display messages picking stored_files chat_files buttons chat first_start dialog_texts "
-        "user_pages page_dialog picture_choice mask_editor painting given_pictures tolerant menus valves "
-        "arguments image_settings rights servers settings asking long_run model_choice transparency reports jobs tools",
+        "user_pages page_dialog picture_choice mask_editor painting tolerant menus valves "
+        "arguments given_pictures image_settings rights servers settings asking long_run "
+        "model_choice transparency reports jobs tools",
     ),
     ("", "installation checkup command_line __main__"),
 )

@@ -162,11 +162,11 @@ required_open_webui_version: 0.9.6
 #   webui/picture_choice      The dialog in which the user points at one of several pictures of the chat, shown as …
 #   webui/mask_editor         The editor in which the user paints a mask over a picture of the chat, and the check of …
 #   webui/painting            Masks that the user paints for a call, and the same ones for later calls.
-#   webui/given_pictures      Which pictures an edit works on, and which one is its mask, where the call says so and …
 #   webui/tolerant            Reads valves as they are stored: `Tolerant`, of which both kinds of valves are made.
 #   webui/menus               The menus of valves: what there is to choose on Open WebUI's page of valves.
 #   webui/valves              The valves: what the administrator and each user can set, as Open WebUI shows it.
 #   webui/arguments           What a call says: its arguments as values with their names, without those that stand for …
+#   webui/given_pictures      Which pictures an edit works on, and which one is its mask, where the call says so and …
 #   webui/image_settings      What Open WebUI's own image settings say of ComfyUI (Admin Panel > Settings > Images), …
 #   webui/rights              Who may use what: the administrator's valve "Rights", read, and held against the user of …
 #   webui/servers             The addresses of ComfyUI: the administrator's and a user's own, each with the key that …
@@ -13444,6 +13444,7 @@ class OutputFile:
     prompt_id: str = ""  # of the run that made it
     of: int = 0  # how many files of that run are brought, if not all by one call
     seed: int | None = None  # of the call that made it: the same call with it makes the same again
+    mask: str = ""  # the id of the mask that an earlier call made it with
 
     @property
     def ending(self) -> str:
@@ -30644,6 +30645,7 @@ class RunOptions:
     credits: Credits = NO_CREDITS
     leaves_no_prompts: bool = False  # whether those that failed are removed from the history
     long_runs: LongRuns = NEVER_ASKED
+    mask: str = ""  # the id of the call's mask, for whoever brings the files later
 
 
 @dataclass(frozen=True)
@@ -31192,6 +31194,7 @@ class RunProgress:
                     "seed": seed,
                     "name": file_stem(self.request.called, seed),
                     "used": prompts.used,
+                    **({"mask": self.options.mask} if self.options.mask else {}),
                 },
                 posted=assigned.posted,
                 account_key=assigned.account_key if price else "",
@@ -31509,8 +31512,9 @@ async def bring(
     seed = about.get("seed")
     if not isinstance(seed, int):
         seed = None
+    mask = str(about.get("mask") or "")
     return RunResult(
-        products=tuple(replace(product, seed=seed) for product in collected.products),
+        products=tuple(replace(product, seed=seed, mask=mask) for product in collected.products),
         seed=seed,
         model=str(about.get("model") or ""),
         workflow=str(about.get("workflow") or ""),
@@ -32379,6 +32383,8 @@ _PAINT_UNSPACED = "塗|描|绘|涂|그리|그려|칠하|표시"
 TO_BE_PAINTED = re.compile(
     rf"(?!.*(?:\d|\.[a-z]{{3,4}}$))(?:(?:.*\W)?(?:{_PAINT})|.*(?:{_PAINT_UNSPACED})).*"
 )
+# The same where it stands among pictures.
+PAINTED_LAST = re.compile(r"(?:to be )?paint(?:ed)?(?: (?:it|mask|by (?:the )?user))?")
 # The mask that was painted or given for an earlier result.
 _MASK = r"(?:mask\w{0,2}|maske|masque|máscara|maschera|マスク|마스크|蒙版|遮罩)"
 _SAME_ONE = rf"(?:same|gleiche|selbe|misma|même|mesma|stessa|同じ|같은|同样|相同|一样)\w{{0,2}}(?:[ の的]?{_MASK})?"
@@ -33295,14 +33301,21 @@ class StoredOutputs:
 
 def run_record(product: OutputFile, mask: str = "") -> dict[str, Any]:
     """What a stored file tells of the run that made it, as `run_of` reads it again. `mask` is the
-    id of the mask with which it was made.
+    file of the mask with which it was made.
     """
     record = {"prompt_id": product.prompt_id, "source": product.source, "of": product.of}
     if product.seed is not None:
         record["seed"] = product.seed
-    if FILE_ID.fullmatch(mask):
-        record["mask"] = mask
+    mask_id = file_id(product.mask or mask)
+    if mask_id:
+        record["mask"] = mask_id
     return record
+
+
+def file_id(reference: str) -> str:
+    """The id in a reference to a stored file; "" for anything else, such as a data URI."""
+    found = FILE_REFERENCE.fullmatch(reference)
+    return found[1] if found and FILE_ID.fullmatch(found[1]) else ""
 
 
 async def stored_seed(file_id: str) -> int | None:
@@ -33578,6 +33591,11 @@ class ChatFiles:
         return str(self.user.get("id") or ""), self.chat_id, self.message_id
 
     @property
+    def mask_id(self) -> str:
+        """The id of the call's mask, if it is a stored file."""
+        return file_id(self.mask)
+
+    @property
     def saved(self) -> bool:
         """Whether the chat is in the database."""
         unsaved = self.chat_id.startswith(UNSAVED_CHATS)
@@ -33626,7 +33644,7 @@ class ChatFiles:
             log.warning("the pictures of the chat could not be counted: %s", type(error).__name__)
             return {}
         ids = [item["id"] for item in files]
-        return {file_id: pictures.index(file_id) + 1 for file_id in ids if file_id in pictures}
+        return {one: pictures.index(one) + 1 for one in ids if one in pictures}
 
     def now_shows(self, files: list[dict[str, Any]]) -> None:
         """These are the message's files from now on. The messages before it stay as they are."""
@@ -33797,14 +33815,22 @@ class ChatFiles:
         return newest if number is None else [pictures[number - 1]]
 
     async def sent_offers(self) -> tuple[Offer, ...]:
-        """The pictures that `newest_pictures` tells, to be read when they are needed."""
+        """The pictures that `newest_pictures` tells, to be read when they are needed; not the call's
+        mask.
+        """
         pictures = await self.newest_pictures() if await self.pictures() else []
-        return tuple(functools.partial(self._input_file, file.reference) for file in pictures)
+        return tuple(
+            functools.partial(self._input_file, file.reference)
+            for file in pictures
+            if file.reference != self.mask
+        )
 
     async def offers(self) -> dict[str, Offer]:
-        """The chat's newest file of each kind, to be read when it is needed."""
+        """The chat's newest file of each kind, to be read when it is needed; not the call's mask."""
         offers: dict[str, Offer] = {}
         for file in await self.media():
+            if file.reference == self.mask:
+                continue
             offers[file.kind] = functools.partial(self._input_file, file.reference)
         return offers
 
@@ -35499,232 +35525,6 @@ async def same_mask(chat: Chat) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/webui/given_pictures.py
-#
-# Which pictures an edit works on, and which one is its mask, where the call says so and where it
-# does not.
-#
-# A model often leaves `images` out, or names the mask alone. Then all pictures of the user's last
-# message are meant, apart from the mask; the newest picture of the chat where that message has none.
-# The second of two that plainly is a mask of the first, white on black and of its size, is taken for
-# its mask. A mask may be described ("the white area") instead of named, and mixed up with its
-# picture; or it is yet to be painted, or that of an earlier result (webui/painting.py). All of this
-# is said in the result.
-# ----------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class GivenPictures:
-    """What an edit works on."""
-
-    files: list[InputFile | None]
-    mask: Image.Image | None = None
-
-
-@dataclass(frozen=True)
-class AskedMask:
-    """What the argument mask says: a picture, the picture's own transparency, that the user paints
-    it, or only that there is one.
-    """
-
-    reference: str = ""  # of the picture that it names
-    is_own: bool = False
-    is_some: bool = False
-    is_painted: bool = False
-
-
-async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
-    """The pictures and the mask of a call that edits. Raises `BadArgument` and `LimitExceeded`."""
-    asked = await _asked_mask(chat, mask)
-    named, note = await _pictures_named(chat, images, asked)
-    if asked.is_painted and note:
-        named = await _with_painted_first(chat, named)
-    given = GivenPictures(await chat.read_inputs(named))
-    changed = ""
-    if asked.reference:
-        given, changed = await _with_mask_named(chat, given.files, named, asked.reference)
-    elif asked.is_own and given.files[0]:
-        given = replace(given, mask=await _own_mask(given.files[0]))
-    elif asked.is_painted:
-        given, changed = await _with_painted_mask(chat, given.files, named)
-    if given.mask is None:
-        given, changed = await _with_second_as_mask(given.files)
-    if given.mask is None and asked.is_some:
-        raise BadArgument(
-            "No picture here plainly is a mask: white on black, and as large as the picture.",
-            "Give the mask's number.",
-        )
-    note = changed or note
-    first, *others = given.files
-    if note and first:
-        given = replace(given, files=[replace(first, notes=(*first.notes, note)), *others])
-    return given
-
-
-async def _asked_mask(chat: Chat, mask: Any) -> AskedMask:
-    """The argument mask, read. Raises `BadArgument`."""
-    if mask is True:
-        return AskedMask(is_some=True)
-    words = " ".join(map(plain_words, read_references(mask, "mask")))
-    if SAME_MASK.fullmatch(words):
-        return AskedMask(await same_mask(chat))
-    if TO_BE_PAINTED.fullmatch(words):
-        return AskedMask(is_painted=True)
-    if OF_IMAGE.fullmatch(words):
-        return AskedMask(is_own=True)
-    if SOME_MASK.fullmatch(words):
-        return AskedMask(is_some=True)
-    masks = await chat.meant_files(mask, "mask")
-    if len(masks) > 1:
-        raise BadArgument("The argument mask names several pictures.", "Give one.")
-    return AskedMask(masks[0]) if masks else AskedMask()
-
-
-async def _pictures_named(chat: Chat, images: Any, asked: AskedMask) -> tuple[list[str], str]:
-    """The references of the pictures to work on, and a note where none was named and several are
-    meant. Where there is some mask that the call does not name, the newest picture beside the one
-    named comes along.
-    """
-    masks = [asked.reference] if asked.reference else []
-    named = list(dict.fromkeys(map(_file_of, await chat.meant_files(images, "images"))))
-    note = ""
-    if not named:
-        named, note = await _meant_without_name(chat, masks)
-    elif len(named) > 1:
-        named = _without(named, masks) or named
-    if asked.is_some and len(named) == 1:
-        named += _without([file.reference for file in await chat.newest_pictures()], named)[:1]
-    return named, note
-
-
-async def _with_mask_named(
-    chat: Chat, files: list[InputFile | None], named: Sequence[str], mask: str
-) -> tuple[GivenPictures, str]:
-    """The pictures with the mask that the call names, and a note where the two are plainly mixed
-    up.
-    """
-    name, data = await chat.read_file(mask)
-    chat.worked_on[mask] = name
-    chat.mask = mask
-    remember_mask(chat, mask)
-    painted = await PICTURES.run(read_mask, data, name)
-    drawn = files[0]
-    picture = await _picture_in_the_mask(chat, files, mask)
-    if picture is None or drawn is None:
-        return GivenPictures(files, painted), ""
-    chat.worked_on[named[0]] = chat.worked_on.pop(named[0])
-    painted = await PICTURES.run(read_mask, drawn.data, "the mask")
-    note = "the picture is white on black and was taken for the mask, and the mask for the picture"
-    return GivenPictures([picture], painted), note
-
-
-async def _with_painted_first(chat: Chat, named: list[str]) -> list[str]:
-    """The pictures of a call that names none, with the one first that the user wants to paint
-    on.
-    """
-    pictures = [file.reference for file in await chat.pictures()]
-    numbers = [pictures.index(reference) + 1 for reference in named]
-    number = await chat.pointing(Phrase("which_to_paint"), numbers)
-    if number is None:
-        return named
-    return [pictures[number - 1], *_without(named, [pictures[number - 1]])]
-
-
-async def _with_painted_mask(
-    chat: Chat, files: list[InputFile | None], named: Sequence[str]
-) -> tuple[GivenPictures, str]:
-    """The pictures with the mask that the user paints over the first of them, and a note on it."""
-    picture = files[0]
-    if picture is None or picture.kind != "image":
-        raise BadArgument("A mask can only be painted over a picture.", "Name one in images.")
-    mask = await painted_mask(chat, named[0], picture)
-    given, _ = await _with_mask_named(chat, files, named, mask)
-    return given, 'the user painted the mask; mask="same" takes it again'
-
-
-async def _with_second_as_mask(files: list[InputFile | None]) -> tuple[GivenPictures, str]:
-    """The pictures, the second of two as the mask of the first where it plainly is that, and a note
-    on it.
-    """
-    if len(files) != 2 or files[0] is None or files[1] is None:
-        return GivenPictures(files), ""
-    first, second = files[0], files[1]
-    if not await PICTURES.run(is_mask_of, second, first):
-        return GivenPictures(files), ""
-    painted = await PICTURES.run(read_mask, second.data, "the mask")
-    return GivenPictures(
-        [first], painted
-    ), "the second picture is white on black, and was taken for the mask of the first"
-
-
-async def unused_note(chat: Chat) -> tuple[str, ...]:
-    """A note for a call that makes a new picture, or none: the user attached one, and nothing was
-    made of it yet.
-    """
-    try:
-        pictures = await chat.pictures()
-    except Exception as error:  # the chat's pictures are of no use to the call itself
-        log.warning("the pictures of the chat could not be read: %s", type(error).__name__)
-        return ()
-    if not pictures or not pictures[-1].attached:
-        return ()
-    return ("the user's picture was not used: this is a new one; edit_image works on the user's",)
-
-
-async def _picture_in_the_mask(
-    chat: Chat, files: Sequence[InputFile | None], mask: str
-) -> InputFile | None:
-    """The picture that was given as the mask, where the only file plainly is a mask and that is
-    none; else None.
-    """
-    drawn = files[0]
-    if len(files) != 1 or drawn is None:
-        return None
-    is_drawn = await PICTURES.run(is_mask_of, drawn, drawn)
-    if not is_drawn:
-        return None
-    [picture] = await chat.read_inputs([mask])
-    if picture is None or picture.size != drawn.size:
-        return None
-    is_drawn_too = await PICTURES.run(is_mask_of, picture, drawn)
-    return None if is_drawn_too else picture
-
-
-async def _own_mask(picture: InputFile) -> Image.Image:
-    """The see-through part of a picture as a mask. Raises `BadArgument` where it has none."""
-    transparency = await PICTURES.run(mask_of, picture)
-    if transparency is None:
-        raise BadArgument(
-            "The picture has no transparent part.", "Give a separate picture as the mask, or none."
-        )
-    return transparency
-
-
-async def _meant_without_name(chat: Chat, masks: Sequence[str]) -> tuple[list[str], str]:
-    """The pictures that are meant where none is named, none of which is a mask, and a note where
-    they are several.
-    """
-    newest = _without([file.reference for file in await chat.newest_pictures()], masks)
-    if not newest:
-        newest = _without([file.reference for file in await chat.pictures()], masks)[-1:]
-    if not newest:
-        raise BadArgument(*NO_PICTURE)
-    return newest, unnamed_note(len(newest), len(newest))
-
-
-def _without(references: Sequence[str], others: Sequence[str]) -> list[str]:
-    """The references to files that are none of the others."""
-    unwanted = {_file_of(reference) for reference in others}
-    return [reference for reference in references if _file_of(reference) not in unwanted]
-
-
-def _file_of(reference: str) -> str:
-    """A file's id, however it is referred to."""
-    found = FILE_REFERENCE.fullmatch(reference)
-    return found[1] if found else reference
-
-
-# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/tolerant.py
 #
 # Reads valves as they are stored: `Tolerant`, of which both kinds of valves are made.
@@ -36684,14 +36484,15 @@ def _no_inputs(inputs: Any) -> BadArgument:
 # Under which names a model puts pictures into `inputs`; they belong into `images`.
 _PICTURE_INPUTS = "image picture photo inputimage initimage sourceimage startimage firstframe referenceimage imageurl"
 PICTURE_INPUTS = frozenset(_PICTURE_INPUTS.split())
+MASK_INPUTS = ("mask", "maskimage", "imagemask")
 
 
 def pictures_among(images: Any, named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The argument images, or else what `inputs` name as a picture, with a mask last; and the other
     inputs.
     """
-    pictures = {name: value for name, value in named.items() if _plain(name) in PICTURE_INPUTS}
-    masks = {name: value for name, value in named.items() if _plain(name) in ("mask", "maskimage")}
+    pictures = {name: value for name, value in named.items() if plain_input(name) in PICTURE_INPUTS}
+    masks = {name: value for name, value in named.items() if plain_input(name) in MASK_INPUTS}
     given = [value for value in (*pictures.values(), *masks.values()) if is_given(value)]
     if not pictures or is_given(images):
         return images, dict(named)
@@ -36700,7 +36501,8 @@ def pictures_among(images: Any, named: Mapping[str, Any]) -> tuple[Any, dict[str
     }
 
 
-def _plain(name: str) -> str:
+def plain_input(name: str) -> str:
+    """The name of an input for comparing, without a number or a plural."""
     return simplified(name).rstrip("s0123456789")
 
 
@@ -36799,6 +36601,271 @@ async def with_earlier_seed(chat: Chat, arguments: Any, kind: str = "argument") 
             )
         read[name] = seed
     return read
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/given_pictures.py
+#
+# Which pictures an edit works on, and which one is its mask, where the call says so and where it
+# does not.
+#
+# A model often leaves `images` out, or names the mask alone. Then all pictures of the user's last
+# message are meant, apart from the mask; the newest picture of the chat where that message has none.
+# The second of two that plainly is a mask of the first, white on black and of its size, is taken for
+# its mask. A mask may be described ("the white area") instead of named, and mixed up with its
+# picture; or it is yet to be painted, or that of an earlier result (webui/painting.py). All of this
+# is said in the result.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GivenPictures:
+    """What an edit works on."""
+
+    files: list[InputFile | None]
+    mask: Image.Image | None = None
+
+
+@dataclass(frozen=True)
+class AskedMask:
+    """What the argument mask says: a picture, the picture's own transparency, that the user paints
+    it, or only that there is one.
+    """
+
+    reference: str = ""  # of the picture that it names
+    is_own: bool = False
+    is_some: bool = False
+    is_painted: bool = False
+
+
+async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
+    """The pictures and the mask of a call that edits. Raises `BadArgument` and `LimitExceeded`."""
+    asked = await _asked_mask(chat, mask)
+    named, note = await _pictures_named(chat, images, asked)
+    if asked.is_painted and note:
+        named = await _with_painted_first(chat, named)
+    given = GivenPictures(await chat.read_inputs(named))
+    changed = ""
+    if asked.reference:
+        given, changed = await _with_mask_named(chat, given.files, named, asked.reference)
+    elif asked.is_own and given.files[0]:
+        given = replace(given, mask=await _own_mask(given.files[0]))
+    elif asked.is_painted:
+        given, changed = await _with_painted_mask(chat, given.files, named)
+    if given.mask is None:
+        given, changed = await _with_second_as_mask(given.files)
+    if given.mask is None and asked.is_some:
+        raise BadArgument(
+            "No picture here plainly is a mask: white on black, and as large as the picture.",
+            "Give the mask's number.",
+        )
+    note = changed or note
+    first, *others = given.files
+    if note and first:
+        given = replace(given, files=[replace(first, notes=(*first.notes, note)), *others])
+    return given
+
+
+async def given_for_workflow(
+    chat: Chat, images: Any, inputs: Mapping[str, Any]
+) -> tuple[GivenPictures, dict[str, Any]]:
+    """The files and the mask of a call that names its workflow, and its other inputs. Its mask is
+    an input called so, or stands last in `images`. Raises as `given_pictures` does.
+    """
+    pictures, others = pictures_among(images, inputs)
+    pictures, mask, others = mask_among(pictures, others)
+    if mask is None:
+        return GivenPictures(await chat.input_files(pictures, allow_saved=True)), others
+    asked = await _asked_mask(chat, mask)
+    if not asked.reference:
+        return await given_pictures(chat, pictures, mask), others
+    files = await chat.input_files(pictures, allow_saved=True)
+    return GivenPictures(files, await _read_mask(chat, asked.reference)), others
+
+
+def mask_among(images: Any, inputs: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """The pictures without a mask, the mask that is said beside or among them, or None, and the
+    other inputs. A picture that stands last is not taken for one here, but where it is known
+    whether the workflow takes a mask (run/inputs.py).
+    """
+    for name, value in inputs.items():
+        if plain_input(name) in MASK_INPUTS and is_given(value) and not isinstance(value, bool):
+            return images, value, {key: inputs[key] for key in inputs if key != name}
+    texts = read_references(images)
+    if len(texts) == 1:
+        texts = [text.strip() for text in texts[0].split(",")]
+    last = plain_words(texts[-1]) if texts else ""
+    if PAINTED_LAST.fullmatch(last) or (len(texts) > 1 and SAME_MASK.fullmatch(last)):
+        return texts[:-1], texts[-1], inputs
+    return images, None, inputs
+
+
+async def _asked_mask(chat: Chat, mask: Any) -> AskedMask:
+    """The argument mask, read. Raises `BadArgument`."""
+    if mask is True:
+        return AskedMask(is_some=True)
+    words = " ".join(map(plain_words, read_references(mask, "mask")))
+    if SAME_MASK.fullmatch(words):
+        return AskedMask(await same_mask(chat))
+    if TO_BE_PAINTED.fullmatch(words):
+        return AskedMask(is_painted=True)
+    if OF_IMAGE.fullmatch(words):
+        return AskedMask(is_own=True)
+    if SOME_MASK.fullmatch(words):
+        return AskedMask(is_some=True)
+    masks = await chat.meant_files(mask, "mask")
+    if len(masks) > 1:
+        raise BadArgument("The argument mask names several pictures.", "Give one.")
+    return AskedMask(masks[0]) if masks else AskedMask()
+
+
+async def _pictures_named(chat: Chat, images: Any, asked: AskedMask) -> tuple[list[str], str]:
+    """The references of the pictures to work on, and a note where none was named and several are
+    meant. Where there is some mask that the call does not name, the newest picture beside the one
+    named comes along.
+    """
+    masks = [asked.reference] if asked.reference else []
+    named = list(dict.fromkeys(map(_file_of, await chat.meant_files(images, "images"))))
+    note = ""
+    if not named:
+        named, note = await _meant_without_name(chat, masks)
+    elif len(named) > 1:
+        named = _without(named, masks) or named
+    if asked.is_some and len(named) == 1:
+        named += _without([file.reference for file in await chat.newest_pictures()], named)[:1]
+    return named, note
+
+
+async def _with_mask_named(
+    chat: Chat, files: list[InputFile | None], named: Sequence[str], mask: str
+) -> tuple[GivenPictures, str]:
+    """The pictures with the mask that the call names, and a note where the two are plainly mixed
+    up.
+    """
+    painted = await _read_mask(chat, mask)
+    drawn = files[0]
+    picture = await _picture_in_the_mask(chat, files, mask)
+    if picture is None or drawn is None:
+        return GivenPictures(files, painted), ""
+    chat.worked_on[named[0]] = chat.worked_on.pop(named[0])
+    painted = await PICTURES.run(read_mask, drawn.data, "the mask")
+    note = "the picture is white on black and was taken for the mask, and the mask for the picture"
+    return GivenPictures([picture], painted), note
+
+
+async def _read_mask(chat: Chat, mask: str) -> Image.Image:
+    """The mask of a call, by its reference, which is from now on the newest of the chat."""
+    name, data = await chat.read_file(mask)
+    chat.worked_on[mask] = name
+    chat.mask = mask
+    remember_mask(chat, mask)
+    return await PICTURES.run(read_mask, data, name)
+
+
+async def _with_painted_first(chat: Chat, named: list[str]) -> list[str]:
+    """The pictures of a call that names none, with the one first that the user wants to paint
+    on.
+    """
+    pictures = [file.reference for file in await chat.pictures()]
+    numbers = [pictures.index(reference) + 1 for reference in named]
+    number = await chat.pointing(Phrase("which_to_paint"), numbers)
+    if number is None:
+        return named
+    return [pictures[number - 1], *_without(named, [pictures[number - 1]])]
+
+
+async def _with_painted_mask(
+    chat: Chat, files: list[InputFile | None], named: Sequence[str]
+) -> tuple[GivenPictures, str]:
+    """The pictures with the mask that the user paints over the first of them, and a note on it."""
+    picture = files[0]
+    if picture is None or picture.kind != "image":
+        raise BadArgument("A mask can only be painted over a picture.", "Name one in images.")
+    mask = await painted_mask(chat, named[0], picture)
+    given, _ = await _with_mask_named(chat, files, named, mask)
+    return given, 'the user painted the mask; mask="same" takes it again'
+
+
+async def _with_second_as_mask(files: list[InputFile | None]) -> tuple[GivenPictures, str]:
+    """The pictures, the second of two as the mask of the first where it plainly is that, and a note
+    on it.
+    """
+    if len(files) != 2 or files[0] is None or files[1] is None:
+        return GivenPictures(files), ""
+    first, second = files[0], files[1]
+    if not await PICTURES.run(is_mask_of, second, first):
+        return GivenPictures(files), ""
+    painted = await PICTURES.run(read_mask, second.data, "the mask")
+    return GivenPictures(
+        [first], painted
+    ), "the second picture is white on black, and was taken for the mask of the first"
+
+
+async def unused_note(chat: Chat) -> tuple[str, ...]:
+    """A note for a call that makes a new picture, or none: the user attached one, and nothing was
+    made of it yet.
+    """
+    try:
+        pictures = await chat.pictures()
+    except Exception as error:  # the chat's pictures are of no use to the call itself
+        log.warning("the pictures of the chat could not be read: %s", type(error).__name__)
+        return ()
+    if not pictures or not pictures[-1].attached:
+        return ()
+    return ("the user's picture was not used: this is a new one; edit_image works on the user's",)
+
+
+async def _picture_in_the_mask(
+    chat: Chat, files: Sequence[InputFile | None], mask: str
+) -> InputFile | None:
+    """The picture that was given as the mask, where the only file plainly is a mask and that is
+    none; else None.
+    """
+    drawn = files[0]
+    if len(files) != 1 or drawn is None:
+        return None
+    is_drawn = await PICTURES.run(is_mask_of, drawn, drawn)
+    if not is_drawn:
+        return None
+    [picture] = await chat.read_inputs([mask])
+    if picture is None or picture.size != drawn.size:
+        return None
+    is_drawn_too = await PICTURES.run(is_mask_of, picture, drawn)
+    return None if is_drawn_too else picture
+
+
+async def _own_mask(picture: InputFile) -> Image.Image:
+    """The see-through part of a picture as a mask. Raises `BadArgument` where it has none."""
+    transparency = await PICTURES.run(mask_of, picture)
+    if transparency is None:
+        raise BadArgument(
+            "The picture has no transparent part.", "Give a separate picture as the mask, or none."
+        )
+    return transparency
+
+
+async def _meant_without_name(chat: Chat, masks: Sequence[str]) -> tuple[list[str], str]:
+    """The pictures that are meant where none is named, none of which is a mask, and a note where
+    they are several.
+    """
+    newest = _without([file.reference for file in await chat.newest_pictures()], masks)
+    if not newest:
+        newest = _without([file.reference for file in await chat.pictures()], masks)[-1:]
+    if not newest:
+        raise BadArgument(*NO_PICTURE)
+    return newest, unnamed_note(len(newest), len(newest))
+
+
+def _without(references: Sequence[str], others: Sequence[str]) -> list[str]:
+    """The references to files that are none of the others."""
+    unwanted = {_file_of(reference) for reference in others}
+    return [reference for reference in references if _file_of(reference) not in unwanted]
+
+
+def _file_of(reference: str) -> str:
+    """A file's id, however it is referred to."""
+    found = FILE_REFERENCE.fullmatch(reference)
+    return found[1] if found else reference
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -37755,6 +37822,7 @@ class Settings:
         files: Sequence[InputFile | None] = (),
         offers: Mapping[str, Offer] | None = None,
         prompt: Any = None,
+        mask: Image.Image | None = None,
     ) -> Request:
         """The request of a call that names a workflow and its inputs, such as {"prompt": "a fox",
         "seed": 7}, also written as JSON in a text. All other inputs stay as the workflow's author
@@ -37771,12 +37839,14 @@ class Settings:
         if models and (not name or task_named(name)):  # a workflow is chosen for it
             model = values.pop(models[0])
         notes = (*several_prompts_note(prompt), *said.notes)
-        request = Request(model=model, inputs=values, files=tuple(files), notes=notes)
+        request = Request(model=model, inputs=values, files=tuple(files), mask=mask, notes=notes)
         if request.pictures:
             has_strength = any(
                 parameter_name(key) in ("strength", "denoise") for key in said.values
             )
             request = replace(request, tasks=VARYING if has_strength else CHANGING)
+        if mask:
+            request = replace(request, tasks=("inpaint",))
         if name:
             named = Argument(name, "The argument workflow")
             return replace(request, workflow=named, offers=offers or {})
@@ -39459,7 +39529,7 @@ class Tools:
         :param workflow: "text_to_video", "image_to_video", "text_to_audio", "image_to_3d", a name, or "attached" (file)
         :param prompt: What to make
         :param inputs: Others by name: {"seconds": 5, "size": "16:9", "lyrics": "..."}; those left out stay as saved
-        :param images: As in edit_image; a mask comes last
+        :param images: As in edit_image; its mask comes last
         """
         chat = Chat(
             __request__,
@@ -39473,10 +39543,10 @@ class Tools:
         )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
-            pictures, named = pictures_among(images, named_values(inputs))
-            files = await chat.input_files(pictures, allow_saved=True)
+            given, named = await given_for_workflow(chat, images, named_values(inputs))
             named = await with_earlier_seed(chat, named, "input")
-            request = settings.order(workflow, named, files, await chat.offers(), prompt)
+            offers = await chat.offers()
+            request = settings.order(workflow, named, given.files, offers, prompt, given.mask)
             if request.offers:
                 request = replace(request, sent_pictures=await chat.sent_offers())
             return await _run(
@@ -39770,6 +39840,7 @@ async def _run(
         credits_of(chat, settings),
         settings.leaves_no_prompts,
         long_runs_of(chat, settings),
+        chat.mask_id,
     )
     made = await make_as_meant(chat, request, settings.fleet, display, options)
     with contextlib.closing(made):

@@ -5,6 +5,7 @@ The page is played by `PaintingPage`; tests/webui/test_painting_in_browser.py ha
 
 import asyncio
 import io
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 import comfyui_tool as tool
 from tests.attacks.house import House, house
+from tests.attacks.table import each
 from tests.support.painting import PaintingPage, mask_uri, painted
 from tests.support.stand_in import StandIn
 
@@ -87,6 +89,103 @@ async def test_the_same_mask_serves_again_also_after_a_restart(home: House, quic
         tool._NEWEST.clear()
         again = await edit(home, quick_comfy, page, mask=word)
         assert (again["status"], again["from"][1]) == ("done", first["from"][1])
+    assert len(page.requests) == 1
+
+
+async def test_what_check_job_brings_has_its_mask_also_after_a_restart(home: House, quick_comfy: StandIn) -> None:
+    page = PaintingPage(painted())
+    quick_comfy.misbehave.status_for["/view"] = 500
+    assert (await edit(home, quick_comfy, page))["status"] == "error"
+    quick_comfy.misbehave.status_for.clear()
+    tool._NEWEST.clear()
+    brought = await home.call("check_job", valves={"endpoint": quick_comfy.url})
+    assert brought["status"] == "done"
+    again = await edit(home, quick_comfy, page, mask="same")
+    assert (again["status"], again["from"][1]) == ("done", "painted-mask.png")
+    assert len(page.requests) == 1
+
+
+def masking(kind: str) -> dict[str, Any]:
+    """A workflow that brings its mask back as a picture, in which another program or the picture's own transparency
+    has it."""
+    loader = {"image": "example.png", **({"channel": "red"} if kind == "LoadImageMask" else {})}
+    nodes: dict[str, tuple[str, dict[str, Any]]] = {
+        "1": ("LoadImage", {"image": "example.png"}),
+        "2": (kind, loader),
+        "3": ("MaskToImage", {"mask": ["2", 0 if kind == "LoadImageMask" else 1]}),
+        "4": ("SaveImage", {"images": ["3", 0], "filename_prefix": "x"}),
+        "5": ("PreviewImage", {"images": ["1", 0]}),
+    }
+    return {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
+
+
+TOLD: dict[str, dict[str, Any]] = {
+    "an input": {"inputs": {"mask": "paint"}},
+    "an input in words": {"inputs": {"mask_image": "I'll show you where"}},
+    "an input beside the picture": {"images": None, "inputs": {"image": "1", "mask": "paint"}},
+    "the last of the pictures": {"images": ["1", "paint"]},
+    "in one text": {"images": "1, painted by the user"},
+    "without a picture": {"images": None, "inputs": {"mask": "paint"}},
+    "the last, without a picture": {"images": ["paint"]},
+}
+
+
+@pytest.mark.parametrize("told", each(TOLD))
+@pytest.mark.parametrize("kind", ["LoadImageMask", "LoadImage"])
+async def test_a_workflow_that_takes_a_mask_gets_what_the_user_paints(
+    home: House, quick_comfy: StandIn, kind: str, told: dict[str, Any]
+) -> None:
+    page = PaintingPage(painted())
+    picture = home.put(photo())
+    answer = await home.call(
+        "run_workflow",
+        workflow="mine",
+        valves={"endpoint": quick_comfy.url, "workflows": json.dumps({"mine": masking(kind)})},
+        attached=[{"type": "image", "id": picture, "name": "photo.png"}],
+        __event_call__=page,
+        **{"images": ["1"], **told},
+    )
+    assert (answer["status"], answer["from"]) == ("done", [1, "painted-mask.png"])
+    assert (made(home).getpixel((500, 20)), made(home).getpixel((100, 100))) == ((0, 0, 0), (255, 255, 255))
+    assert len(page.requests) == 1
+
+
+@pytest.mark.parametrize("told", [{"inputs": {"mask": "same"}}, {"images": ["1", "same mask"]}])
+@pytest.mark.parametrize("kind", ["LoadImageMask", "LoadImage"])
+async def test_a_workflow_takes_the_same_mask_again(
+    home: House, quick_comfy: StandIn, kind: str, told: dict[str, Any]
+) -> None:
+    page, picture = PaintingPage(painted()), home.put(photo())
+    await edit(home, quick_comfy, page, picture)
+    tool._NEWEST.clear()
+    answer = await home.call(
+        "run_workflow",
+        workflow="mine",
+        valves={"endpoint": quick_comfy.url, "workflows": json.dumps({"mine": masking(kind)})},
+        attached=[{"type": "image", "id": picture, "name": "photo.png"}],
+        __event_call__=page,
+        **{"images": ["1"], **told},
+    )
+    assert (answer["status"], answer["from"]) == ("done", [1, "painted-mask.png"])
+    assert (made(home).getpixel((500, 20)), made(home).getpixel((100, 100))) == ((0, 0, 0), (255, 255, 255))
+
+
+async def test_a_workflow_that_takes_no_mask_says_so_and_keeps_the_painted_one(
+    home: House, quick_comfy: StandIn
+) -> None:
+    page, picture = PaintingPage(painted()), home.put(photo())
+    for workflow, code in (("checkpoint-image-to-image", "bad_argument"), (INPAINT, None)):
+        answer = await home.call(
+            "run_workflow",
+            workflow=workflow,
+            prompt="a door",
+            images=["1"],
+            inputs={"mask": "paint"},
+            valves={"endpoint": quick_comfy.url},
+            attached=[{"type": "image", "id": picture, "name": "photo.png"}],
+            __event_call__=page,
+        )
+        assert answer.get("code") == code
     assert len(page.requests) == 1
 
 

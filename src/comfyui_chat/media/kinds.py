@@ -266,6 +266,7 @@ class OutputFile:
     prompt_id: str = ""  # of the run that made it
     of: int = 0  # how many files of that run are brought, if not all by one call
     seed: int | None = None  # of the call that made it: the same call with it makes the same again
+    mask: str = ""  # the id of the mask that an earlier call made it with
 
     @property
     def ending(self) -> str:

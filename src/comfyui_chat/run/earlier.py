@@ -265,8 +265,9 @@ async def bring(
     seed = about.get("seed")
     if not isinstance(seed, int):
         seed = None
+    mask = str(about.get("mask") or "")
     return RunResult(
-        products=tuple(replace(product, seed=seed) for product in collected.products),
+        products=tuple(replace(product, seed=seed, mask=mask) for product in collected.products),
         seed=seed,
         model=str(about.get("model") or ""),
         workflow=str(about.get("workflow") or ""),

@@ -515,6 +515,7 @@ class RunProgress:
                     "seed": seed,
                     "name": file_stem(self.request.called, seed),
                     "used": prompts.used,
+                    **({"mask": self.options.mask} if self.options.mask else {}),
                 },
                 posted=assigned.posted,
                 account_key=assigned.account_key if price else "",

@@ -53,6 +53,7 @@ class RunOptions:
     credits: Credits = NO_CREDITS
     leaves_no_prompts: bool = False  # whether those that failed are removed from the history
     long_runs: LongRuns = NEVER_ASKED
+    mask: str = ""  # the id of the call's mask, for whoever brings the files later
 
 
 @dataclass(frozen=True)

@@ -243,14 +243,15 @@ def _no_inputs(inputs: Any) -> BadArgument:
 # Under which names a model puts pictures into `inputs`; they belong into `images`.
 _PICTURE_INPUTS = "image picture photo inputimage initimage sourceimage startimage firstframe referenceimage imageurl"
 PICTURE_INPUTS = frozenset(_PICTURE_INPUTS.split())
+MASK_INPUTS = ("mask", "maskimage", "imagemask")
 
 
 def pictures_among(images: Any, named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The argument images, or else what `inputs` name as a picture, with a mask last; and the other
     inputs.
     """
-    pictures = {name: value for name, value in named.items() if _plain(name) in PICTURE_INPUTS}
-    masks = {name: value for name, value in named.items() if _plain(name) in ("mask", "maskimage")}
+    pictures = {name: value for name, value in named.items() if plain_input(name) in PICTURE_INPUTS}
+    masks = {name: value for name, value in named.items() if plain_input(name) in MASK_INPUTS}
     given = [value for value in (*pictures.values(), *masks.values()) if is_given(value)]
     if not pictures or is_given(images):
         return images, dict(named)
@@ -259,7 +260,8 @@ def pictures_among(images: Any, named: Mapping[str, Any]) -> tuple[Any, dict[str
     }
 
 
-def _plain(name: str) -> str:
+def plain_input(name: str) -> str:
+    """The name of an input for comparing, without a number or a plural."""
     return simplified(name).rstrip("s0123456789")
 
 

@@ -38,7 +38,7 @@ from .messages import (
 from .picking import NO_PICTURE, left_open, pick_others, pick_pictures, split_words
 from .references import OF_AUTHOR, file_references, read_references
 from .releases import CHANNEL, UNSAVED_CHATS, files_of_message, tells_what_was_just_stored
-from .stored_files import read_stored_file, stored_mask, stored_seed
+from .stored_files import file_id, read_stored_file, stored_mask, stored_seed
 
 MOST_MASKS_SOUGHT = 50  # of the newest pictures, that are asked for their mask
 MessagePlace = tuple[str, str, str]  # user, chat and message, by their ids
@@ -84,6 +84,11 @@ class ChatFiles:
     def place(self) -> MessagePlace:
         """Which message of which user it is."""
         return str(self.user.get("id") or ""), self.chat_id, self.message_id
+
+    @property
+    def mask_id(self) -> str:
+        """The id of the call's mask, if it is a stored file."""
+        return file_id(self.mask)
 
     @property
     def saved(self) -> bool:
@@ -134,7 +139,7 @@ class ChatFiles:
             log.warning("the pictures of the chat could not be counted: %s", type(error).__name__)
             return {}
         ids = [item["id"] for item in files]
-        return {file_id: pictures.index(file_id) + 1 for file_id in ids if file_id in pictures}
+        return {one: pictures.index(one) + 1 for one in ids if one in pictures}
 
     def now_shows(self, files: list[dict[str, Any]]) -> None:
         """These are the message's files from now on. The messages before it stay as they are."""
@@ -305,14 +310,22 @@ class ChatFiles:
         return newest if number is None else [pictures[number - 1]]
 
     async def sent_offers(self) -> tuple[Offer, ...]:
-        """The pictures that `newest_pictures` tells, to be read when they are needed."""
+        """The pictures that `newest_pictures` tells, to be read when they are needed; not the call's
+        mask.
+        """
         pictures = await self.newest_pictures() if await self.pictures() else []
-        return tuple(functools.partial(self._input_file, file.reference) for file in pictures)
+        return tuple(
+            functools.partial(self._input_file, file.reference)
+            for file in pictures
+            if file.reference != self.mask
+        )
 
     async def offers(self) -> dict[str, Offer]:
-        """The chat's newest file of each kind, to be read when it is needed."""
+        """The chat's newest file of each kind, to be read when it is needed; not the call's mask."""
         offers: dict[str, Offer] = {}
         for file in await self.media():
+            if file.reference == self.mask:
+                continue
             offers[file.kind] = functools.partial(self._input_file, file.reference)
         return offers
 

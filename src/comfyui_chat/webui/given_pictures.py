@@ -9,7 +9,7 @@ picture; or it is yet to be painted, or that of an earlier result (webui/paintin
 is said in the result.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,12 +22,15 @@ from ..phrases import Phrase
 from ..run.inputs import unnamed_note
 from ..spelling import plain_words
 from ..threads import PICTURES
+from ..values import is_given
+from .arguments import MASK_INPUTS, pictures_among, plain_input
 from .chat import Chat
 from .painting import painted_mask, remember_mask, same_mask
 from .picking import NO_PICTURE
 from .references import (
     FILE_REFERENCE,
     OF_IMAGE,
+    PAINTED_LAST,
     SAME_MASK,
     SOME_MASK,
     TO_BE_PAINTED,
@@ -83,6 +86,40 @@ async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
     return given
 
 
+async def given_for_workflow(
+    chat: Chat, images: Any, inputs: Mapping[str, Any]
+) -> tuple[GivenPictures, dict[str, Any]]:
+    """The files and the mask of a call that names its workflow, and its other inputs. Its mask is
+    an input called so, or stands last in `images`. Raises as `given_pictures` does.
+    """
+    pictures, others = pictures_among(images, inputs)
+    pictures, mask, others = mask_among(pictures, others)
+    if mask is None:
+        return GivenPictures(await chat.input_files(pictures, allow_saved=True)), others
+    asked = await _asked_mask(chat, mask)
+    if not asked.reference:
+        return await given_pictures(chat, pictures, mask), others
+    files = await chat.input_files(pictures, allow_saved=True)
+    return GivenPictures(files, await _read_mask(chat, asked.reference)), others
+
+
+def mask_among(images: Any, inputs: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """The pictures without a mask, the mask that is said beside or among them, or None, and the
+    other inputs. A picture that stands last is not taken for one here, but where it is known
+    whether the workflow takes a mask (run/inputs.py).
+    """
+    for name, value in inputs.items():
+        if plain_input(name) in MASK_INPUTS and is_given(value) and not isinstance(value, bool):
+            return images, value, {key: inputs[key] for key in inputs if key != name}
+    texts = read_references(images)
+    if len(texts) == 1:
+        texts = [text.strip() for text in texts[0].split(",")]
+    last = plain_words(texts[-1]) if texts else ""
+    if PAINTED_LAST.fullmatch(last) or (len(texts) > 1 and SAME_MASK.fullmatch(last)):
+        return texts[:-1], texts[-1], inputs
+    return images, None, inputs
+
+
 async def _asked_mask(chat: Chat, mask: Any) -> AskedMask:
     """The argument mask, read. Raises `BadArgument`."""
     if mask is True:
@@ -125,11 +162,7 @@ async def _with_mask_named(
     """The pictures with the mask that the call names, and a note where the two are plainly mixed
     up.
     """
-    name, data = await chat.read_file(mask)
-    chat.worked_on[mask] = name
-    chat.mask = mask
-    remember_mask(chat, mask)
-    painted = await PICTURES.run(read_mask, data, name)
+    painted = await _read_mask(chat, mask)
     drawn = files[0]
     picture = await _picture_in_the_mask(chat, files, mask)
     if picture is None or drawn is None:
@@ -138,6 +171,15 @@ async def _with_mask_named(
     painted = await PICTURES.run(read_mask, drawn.data, "the mask")
     note = "the picture is white on black and was taken for the mask, and the mask for the picture"
     return GivenPictures([picture], painted), note
+
+
+async def _read_mask(chat: Chat, mask: str) -> Image.Image:
+    """The mask of a call, by its reference, which is from now on the newest of the chat."""
+    name, data = await chat.read_file(mask)
+    chat.worked_on[mask] = name
+    chat.mask = mask
+    remember_mask(chat, mask)
+    return await PICTURES.run(read_mask, data, name)
 
 
 async def _with_painted_first(chat: Chat, named: list[str]) -> list[str]:

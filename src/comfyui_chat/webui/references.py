@@ -59,6 +59,8 @@ _PAINT_UNSPACED = "塗|描|绘|涂|그리|그려|칠하|표시"
 TO_BE_PAINTED = re.compile(
     rf"(?!.*(?:\d|\.[a-z]{{3,4}}$))(?:(?:.*\W)?(?:{_PAINT})|.*(?:{_PAINT_UNSPACED})).*"
 )
+# The same where it stands among pictures.
+PAINTED_LAST = re.compile(r"(?:to be )?paint(?:ed)?(?: (?:it|mask|by (?:the )?user))?")
 # The mask that was painted or given for an earlier result.
 _MASK = r"(?:mask\w{0,2}|maske|masque|máscara|maschera|マスク|마스크|蒙版|遮罩)"
 _SAME_ONE = rf"(?:same|gleiche|selbe|misma|même|mesma|stessa|同じ|같은|同样|相同|一样)\w{{0,2}}(?:[ の的]?{_MASK})?"

@@ -183,6 +183,7 @@ class Settings:
         files: Sequence[InputFile | None] = (),
         offers: Mapping[str, Offer] | None = None,
         prompt: Any = None,
+        mask: Image.Image | None = None,
     ) -> Request:
         """The request of a call that names a workflow and its inputs, such as {"prompt": "a fox",
         "seed": 7}, also written as JSON in a text. All other inputs stay as the workflow's author
@@ -199,12 +200,14 @@ class Settings:
         if models and (not name or task_named(name)):  # a workflow is chosen for it
             model = values.pop(models[0])
         notes = (*several_prompts_note(prompt), *said.notes)
-        request = Request(model=model, inputs=values, files=tuple(files), notes=notes)
+        request = Request(model=model, inputs=values, files=tuple(files), mask=mask, notes=notes)
         if request.pictures:
             has_strength = any(
                 parameter_name(key) in ("strength", "denoise") for key in said.values
             )
             request = replace(request, tasks=VARYING if has_strength else CHANGING)
+        if mask:
+            request = replace(request, tasks=("inpaint",))
         if name:
             named = Argument(name, "The argument workflow")
             return replace(request, workflow=named, offers=offers or {})

@@ -68,14 +68,21 @@ class StoredOutputs:
 
 def run_record(product: OutputFile, mask: str = "") -> dict[str, Any]:
     """What a stored file tells of the run that made it, as `run_of` reads it again. `mask` is the
-    id of the mask with which it was made.
+    file of the mask with which it was made.
     """
     record = {"prompt_id": product.prompt_id, "source": product.source, "of": product.of}
     if product.seed is not None:
         record["seed"] = product.seed
-    if FILE_ID.fullmatch(mask):
-        record["mask"] = mask
+    mask_id = file_id(product.mask or mask)
+    if mask_id:
+        record["mask"] = mask_id
     return record
+
+
+def file_id(reference: str) -> str:
+    """The id in a reference to a stored file; "" for anything else, such as a data URI."""
+    found = FILE_REFERENCE.fullmatch(reference)
+    return found[1] if found and FILE_ID.fullmatch(found[1]) else ""
 
 
 async def stored_seed(file_id: str) -> int | None:

@@ -43,12 +43,12 @@ from ..server.client import ComfyUIServer
 from ..server.pool import Pool
 from ..threads import FILES, WORKS_FOR
 from ..values import Argument, as_yes, word_for_none, words_of
-from .arguments import named_values, pictures_among, with_earlier_seed
+from .arguments import named_values, with_earlier_seed
 from .asking import credits_of
 from .chat import Chat
 from .display import Display
 from .first_start import tell_first_steps
-from .given_pictures import given_pictures, unused_note
+from .given_pictures import given_for_workflow, given_pictures, unused_note
 from .jobs import check_jobs, jobs_told
 from .long_run import long_runs_of
 from .model_choice import make_as_meant
@@ -274,7 +274,7 @@ class Tools:
         :param workflow: "text_to_video", "image_to_video", "text_to_audio", "image_to_3d", a name, or "attached" (file)
         :param prompt: What to make
         :param inputs: Others by name: {"seconds": 5, "size": "16:9", "lyrics": "..."}; those left out stay as saved
-        :param images: As in edit_image; a mask comes last
+        :param images: As in edit_image; its mask comes last
         """
         chat = Chat(
             __request__,
@@ -288,10 +288,10 @@ class Tools:
         )
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
-            pictures, named = pictures_among(images, named_values(inputs))
-            files = await chat.input_files(pictures, allow_saved=True)
+            given, named = await given_for_workflow(chat, images, named_values(inputs))
             named = await with_earlier_seed(chat, named, "input")
-            request = settings.order(workflow, named, files, await chat.offers(), prompt)
+            offers = await chat.offers()
+            request = settings.order(workflow, named, given.files, offers, prompt, given.mask)
             if request.offers:
                 request = replace(request, sent_pictures=await chat.sent_offers())
             return await _run(
@@ -585,6 +585,7 @@ async def _run(
         credits_of(chat, settings),
         settings.leaves_no_prompts,
         long_runs_of(chat, settings),
+        chat.mask_id,
     )
     made = await make_as_meant(chat, request, settings.fleet, display, options)
     with contextlib.closing(made):
