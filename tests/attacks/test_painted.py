@@ -1,6 +1,7 @@
 """What a page may send in the place of a painted mask: anything, since whoever owns it can change what it runs."""
 
 import io
+import resource
 import struct
 import zlib
 from typing import Any
@@ -33,6 +34,27 @@ def png_of_size(width: int, height: int) -> bytes:
     )
 
 
+def deflated(size: int) -> bytes:
+    """So many bytes of nothing, in a thousandth of the space."""
+    packer = zlib.compressobj(9)
+    return b"".join(packer.compress(bytes(2**20)) for _ in range(size // 2**20)) + packer.flush()
+
+
+def png_with(*chunks: bytes, side: int = 64) -> bytes:
+    """A small grey PNG with these chunks behind its head."""
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    rows = zlib.compress((b"\0" + b"\xff" * side) * side)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + b"".join(chunks) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def nested(depth: int) -> Any:
+    """Lists in one another."""
+    value: Any = mask_uri()
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 WHITE = Image.new("L", (64, 64), 255)
 SENT: dict[str, Any] = {
     "nothing": None,
@@ -60,6 +82,16 @@ SENT: dict[str, Any] = {
     ),
     "too long a text": "data:image/png;base64," + "A" * 8_100_000,
     "nothing painted": mask_uri(box=None),
+    "lists in one another": nested(50_000),
+    "half a character": "data:image/png;base64,\ud800" + mask_uri().partition(",")[2],
+    "digits of another script": mask_uri().replace("A", "\uff21"),
+    "two data URIs": mask_uri() + mask_uri(),
+    "line breaks in it": mask_uri()[:60] + "\r\n" + mask_uri()[60:],
+    "a checksum that is wrong": uri(png_with().replace(b"IDAT", b"IDAU")),
+    "no picture between head and end": uri(
+        png_of_size(64, 64).replace(chunk(b"IDAT", zlib.compress(b"\0" * 100)), b"")
+    ),
+    "a gigabyte of text": uri(png_with(chunk(b"zTXt", b"a\0\0" + deflated(2**30)))),
 }
 
 
@@ -120,6 +152,29 @@ async def test_of_what_was_sent_only_the_pixels_are_stored(home: House, quick_co
     assert (mask.filename, mask.content_type) == ("painted-mask.png", "image/png")
     assert b"script" not in mask.data
     assert b"html" not in mask.data
+
+
+HARMLESS = {
+    "a colour profile of a gigabyte": png_with(chunk(b"iCCP", b"a\0\0" + deflated(2**30))),
+    "a gigabyte behind its pixels": png_with(chunk(b"IDAT", b"")).replace(
+        chunk(b"IDAT", b""), chunk(b"prVt", deflated(2**30))
+    ),
+    "frames of an animation": png_with(chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0))),
+    "the orientation of a camera": png_with(chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")),
+    "a colour that is see-through": png_with(chunk(b"tRNS", b"\0\xff")),
+}
+
+
+@pytest.mark.parametrize("png", each(HARMLESS))
+async def test_a_mask_with_more_in_it_costs_neither_memory_nor_time(png: bytes) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        mask = tool.read_painted(uri(png))
+    except tool.BadArgument:
+        pass
+    else:
+        assert (mask.size, mask.mode) == ((64, 64), "L")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024, "kilobytes"
 
 
 async def test_a_picture_of_another_user_is_not_shown_for_painting(home: House, quick_comfy: StandIn) -> None:
