@@ -40160,6 +40160,7 @@ SAMPLE_SIDE, SAMPLE_COLOUR = 16, (200, 60, 20)  # the picture of the tiny job
 
 # What errors call the valves that the command has as options.
 OPTION_OF_VALVE = {
+    'an administrator has to set the valve "ComfyUI address" of this tool': "give --endpoint",
     'the valve "ComfyUI address"': "--endpoint",
     'the valve "ComfyUI API key"': "--api-key",
 }
@@ -40480,16 +40481,16 @@ def _is_sample(data: bytes) -> bool:
 
 # Options of `generate` that are passed on as they are typed: --negative-prompt is generate_image's
 # negative_prompt.
-PLAIN_OPTIONS = (
-    "negative_prompt",
-    "size",
-    "count",
-    "seed",
-    "steps",
-    "guidance",
-    "model",
-    "workflow",
-)
+PLAIN_OPTIONS = {
+    "negative_prompt": "what to keep out of the picture",
+    "size": "1216x832, 16:9, 2MP, portrait ...; else what suits the model",
+    "count": "how many pictures",
+    "seed": "the same seed makes the same picture; else a random one",
+    "steps": "sampling steps",
+    "guidance": "how closely the prompt is followed (cfg)",
+    "model": "a model of the server, by its name or a part of it",
+    "workflow": "a workflow by its name; else one whose models are installed",
+}
 # by the endings of names
 PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".png": "PNG"}
 
@@ -40545,13 +40546,13 @@ def command_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     generate = commands.add_parser("generate", help="make pictures from a description")
-    generate.add_argument("prompt")
+    generate.add_argument("prompt", help="the description")
     generate.add_argument(
         "-o", "--output", metavar="FILE", help="where the picture goes; others get a number"
     )
-    for name in PLAIN_OPTIONS:
+    for name, meaning in PLAIN_OPTIONS.items():
         option = name.replace("_", "-")
-        generate.add_argument(f"--{option}")
+        generate.add_argument(f"--{option}", help=meaning)
     generate.add_argument(
         "--loras", metavar="NAME[:STRENGTH],…", help="LoRAs to use, separated by commas"
     )

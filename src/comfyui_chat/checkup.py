@@ -72,6 +72,7 @@ SAMPLE_SIDE, SAMPLE_COLOUR = 16, (200, 60, 20)  # the picture of the tiny job
 
 # What errors call the valves that the command has as options.
 OPTION_OF_VALVE = {
+    'an administrator has to set the valve "ComfyUI address" of this tool': "give --endpoint",
     'the valve "ComfyUI address"': "--endpoint",
     'the valve "ComfyUI API key"': "--api-key",
 }
