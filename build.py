@@ -86,6 +86,13 @@ NOTICE = """\
 # `python build.py --where N` tells which line of which module line N of this file is.
 #
 """
+# As a command the file needs what Open WebUI has. From here `uv run comfyui_tool.py` and `pipx run` know it (PEP 723).
+NEEDED = """
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["aiohttp", "pillow", "pydantic"]
+# ///
+"""
 # Open WebUI runs black over what is saved in its editor, on the event loop that serves everybody. Switched off, black
 # still parses the file, once, and gives it back unchanged: less work, and the line numbers of a traceback stay ours.
 FORMATTING_OFF = "\n# fmt: off\n\n"
@@ -323,7 +330,14 @@ def built_lines() -> list[Line]:
     lines.extend(
         Line(line, (package.shown_path, number)) for number, line in enumerate(package.lines, 1)
     )
-    add("#\n" + NOTICE + contents([*modules[:-1], data]) + FORMATTING_OFF + merged_imports(modules))
+    add(
+        "#\n"
+        + NOTICE
+        + contents([*modules[:-1], data])
+        + NEEDED
+        + FORMATTING_OFF
+        + merged_imports(modules)
+    )
     floor = ""
     for module in modules:
         if module.name == "__main__":

@@ -183,6 +183,11 @@ required_open_webui_version: 0.9.6
 #   command_line              The command line: `generate` pictures, `convert` workflows, `check` servers, `install` …
 #   bundled                   The workflows that come with the tool, as data.
 
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["aiohttp", "pillow", "pydantic"]
+# ///
+
 # fmt: off
 
 import argparse

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from typing import Literal, get_args, get_origin
 
 import pytest
@@ -63,6 +64,14 @@ def test_it_needs_only_what_ships_with_open_webui() -> None:
     allowed = {"aiohttp", "yarl", "PIL", "pydantic", "open_webui", "fastapi", "starlette"}
     allowed.add("opentelemetry")  # where Open WebUI exports by it, and only then
     assert imported - allowed <= set(sys.stdlib_module_names)
+
+
+def test_what_the_command_needs_stands_where_uv_and_pipx_read_it() -> None:
+    (block,) = re.findall(r"^# /// script$\n((?:^#(?:| .*)$\n)+?)^# ///$", SOURCE, re.MULTILINE)
+    about = tomllib.loads(re.sub(r"^# ?", "", block, flags=re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    pinned = [needed.partition("==")[0] for needed in project["dependencies"]]
+    assert sorted(about["dependencies"]) == sorted(pinned)
 
 
 def test_open_webui_is_imported_on_its_own_floor_only() -> None:
