@@ -284,25 +284,68 @@ def test_an_answer_of_something_else_ends_in_whole_sentences(webui: Any, capsys:
 def test_install_without_anybody_to_ask_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def nobody(_: str) -> str:
+    def nobody() -> str:
         raise EOFError
 
-    monkeypatch.setattr(tool.getpass, "getpass", nobody)
+    monkeypatch.setattr("builtins.input", nobody)
     assert tool.main(["install", "--url", WEBUI]) == 2
     assert "--token" in capsys.readouterr().err
 
 
-def test_install_without_a_token_asks_for_it(
-    webui: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def typing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Has a person type something seen, and then something unseen."""
+
+    def types(seen: str, unseen: str) -> None:
+        monkeypatch.setattr("builtins.input", lambda: seen)
+        monkeypatch.setattr(tool.getpass, "getpass", lambda _: unseen)
+
+    return types
+
+
+def test_install_without_a_token_asks_for_address_and_password(
+    webui: Any, typing: Callable[[str, str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = []
-    monkeypatch.setattr(tool.getpass, "getpass", lambda text: asked.append(text) or "typed")
+    typing("ann@example.org", "pass-word")
+    webui("post", "/auths/signin", payload={"token": "t0ken"})
+    webui("get", "/tools/", status=401)
+    assert tool.main(["install", "--url", WEBUI]) == 1
+    signing_in, listing = (calls[0].kwargs for calls in webui.routes.requests.values())
+    assert signing_in["json"] == {"email": "ann@example.org", "password": "pass-word"}
+    assert listing["headers"] == {"Authorization": "Bearer t0ken"}
+    assert "pass-word" not in capsys.readouterr().err
+
+
+def test_a_wrong_password_is_told_and_not_repeated(
+    webui: Any, typing: Callable[[str, str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    typing("ann@example.org", "pass-word")
+    webui("post", "/auths/signin", status=400, payload={"detail": "The email or password provided is incorrect."})
+    assert tool.main(["check", "--url", WEBUI]) == 1
+    said = capsys.readouterr().err
+    assert "does not let ann@example.org in" in said
+    assert "pass-word" not in said
+
+
+def test_instead_of_an_address_a_token_may_be_typed(
+    webui: Any, typing: Callable[[str, str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    typing("", "typed-token")
     webui("get", "/tools/", status=401)
     assert tool.main(["install", "--url", WEBUI]) == 1
     ((_, calls),) = webui.routes.requests.items()
-    assert asked
-    assert calls[0].kwargs["headers"] == {"Authorization": "Bearer typed"}
-    assert "typed" not in capsys.readouterr().err
+    assert calls[0].kwargs["headers"] == {"Authorization": "Bearer typed-token"}
+    assert "typed-token" not in capsys.readouterr().err
+
+
+async def test_ctrl_c_ends_the_question(tmp_path: Path) -> None:
+    process = await start("install", "--url", WEBUI, cwd=tmp_path, stdin=asyncio.subprocess.PIPE)
+    assert process.stderr
+    await asyncio.wait_for(process.stderr.readuntil(b": "), 20)
+    process.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 130
+    assert err.endswith(b"Stopped.\n")
 
 
 # --- export ---

@@ -36,7 +36,7 @@ from .graph.nodes import Graph
 from .installation import (
     VERSION,
     OpenWebUI,
-    administrators_token,
+    enter_open_webui,
     front_matter,
     own_tool_ids,
     tool_form,
@@ -119,9 +119,8 @@ async def command_check(options: argparse.Namespace) -> int:
 
     valves, image_settings = Valves(), NO_IMAGE_SETTINGS
     if options.url:
-        token = administrators_token(options)
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            webui = OpenWebUI(options.url, token, session)
+            webui = await enter_open_webui(options, session)
             print(webui.url)
             try:
                 valves, image_settings = await examine_open_webui(webui, say)

@@ -28,7 +28,13 @@ from .checkup import command_check, with_options
 from .errors import BadArgument, ComfyUIError
 from .graph.definitions import Definitions, NodeDefinition
 from .graph.editor import convert
-from .installation import VERSION, check_target, command_export, command_install
+from .installation import (
+    VERSION,
+    ask_administrator,
+    check_target,
+    command_export,
+    command_install,
+)
 from .media.delivery import Format
 from .media.kinds import OutputFile
 from .names import duration, file_stem
@@ -63,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = command_parser().parse_args(arguments)
     try:
+        if "token" in options:  # before the event loop, so that Ctrl+C ends the question
+            ask_administrator(options)
         return asyncio.run(_run_command(options))
     except ComfyUIError as error:
         print(with_options(f"{error.with_place} {error.hint}"), file=sys.stderr)
@@ -139,9 +147,6 @@ def command_parser() -> argparse.ArgumentParser:
     install = commands.add_parser("install", help="put this tool into a running Open WebUI")
     install.add_argument("--url", required=True, help="address of Open WebUI")
     install.add_argument(
-        "--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for"
-    )
-    install.add_argument(
         "--replace", action="store_true", help="also in place of another tool with the same id"
     )
     install.add_argument("--public", action="store_true", help="let all users use it")
@@ -149,9 +154,6 @@ def command_parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="examine ComfyUI, and the tool in an Open WebUI")
     check.add_argument("--url", help="address of Open WebUI, to examine what is set there")
-    check.add_argument(
-        "--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for"
-    )
     check.set_defaults(run=command_check)
 
     exporting = commands.add_parser(
@@ -166,6 +168,12 @@ def command_parser() -> argparse.ArgumentParser:
     )
     exporting.set_defaults(run=command_export)
 
+    for command in (install, check):
+        command.add_argument(
+            "--token",
+            help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else you are asked",
+        )
+        command.set_defaults(email="", password="")  # nosec B106 # typed, where there is no token
     comfyui_key = os.environ.get("COMFYUI_API_KEY")
     for command in (generate, converting, install, check):
         command.add_argument("--endpoint", metavar="URL", help="address of ComfyUI")

@@ -15,6 +15,7 @@ import getpass
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ VERSION = "0.1.0"  # as in the front matter
 # Under which Open WebUI keeps the tool, unless it was imported by its address: then Open WebUI calls
 # it after the file, "comfyui_tool".
 TOOL_ID = "comfyui"
+ASK_WHO = "E-mail address of an administrator of Open WebUI (empty: a token or API key): "
 
 
 def built_file() -> Path:
@@ -95,9 +97,8 @@ async def command_install(options: argparse.Namespace) -> int:
     """`install`: create or update the tool in a running Open WebUI, set its valves, and check what
     came of it.
     """
-    token = administrators_token(options)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        webui = OpenWebUI(options.url, token, session)
+        webui = await enter_open_webui(options, session)
         try:
             await _install(webui, options)
         except (LookupError, TypeError, AttributeError):
@@ -107,22 +108,37 @@ async def command_install(options: argparse.Namespace) -> int:
     return 0
 
 
-def administrators_token(options: argparse.Namespace) -> str:
-    """The token for Open WebUI: an option's, else the environment's, else what a person types.
-    Raises `BadArgument` where nobody can be asked.
+def ask_administrator(options: argparse.Namespace) -> None:
+    """Have a person type what lets an administrator into Open WebUI, where neither an option nor the
+    environment does: e-mail address and password, which everybody knows, or a token, which a new
+    Open WebUI shows nowhere. Raises `BadArgument` where nobody can be asked.
     """
-    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN")
-    return token or ask_secretly("Token or API key of Open WebUI: ")
-
-
-def ask_secretly(question: str) -> str:
-    """What a person types, unseen. Raises `BadArgument` where nobody can be asked."""
+    options.token = options.token or os.environ.get("OPEN_WEBUI_TOKEN")
+    if options.token or not options.url:
+        return
     try:
-        return getpass.getpass(question)
+        print(ASK_WHO, end="", file=sys.stderr, flush=True)
+        typed = input().strip()
+        if "@" in typed:
+            options.email = typed
+            options.password = getpass.getpass("Password: ")
+        else:
+            options.token = typed or getpass.getpass("Token or API key: ")
     except EOFError:
         raise BadArgument(
-            "There is nobody to ask for the token.", "Give --token or set OPEN_WEBUI_TOKEN."
+            "There is nobody to ask who may enter Open WebUI.",
+            "Give --token or set OPEN_WEBUI_TOKEN.",
         ) from None
+
+
+async def enter_open_webui(
+    options: argparse.Namespace, session: aiohttp.ClientSession
+) -> "OpenWebUI":
+    """Open WebUI, with what its administrator gave. Raises `AccessRefused` for a wrong password."""
+    webui = OpenWebUI(options.url, options.token or "", session)
+    if options.email:
+        await webui.sign_in(options.email, options.password)
+    return webui
 
 
 class OpenWebUI:
@@ -131,6 +147,22 @@ class OpenWebUI:
     def __init__(self, url: str, token: str, session: aiohttp.ClientSession) -> None:
         self.url = Endpoint.parse(url, name="The address of Open WebUI").url.removesuffix("/api")
         self._session = session
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    async def sign_in(self, email: str, password: str) -> None:
+        """Get a token by address and password. Raises `ServerUnreachable` and `AccessRefused`."""
+        address = f"{self.url}/api/v1/auths/signin"
+        status, text = await self._exchange("POST", address, {"email": email, "password": password})
+        answer: Any = None
+        with contextlib.suppress(ValueError):
+            answer = json.loads(text)
+        token = object_of(answer).get("token")
+        if status != 200 or not token:
+            raise AccessRefused(
+                f"Open WebUI does not let {email} in by this password (HTTP {status}).",
+                "Who signs in by another service needs an API key: ENABLE_API_KEYS allows them, and Settings → Account "
+                "makes one.",
+            )
         self._headers = {"Authorization": f"Bearer {token}"}
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
