@@ -70,7 +70,7 @@ FLOORS = (
     ),
     (
         "webui",
-        "releases monitoring ollama permission spending_record language telling references "
+        "releases message_writes monitoring ollama permission spending_record language telling references "
         "display messages picking stored_files chat_files buttons chat first_start dialog_texts "
         "user_pages page_dialog picture_choice mask_editor painting tolerant menus valves "
         "arguments given_pictures image_settings rights servers settings asking long_run "

@@ -141,6 +141,7 @@ required_open_webui_version: 0.9.6
 #   run/make                  From a request to finished files: a server chosen, prompts run, what they made fetched.
 #   run/earlier               Finds jobs of earlier calls on the servers, and brings what they made.
 #   webui/releases            What differs between the releases of Open WebUI, 0.9.6 to 0.12.4; everything else is …
+#   webui/message_writes      What a call leaves in a message of a saved chat, written at once.
 #   webui/monitoring          How jobs and servers fare, told to OpenTelemetry where Open WebUI exports by it.
 #   webui/ollama              Sends Ollama's models off a graphics card that ComfyUI shares with it.
 #   webui/permission          Who may use the tool: what administrators are told of its sharing, and Open WebUI's …
@@ -31695,6 +31696,111 @@ async def write_into_channel(
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/message_writes.py
+#
+# What a call leaves in a message of a saved chat, written at once.
+#
+# Open WebUI keeps a chat as one row, which every change of one of its messages reads and writes as a
+# whole, and by its own ways a call changes it three times: its files, its buttons, its last status.
+# So these are collected in `Unwritten`; at the end of the call `write_message` brings them into the
+# message with one change of the chat, and events that write nothing show them.
+#
+# That works since 0.12, where a message that is asked for is as it was last changed (`releases`).
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+_Locks = weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock]
+# For each message that is being written: two calls may belong to one, and each keeps what the other
+# wrote.
+_LOCKS: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Locks]" = weakref.WeakKeyDictionary()
+
+
+@dataclass
+class Unwritten:
+    """What a message is to show, and the database does not have yet."""
+
+    files: list[dict[str, Any]] = field(default_factory=list)
+    page: str | None = None  # in a frame below it
+    status: dict[str, Any] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not self.files and self.page is None and self.status is None
+
+
+async def write_message(
+    chat_id: str,
+    message_id: str,
+    unwritten: Unwritten,
+    others: Callable[[Any], list[Any]],
+) -> dict[str, Any]:
+    """Write what is new into a message; returns what it has now of that. `others` tells which of
+    its pages stay besides the new one. Raises `LookupError` where there is no such message, or Open
+    WebUI does not write it.
+    """
+    from open_webui.models.chats import Chats
+
+    locks = _LOCKS.setdefault(asyncio.get_running_loop(), weakref.WeakValueDictionary())
+    lock = locks.get((chat_id, message_id))
+    if lock is None:
+        lock = locks[chat_id, message_id] = asyncio.Lock()
+    async with lock:
+        message = await Chats.get_message_by_id_and_message_id(chat_id, message_id)
+        if not message:
+            raise LookupError("the message is not there")
+        changes: dict[str, Any] = {}
+        if unwritten.files:
+            changes["files"] = with_new_files(list_of(message.get("files")), unwritten.files)
+        if unwritten.page is not None:
+            changes["embeds"] = [*others(message), unwritten.page]
+        if unwritten.status is not None:
+            changes["statusHistory"] = [*list_of(message.get("statusHistory")), unwritten.status]
+        written = await Chats.upsert_message_to_chat_by_id_and_message_id(
+            chat_id, message_id, dict(changes)
+        )
+    if written is None:
+        raise LookupError("the message was not written")
+    return changes
+
+
+def with_new_files(
+    files: Sequence[dict[str, Any]], more: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The files of a message and more of them, each once."""
+    shown = {item.get("id") for item in files if isinstance(item, dict)}
+    together = [*files]
+    for item in more:
+        if item["id"] not in shown:
+            shown.add(item["id"])
+            together.append(dict(item))
+    return together
+
+
+async def link_new_files(
+    chat_id: str, message_id: str, user_id: str, file_ids: Sequence[str]
+) -> None:
+    """Note that these files of the user, which were just stored, belong to a message: whoever the
+    chat is shared with may see them. As `Chats.insert_chat_files` does, without asking again
+    whether they are there, and whose they are.
+    """
+    from open_webui.internal.db import get_async_db_context
+    from open_webui.models.chats import ChatFile, Chats
+
+    now = int(time.time())
+    about = {"user_id": user_id, "chat_id": chat_id, "message_id": message_id}
+    times = {"created_at": now, "updated_at": now}
+    rows = [{"id": str(uuid.uuid4()), "file_id": one, **about, **times} for one in file_ids]
+    try:
+        async with get_async_db_context() as session:
+            await session.execute(ChatFile.__table__.insert(), rows)
+            await session.commit()
+    except Exception as error:  # whatever another release, or the database, has in its place
+        log.info("files are linked by Open WebUI itself: %s", type(error).__name__)
+        await Chats.insert_chat_files(chat_id, message_id, [*file_ids], user_id)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/monitoring.py
 #
 # How jobs and servers fare, told to OpenTelemetry where Open WebUI exports by it.
@@ -33584,6 +33690,7 @@ class ChatFiles:
         self._media: list[ChatFile] | None = None  # what the chat holds, once that is known
         # of a saved chat, once they are read: the messages before this one, and this one
         self._read: tuple[list[Message], Message] | None = None
+        self._whole: Mapping[str, Message] = {}  # and all that it has, by their ids
         # reference -> name of each file that was read for the workflow
         self.worked_on: dict[str, str] = {}
         self.pointing: Pointing = nobody_points
@@ -33622,6 +33729,10 @@ class ChatFiles:
             if self.message_id not in remembered:
                 return []
             return [dict(item) for item in remembered[self.message_id].files]
+        if tells_what_was_just_stored():
+            await self._branch()  # which is needed later, too
+            if self._read:
+                return list_of(self._read[1].get("files"))
         return await files_of_message(self.chat_id, self.message_id)
 
     async def media(self) -> list[ChatFile]:
@@ -33681,6 +33792,7 @@ class ChatFiles:
         from open_webui.models.chats import Chats
 
         messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
+        self._whole = messages
         newest = self.message_id
         if newest not in messages:
             newest = str(self._metadata.get("user_message_id") or "")
@@ -33937,6 +34049,7 @@ BUTTONS_MARK = "comfyui-tool-buttons"  # in the page, by which it is known again
 MOST_PICTURES_CHOSEN = 12  # of a result, that the buttons can be about
 # to find out what the servers can do; a button of which that is unknown is not shown
 LOOK_SECONDS = 3.0
+LOOK_AFTER = 0.2  # seconds after the beginning of a call: its job is posted then
 REMEMBERED_SECONDS = 60.0  # for which it is not found out again what a server can do
 # what servers can do of `BUTTON_TASKS`, and until when that counts, by `time.monotonic`
 _FOUND = weakref.WeakKeyDictionary[ComfyUIServer, tuple[float, frozenset[str]]]()
@@ -33978,6 +34091,42 @@ async def possible_tasks(endpoints: Sequence[Endpoint]) -> set[str]:
     except (ComfyUIError, TimeoutError):
         return tasks  # the result is there, whatever else could be done with it
     return tasks
+
+
+class LookAhead:
+    """What servers can do, looked up while a run goes on: soon after its beginning, which it does
+    not hold up, and at the latest when somebody asks.
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._asked = asyncio.Event()
+        self._task = asyncio.create_task(self._look(endpoints))
+        # nobody may ask
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def _look(self, endpoints: Sequence[Endpoint]) -> set[str]:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AFTER):
+                await self._asked.wait()
+        return await possible_tasks(endpoints)
+
+    def begin(self) -> None:
+        """Look now, if that is not done yet."""
+        self._asked.set()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is known."""
+        return self._task.done()
+
+    async def tasks(self) -> set[str]:
+        """Those of `BUTTON_TASKS` that can be done, as `possible_tasks` tells them."""
+        self.begin()
+        return await self._task
+
+    def close(self) -> None:
+        """Look no longer."""
+        self._task.cancel()
 
 
 async def _tasks_of(server: ComfyUIServer) -> frozenset[str]:
@@ -34085,8 +34234,10 @@ BUTTONS_PAGE = """<!doctype html>
 #
 # A `Chat` is made for each call of what Open WebUI hands to a tool. Every call runs inside `answer`,
 # which leaves the message in order whatever happens. `keep` stores what was made as the user's own
-# files and shows it; `kept` finds it again. What stands in the chat already, and what a call takes
-# from there, its `ChatFiles` (webui/chat_files.py) know. The rest reads Open WebUI's own settings.
+# files and shows it; `kept` finds it again. It is written into the message at the end, together with
+# the buttons and the last status (webui/message_writes.py). What stands in the chat already, and what
+# a call takes from there, its `ChatFiles` (webui/chat_files.py) know. The rest reads Open WebUI's own
+# settings.
 #
 # A preview could not be taken away again in channels, and since 0.12 in temporary chats, so there is
 # none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
@@ -34094,6 +34245,9 @@ BUTTONS_PAGE = """<!doctype html>
 
 
 STORED_AT_ONCE = 4  # files
+NOT_WRITTEN = (
+    "The files are stored, but the message could not be: show the user `addresses` as pictures."
+)
 LONGEST_STATUS = 1000  # characters
 # of a user's newest files, that are looked through for those of a job
 KEPT_PAGE, KEPT_PAGES = 100, 20
@@ -34125,6 +34279,8 @@ class Chat(ChatFiles):
         self._emit = emit
         self.event_call = event_call  # asks the page that the message was sent from
         self._files: list[dict[str, Any]] = []  # what the message really holds
+        self._unwritten = Unwritten()  # of which the database does not have this yet
+        self._just_stored: set[str] = set()  # the ids of files that this call stored
         self._display: Display | None = None
         self._hiding = Hiding()
         self.language = language_of(metadata or {}, request)
@@ -34148,11 +34304,15 @@ class Chat(ChatFiles):
         try:
             result, text = await work(await self._begin())
         except asyncio.CancelledError as stop:
-            await finish(self._close(stop_text(stop)), CLEAN_UP_SECONDS)
+            seconds = ANSWER_SECONDS if self._unwritten.files else CLEAN_UP_SECONDS
+            await finish(self._close(stop_text(stop)), seconds)
             raise
         except Exception as error:
             result, text = told_failure(error, self.is_admin)
         await finish(self._close(text), ANSWER_SECONDS)
+        if self._unwritten.files:
+            addresses = [item["url"] for item in self._unwritten.files]
+            result = {**result, "note": NOT_WRITTEN, "addresses": addresses}
         answer: dict[str, Any] = self._hiding.of(brief(result))
         return answer
 
@@ -34175,14 +34335,57 @@ class Chat(ChatFiles):
         return self._display
 
     async def _close(self, text: str) -> None:
-        """Take the preview away and write the last status, the one whether or not the other
-        succeeds.
+        """Write what is not written yet with the last status, show it, and take the preview away,
+        each whether or not the others succeed.
         """
+        status = {"description": self._told(text), "done": True}
+        if self._writes_at_end and self._emit:
+            self._unwritten.status = status
         try:
-            await self._remove_preview()
-        except Exception as error:
-            log.warning("the preview could not be taken away: %s", type(error).__name__)
-        await self._say("status", {"description": self._told(text), "done": True})
+            await self._write()
+        finally:
+            try:
+                await self._remove_preview()
+            except Exception as error:
+                log.warning("the preview could not be taken away: %s", type(error).__name__)
+            await self._say("status", dict(status))
+
+    async def write(self) -> None:
+        """Write, and show, what the message does not have yet. Never raises but for a Stop."""
+        await finish(self._write(), ANSWER_SECONDS)
+
+    async def _write(self) -> None:
+        """Write into a saved chat what is not written yet, and show it: whoever reads the chat
+        meanwhile has it one way or the other. Raises what the database does.
+        """
+        unwritten = self._unwritten
+        if unwritten.is_empty:
+            return
+        ids = [item["id"] for item in unwritten.files]
+        new = [file_id for file_id in ids if file_id in self._just_stored]
+        others = [file_id for file_id in ids if file_id not in self._just_stored]
+        if new:
+            await link_new_files(self.chat_id, self.message_id, self._user_id, new)
+        if others:
+            await self._link(others)
+        message = await write_message(self.chat_id, self.message_id, unwritten, _pages_of_others)
+        self._unwritten = Unwritten()
+        if unwritten.files:
+            await self._show_files(message["files"])
+        if unwritten.page is not None:
+            await self._say("embeds", {"embeds": message["embeds"], "replace": True})
+
+    async def _show_files(self, files: Sequence[Mapping[str, Any]]) -> None:
+        """Have the message show these files, and no preview."""
+        await self._say("chat:message:files", {"files": [dict(item) for item in files]})
+        if self._display:
+            self._display.preview_shown = False
+
+    async def _link(self, file_ids: list[str]) -> None:
+        """Note that files belong to the message: whoever the chat is shared with may see them."""
+        from open_webui.models.chats import Chats
+
+        await Chats.insert_chat_files(self.chat_id, self.message_id, file_ids, self._user_id)
 
     def _told(self, text: str) -> str:
         """A status text as the user reads it: in their language, and without what is hidden."""
@@ -34212,6 +34415,7 @@ class Chat(ChatFiles):
             "chat_id": self.chat_id,
             "message_id": self.message_id,
             "user_id": self.user.get("id"),
+            "session_id": self._metadata.get("session_id"),
             "internal": self._metadata.get("internal"),
         }
         emit: Emit = await get_event_emitter(about, update_db=False)
@@ -34239,13 +34443,19 @@ class Chat(ChatFiles):
             async with asyncio.timeout(ANSWER_SECONDS):
                 await emit(event)
 
+    @property
+    def _writes_at_end(self) -> bool:
+        """Whether what the call leaves in its message is written at the end, all at once."""
+        return self.saved and tells_what_was_just_stored()
+
     async def _say(self, kind: str, data: dict[str, Any]) -> None:
-        """Send an event by the emitter of the call, which also writes some kinds to the
-        database.
+        """Send an event by the emitter of the call, which also writes some kinds to the database;
+        by one that does not where that is done at the end.
         """
-        if self._emit:
+        emit = await self._live() if self._writes_at_end else self._emit
+        if emit:
             async with asyncio.timeout(ANSWER_SECONDS):
-                await self._emit({"type": kind, "data": data})
+                await emit({"type": kind, "data": data})
 
     # What was made: stored as the user's files, and shown in the message.
 
@@ -34314,6 +34524,7 @@ class Chat(ChatFiles):
         )
         drawn = product.size is not None and product.content_type in DRAWN
         stored = message_file(item, drawn)
+        self._just_stored.add(item.id)
         if not drawn:
             page = self._hiding.of(file_page(product, stored["url"]))
             await Files.update_file_data_by_id(item.id, {"content": page})
@@ -34329,16 +34540,18 @@ class Chat(ChatFiles):
 
     async def _attach(self, stored: list[dict[str, Any]]) -> None:
         """Add files to the message, in the database or the memory of this process, and in the
-        browser.
+        browser; where all is written at the end, then.
         """
         if self._display:  # no preview may come after the pictures
             await self._display.stop()
         shown = [*self._files, *stored]
-        if self.saved:
+        if self._writes_at_end:
+            shown = with_new_files(self._files, stored)
+            self._unwritten.files += shown[len(self._files) :]
+        elif self.saved:
             from open_webui.models.chats import Chats
 
-            ids = [item["id"] for item in stored]
-            await Chats.insert_chat_files(self.chat_id, self.message_id, ids, self._user_id)
+            await self._link([item["id"] for item in stored])
             shown = (
                 await Chats.add_message_files_by_id_and_message_id(
                     self.chat_id, self.message_id, stored
@@ -34352,11 +34565,11 @@ class Chat(ChatFiles):
                 shown = stored
         self._files = shown
         self.now_shows(shown)
-        await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
+        if self._writes_at_end:
+            return
+        await self._show_files(shown)
         if self.channel and self.message_id and self._emit:
             await write_into_channel(self.chat_id, self.message_id, stored)
-        if self._display:
-            self._display.preview_shown = False
 
     async def kept(self, jobs: Mapping[str, float]) -> "dict[str, StoredOutputs]":
         """What is stored already of the user's jobs, by prompt id. `jobs` tells for each when it
@@ -34398,6 +34611,9 @@ class Chat(ChatFiles):
         """Show a page below the message in the place of any earlier one of ours. Returns the
         messages of the chat as they were before, by id; none where it is not saved.
         """
+        if self._writes_at_end:
+            self._unwritten.page = page
+            return self._whole
         messages: Mapping[str, Message] = {}
         if self.saved:
             from open_webui.models.chats import Chats
@@ -37741,6 +37957,10 @@ class Settings:
             self.endpoints, self.limits, self.owner, self.timing, self.others, monitor=monitor
         )
 
+    def look_ahead(self) -> LookAhead:
+        """What the buttons under the result need to know, looked up from now on."""
+        return LookAhead(self.endpoints if self.buttons else ())
+
     def request(self, prompt: Any, **arguments: Any) -> Request:
         """The request of a call for new pictures: its arguments first, then the user's valves, then
         the administrator's.
@@ -38531,13 +38751,16 @@ def _without_empty(value: Any) -> Any:
 
 
 async def keep_and_report(
-    chat: Chat, settings: Settings, made: RunResult, stem: str, prompt: str = ""
+    chat: Chat, settings: Settings, made: RunResult, stem: str, ahead: LookAhead, prompt: str = ""
 ) -> tuple[dict[str, Any], str]:
     """What was made, stored as the user's files and reported; `stem` is what the files are called
-    after, `prompt` the prompt of the call. Raises `StorageRefused`.
+    after, `ahead` what the servers can do next, and `prompt` the prompt of the call. Raises
+    `StorageRefused`.
     """
+    ahead.begin()
     files = await chat.keep(made.products, stem)
     if settings.leaves_no_prompts:
+        await chat.write()  # what follows may take a while
         failure = await remove_prompts(made.whole)
         made = replace(made, notes=(*made.notes, failure) if failure else made.notes)
     made = replace(made, notes=(*made.notes, *await opaque_note(prompt, made.products)))
@@ -38549,19 +38772,20 @@ async def keep_and_report(
     numbers = await chat.numbers(files)
     result, text = report(made, files, chat.shown, numbers, times, worked_on)
     if settings.buttons and chat.shown and files:
-        await _show_buttons(chat, settings, list(numbers.values()))
+        await _show_buttons(chat, ahead, list(numbers.values()))
     if settings.show_to_model and chat.seen_by_model:
         result["copies"] = await _copies(made)
     return result, text
 
 
-async def _show_buttons(chat: Chat, settings: Settings, numbers: Sequence[int]) -> None:
+async def _show_buttons(chat: Chat, ahead: LookAhead, numbers: Sequence[int]) -> None:
     """Show buttons for the newest result; without them it is as good, so no failure of theirs
     counts.
     """
+    if not ahead.is_done:
+        await chat.write()  # the files do not wait for what the buttons need
     try:
-        tasks = await possible_tasks(settings.endpoints)
-        await chat.show_buttons(buttons_page(numbers, tasks, chat.language))
+        await chat.show_buttons(buttons_page(numbers, await ahead.tasks(), chat.language))
     except Exception as error:
         log.warning("the buttons could not be shown: %s", type(error).__name__)
 
@@ -39238,7 +39462,8 @@ async def _keep_new(
     rest = replace(made, products=missing)
     name = mark_of(prompt).get("name") or made.workflow
     stem = file_stem(str(name), None)
-    return await keep_and_report(chat, settings, rest, stem)
+    with contextlib.closing(settings.look_ahead()) as ahead:
+        return await keep_and_report(chat, settings, rest, stem, ahead)
 
 
 def _is_stored(product: OutputFile, stored: StoredOutputs) -> bool:
@@ -39847,10 +40072,11 @@ async def _run(
         long_runs_of(chat, settings),
         chat.mask_id,
     )
-    made = await make_as_meant(chat, request, settings.fleet, display, options)
-    with contextlib.closing(made):
-        stem = file_stem(request.called or made.workflow, made.seed)
-        return await keep_and_report(chat, settings, made, stem, request.called)
+    with contextlib.closing(settings.look_ahead()) as ahead:
+        made = await make_as_meant(chat, request, settings.fleet, display, options)
+        with contextlib.closing(made):
+            stem = file_stem(request.called or made.workflow, made.seed)
+            return await keep_and_report(chat, settings, made, stem, ahead, request.called)
 
 
 # ======================================================================================================================

@@ -54,3 +54,8 @@ def limits_what_tools_store(version: Version) -> bool:
 def says_in_channels(version: Version) -> bool:
     """Whether a channel gets what a model says that calls tools natively: 0.10 loses it."""
     return not (0, 10) <= version < (0, 11)
+
+
+def writes_a_message_at_once(version: Version) -> bool:
+    """Whether a message can be read as it was last written, so that all of a call is written together."""
+    return version >= (0, 12)

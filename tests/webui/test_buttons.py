@@ -1,12 +1,13 @@
 """Buttons under a result: which there are, what they say, and how they behave on Open WebUI's own page."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
 import pytest
 from playwright.async_api import FrameLocator, expect
 
-from comfyui_tool import BUTTON_TASKS, Endpoint, buttons_page, possible_tasks
+from comfyui_tool import BUTTON_TASKS, LOOK_AFTER, Endpoint, LookAhead, buttons_page, possible_tasks
 from tests.support.browser import ANSWER, DIALOG, INPUT, MISSING, Browser, find_chromium
 from tests.support.chats import installed
 from tests.support.model_server import ModelServer, ToolCall
@@ -56,6 +57,21 @@ async def test_what_a_server_can_do_is_not_found_out_with_every_result(comfy: St
     comfy.models = {}
     assert await possible_tasks([Endpoint(comfy.url)]) == first
     assert len(comfy.requests) == asked
+
+
+async def test_what_a_server_can_do_is_looked_up_while_a_run_goes_on(comfy: StandIn) -> None:
+    ahead = LookAhead([Endpoint(comfy.url)])
+    assert not ahead.is_done
+    await asyncio.sleep(3)
+    assert ahead.is_done
+    assert "image_to_image" in await ahead.tasks()
+
+
+async def test_at_the_end_of_a_short_run_it_is_looked_up_at_once(comfy: StandIn) -> None:
+    ahead = LookAhead([Endpoint(comfy.url)])
+    begun = asyncio.get_running_loop().time()
+    assert "image_to_image" in await ahead.tasks()
+    assert asyncio.get_running_loop().time() - begun < LOOK_AFTER
 
 
 async def test_a_server_that_does_not_answer_only_takes_buttons_away() -> None:

@@ -17,7 +17,7 @@ from build import IMPORTABLE
 from tests.support import SOURCE
 from tests.support.chats import ask, failed
 from tests.support.model_server import MODEL_ID, ModelServer, ToolCall
-from tests.support.older_pages import adds_files, limits_what_tools_store, says_in_channels
+from tests.support.older_pages import adds_files, limits_what_tools_store, says_in_channels, writes_a_message_at_once
 from tests.support.ollama import Ollama
 from tests.support.open_webui import ApiError, OpenWebUI
 from tests.support.pictures import opened
@@ -304,10 +304,23 @@ async def test_the_user_sees_the_progress_and_only_the_end_is_stored(webui: Open
 
 
 async def test_many_steps_cost_no_more_database_writes_than_few(webui: OpenWebUI, model: ModelServer) -> None:
+    await ask(webui, model, call())  # from then on it is known what the server can do, for the buttons
     few = await ask(webui, model, call(steps=5))
     many = await ask(webui, model, call(steps=30))
     assert len(many.previews) > len(few.previews)
     assert len(many.writes) == len(few.writes)
+
+
+async def test_a_picture_its_buttons_and_its_last_status_are_one_write_of_the_chat(
+    webui: OpenWebUI, model: ModelServer
+) -> None:
+    if not writes_a_message_at_once(webui.version):
+        pytest.skip("Of this release a message cannot be read as it was last written.")
+    await ask(webui, model, call())  # from then on it is known what the server can do, for the buttons
+    nothing = await ask(webui, model)
+    picture = await ask(webui, model, call())
+    assert len(picture.files) == len(picture.message["embeds"]) == len(picture.status_history) == 1
+    assert len(picture.writes) - len(nothing.writes) == 1
 
 
 async def test_two_calls_in_one_answer_each_add_their_pictures(webui: OpenWebUI, model: ModelServer) -> None:

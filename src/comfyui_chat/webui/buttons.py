@@ -15,6 +15,7 @@ not), and keeps frames in the chats that are in its database.
 """
 
 import asyncio
+import contextlib
 import json
 import time
 import weakref
@@ -34,6 +35,7 @@ BUTTONS_MARK = "comfyui-tool-buttons"  # in the page, by which it is known again
 MOST_PICTURES_CHOSEN = 12  # of a result, that the buttons can be about
 # to find out what the servers can do; a button of which that is unknown is not shown
 LOOK_SECONDS = 3.0
+LOOK_AFTER = 0.2  # seconds after the beginning of a call: its job is posted then
 REMEMBERED_SECONDS = 60.0  # for which it is not found out again what a server can do
 # what servers can do of `BUTTON_TASKS`, and until when that counts, by `time.monotonic`
 _FOUND = weakref.WeakKeyDictionary[ComfyUIServer, tuple[float, frozenset[str]]]()
@@ -75,6 +77,42 @@ async def possible_tasks(endpoints: Sequence[Endpoint]) -> set[str]:
     except (ComfyUIError, TimeoutError):
         return tasks  # the result is there, whatever else could be done with it
     return tasks
+
+
+class LookAhead:
+    """What servers can do, looked up while a run goes on: soon after its beginning, which it does
+    not hold up, and at the latest when somebody asks.
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._asked = asyncio.Event()
+        self._task = asyncio.create_task(self._look(endpoints))
+        # nobody may ask
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def _look(self, endpoints: Sequence[Endpoint]) -> set[str]:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AFTER):
+                await self._asked.wait()
+        return await possible_tasks(endpoints)
+
+    def begin(self) -> None:
+        """Look now, if that is not done yet."""
+        self._asked.set()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is known."""
+        return self._task.done()
+
+    async def tasks(self) -> set[str]:
+        """Those of `BUTTON_TASKS` that can be done, as `possible_tasks` tells them."""
+        self.begin()
+        return await self._task
+
+    def close(self) -> None:
+        """Look no longer."""
+        self._task.cancel()
 
 
 async def _tasks_of(server: ComfyUIServer) -> frozenset[str]:

@@ -2,8 +2,10 @@
 
 A `Chat` is made for each call of what Open WebUI hands to a tool. Every call runs inside `answer`,
 which leaves the message in order whatever happens. `keep` stores what was made as the user's own
-files and shows it; `kept` finds it again. What stands in the chat already, and what a call takes
-from there, its `ChatFiles` (webui/chat_files.py) know. The rest reads Open WebUI's own settings.
+files and shows it; `kept` finds it again. It is written into the message at the end, together with
+the buttons and the last status (webui/message_writes.py). What stands in the chat already, and what
+a call takes from there, its `ChatFiles` (webui/chat_files.py) know. The rest reads Open WebUI's own
+settings.
 
 A preview could not be taken away again in channels, and since 0.12 in temporary chats, so there is
 none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
@@ -29,6 +31,7 @@ from .buttons import BUTTONS_MARK
 from .chat_files import ChatFiles
 from .display import Display, Emit, EventCall
 from .language import language_of
+from .message_writes import Unwritten, link_new_files, with_new_files, write_message
 from .messages import Message, UnsavedMessage, remember_unsaved, sent_pictures
 from .ollama import configured_ollamas
 from .releases import (
@@ -36,6 +39,7 @@ from .releases import (
     adds_to_temporary_chats,
     takes_pictures_from_results,
     takes_sentences_from_frames,
+    tells_what_was_just_stored,
     write_into_channel,
 )
 from .stored_files import (
@@ -52,6 +56,9 @@ from .stored_files import (
 from .telling import Hiding, brief, stop_text, told_failure
 
 STORED_AT_ONCE = 4  # files
+NOT_WRITTEN = (
+    "The files are stored, but the message could not be: show the user `addresses` as pictures."
+)
 LONGEST_STATUS = 1000  # characters
 # of a user's newest files, that are looked through for those of a job
 KEPT_PAGE, KEPT_PAGES = 100, 20
@@ -83,6 +90,8 @@ class Chat(ChatFiles):
         self._emit = emit
         self.event_call = event_call  # asks the page that the message was sent from
         self._files: list[dict[str, Any]] = []  # what the message really holds
+        self._unwritten = Unwritten()  # of which the database does not have this yet
+        self._just_stored: set[str] = set()  # the ids of files that this call stored
         self._display: Display | None = None
         self._hiding = Hiding()
         self.language = language_of(metadata or {}, request)
@@ -106,11 +115,15 @@ class Chat(ChatFiles):
         try:
             result, text = await work(await self._begin())
         except asyncio.CancelledError as stop:
-            await finish(self._close(stop_text(stop)), CLEAN_UP_SECONDS)
+            seconds = ANSWER_SECONDS if self._unwritten.files else CLEAN_UP_SECONDS
+            await finish(self._close(stop_text(stop)), seconds)
             raise
         except Exception as error:
             result, text = told_failure(error, self.is_admin)
         await finish(self._close(text), ANSWER_SECONDS)
+        if self._unwritten.files:
+            addresses = [item["url"] for item in self._unwritten.files]
+            result = {**result, "note": NOT_WRITTEN, "addresses": addresses}
         answer: dict[str, Any] = self._hiding.of(brief(result))
         return answer
 
@@ -133,14 +146,57 @@ class Chat(ChatFiles):
         return self._display
 
     async def _close(self, text: str) -> None:
-        """Take the preview away and write the last status, the one whether or not the other
-        succeeds.
+        """Write what is not written yet with the last status, show it, and take the preview away,
+        each whether or not the others succeed.
         """
+        status = {"description": self._told(text), "done": True}
+        if self._writes_at_end and self._emit:
+            self._unwritten.status = status
         try:
-            await self._remove_preview()
-        except Exception as error:
-            log.warning("the preview could not be taken away: %s", type(error).__name__)
-        await self._say("status", {"description": self._told(text), "done": True})
+            await self._write()
+        finally:
+            try:
+                await self._remove_preview()
+            except Exception as error:
+                log.warning("the preview could not be taken away: %s", type(error).__name__)
+            await self._say("status", dict(status))
+
+    async def write(self) -> None:
+        """Write, and show, what the message does not have yet. Never raises but for a Stop."""
+        await finish(self._write(), ANSWER_SECONDS)
+
+    async def _write(self) -> None:
+        """Write into a saved chat what is not written yet, and show it: whoever reads the chat
+        meanwhile has it one way or the other. Raises what the database does.
+        """
+        unwritten = self._unwritten
+        if unwritten.is_empty:
+            return
+        ids = [item["id"] for item in unwritten.files]
+        new = [file_id for file_id in ids if file_id in self._just_stored]
+        others = [file_id for file_id in ids if file_id not in self._just_stored]
+        if new:
+            await link_new_files(self.chat_id, self.message_id, self._user_id, new)
+        if others:
+            await self._link(others)
+        message = await write_message(self.chat_id, self.message_id, unwritten, _pages_of_others)
+        self._unwritten = Unwritten()
+        if unwritten.files:
+            await self._show_files(message["files"])
+        if unwritten.page is not None:
+            await self._say("embeds", {"embeds": message["embeds"], "replace": True})
+
+    async def _show_files(self, files: Sequence[Mapping[str, Any]]) -> None:
+        """Have the message show these files, and no preview."""
+        await self._say("chat:message:files", {"files": [dict(item) for item in files]})
+        if self._display:
+            self._display.preview_shown = False
+
+    async def _link(self, file_ids: list[str]) -> None:
+        """Note that files belong to the message: whoever the chat is shared with may see them."""
+        from open_webui.models.chats import Chats
+
+        await Chats.insert_chat_files(self.chat_id, self.message_id, file_ids, self._user_id)
 
     def _told(self, text: str) -> str:
         """A status text as the user reads it: in their language, and without what is hidden."""
@@ -170,6 +226,7 @@ class Chat(ChatFiles):
             "chat_id": self.chat_id,
             "message_id": self.message_id,
             "user_id": self.user.get("id"),
+            "session_id": self._metadata.get("session_id"),
             "internal": self._metadata.get("internal"),
         }
         emit: Emit = await get_event_emitter(about, update_db=False)
@@ -197,13 +254,19 @@ class Chat(ChatFiles):
             async with asyncio.timeout(ANSWER_SECONDS):
                 await emit(event)
 
+    @property
+    def _writes_at_end(self) -> bool:
+        """Whether what the call leaves in its message is written at the end, all at once."""
+        return self.saved and tells_what_was_just_stored()
+
     async def _say(self, kind: str, data: dict[str, Any]) -> None:
-        """Send an event by the emitter of the call, which also writes some kinds to the
-        database.
+        """Send an event by the emitter of the call, which also writes some kinds to the database;
+        by one that does not where that is done at the end.
         """
-        if self._emit:
+        emit = await self._live() if self._writes_at_end else self._emit
+        if emit:
             async with asyncio.timeout(ANSWER_SECONDS):
-                await self._emit({"type": kind, "data": data})
+                await emit({"type": kind, "data": data})
 
     # What was made: stored as the user's files, and shown in the message.
 
@@ -272,6 +335,7 @@ class Chat(ChatFiles):
         )
         drawn = product.size is not None and product.content_type in DRAWN
         stored = message_file(item, drawn)
+        self._just_stored.add(item.id)
         if not drawn:
             page = self._hiding.of(file_page(product, stored["url"]))
             await Files.update_file_data_by_id(item.id, {"content": page})
@@ -287,16 +351,18 @@ class Chat(ChatFiles):
 
     async def _attach(self, stored: list[dict[str, Any]]) -> None:
         """Add files to the message, in the database or the memory of this process, and in the
-        browser.
+        browser; where all is written at the end, then.
         """
         if self._display:  # no preview may come after the pictures
             await self._display.stop()
         shown = [*self._files, *stored]
-        if self.saved:
+        if self._writes_at_end:
+            shown = with_new_files(self._files, stored)
+            self._unwritten.files += shown[len(self._files) :]
+        elif self.saved:
             from open_webui.models.chats import Chats
 
-            ids = [item["id"] for item in stored]
-            await Chats.insert_chat_files(self.chat_id, self.message_id, ids, self._user_id)
+            await self._link([item["id"] for item in stored])
             shown = (
                 await Chats.add_message_files_by_id_and_message_id(
                     self.chat_id, self.message_id, stored
@@ -310,11 +376,11 @@ class Chat(ChatFiles):
                 shown = stored
         self._files = shown
         self.now_shows(shown)
-        await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
+        if self._writes_at_end:
+            return
+        await self._show_files(shown)
         if self.channel and self.message_id and self._emit:
             await write_into_channel(self.chat_id, self.message_id, stored)
-        if self._display:
-            self._display.preview_shown = False
 
     async def kept(self, jobs: Mapping[str, float]) -> "dict[str, StoredOutputs]":
         """What is stored already of the user's jobs, by prompt id. `jobs` tells for each when it
@@ -356,6 +422,9 @@ class Chat(ChatFiles):
         """Show a page below the message in the place of any earlier one of ours. Returns the
         messages of the chat as they were before, by id; none where it is not saved.
         """
+        if self._writes_at_end:
+            self._unwritten.page = page
+            return self._whole
         messages: Mapping[str, Message] = {}
         if self.saved:
             from open_webui.models.chats import Chats

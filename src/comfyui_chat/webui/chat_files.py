@@ -24,6 +24,7 @@ from ..media.pictures import InputFile, read_input, read_picture_page, read_pict
 from ..names import shortened
 from ..phrases import Phrase
 from ..threads import FILES, PICTURES
+from ..values import list_of
 from .messages import (
     ELSEWHERE,
     Attachment,
@@ -74,6 +75,7 @@ class ChatFiles:
         self._media: list[ChatFile] | None = None  # what the chat holds, once that is known
         # of a saved chat, once they are read: the messages before this one, and this one
         self._read: tuple[list[Message], Message] | None = None
+        self._whole: Mapping[str, Message] = {}  # and all that it has, by their ids
         # reference -> name of each file that was read for the workflow
         self.worked_on: dict[str, str] = {}
         self.pointing: Pointing = nobody_points
@@ -112,6 +114,10 @@ class ChatFiles:
             if self.message_id not in remembered:
                 return []
             return [dict(item) for item in remembered[self.message_id].files]
+        if tells_what_was_just_stored():
+            await self._branch()  # which is needed later, too
+            if self._read:
+                return list_of(self._read[1].get("files"))
         return await files_of_message(self.chat_id, self.message_id)
 
     async def media(self) -> list[ChatFile]:
@@ -171,6 +177,7 @@ class ChatFiles:
         from open_webui.models.chats import Chats
 
         messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
+        self._whole = messages
         newest = self.message_id
         if newest not in messages:
             newest = str(self._metadata.get("user_message_id") or "")

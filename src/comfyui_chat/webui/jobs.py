@@ -405,7 +405,8 @@ async def _keep_new(
     rest = replace(made, products=missing)
     name = mark_of(prompt).get("name") or made.workflow
     stem = file_stem(str(name), None)
-    return await keep_and_report(chat, settings, rest, stem)
+    with contextlib.closing(settings.look_ahead()) as ahead:
+        return await keep_and_report(chat, settings, rest, stem, ahead)
 
 
 def _is_stored(product: OutputFile, stored: StoredOutputs) -> bool:

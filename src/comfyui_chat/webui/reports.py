@@ -29,7 +29,7 @@ from ..run.traces import remove_prompts
 from ..server.record import SetAside
 from ..server.stats import Device
 from ..threads import PICTURES
-from .buttons import buttons_page, possible_tasks
+from .buttons import LookAhead, buttons_page
 from .chat import Chat
 from .first_start import first_steps
 from .settings import Settings
@@ -65,13 +65,16 @@ def _without_empty(value: Any) -> Any:
 
 
 async def keep_and_report(
-    chat: Chat, settings: Settings, made: RunResult, stem: str, prompt: str = ""
+    chat: Chat, settings: Settings, made: RunResult, stem: str, ahead: LookAhead, prompt: str = ""
 ) -> tuple[dict[str, Any], str]:
     """What was made, stored as the user's files and reported; `stem` is what the files are called
-    after, `prompt` the prompt of the call. Raises `StorageRefused`.
+    after, `ahead` what the servers can do next, and `prompt` the prompt of the call. Raises
+    `StorageRefused`.
     """
+    ahead.begin()
     files = await chat.keep(made.products, stem)
     if settings.leaves_no_prompts:
+        await chat.write()  # what follows may take a while
         failure = await remove_prompts(made.whole)
         made = replace(made, notes=(*made.notes, failure) if failure else made.notes)
     made = replace(made, notes=(*made.notes, *await opaque_note(prompt, made.products)))
@@ -83,19 +86,20 @@ async def keep_and_report(
     numbers = await chat.numbers(files)
     result, text = report(made, files, chat.shown, numbers, times, worked_on)
     if settings.buttons and chat.shown and files:
-        await _show_buttons(chat, settings, list(numbers.values()))
+        await _show_buttons(chat, ahead, list(numbers.values()))
     if settings.show_to_model and chat.seen_by_model:
         result["copies"] = await _copies(made)
     return result, text
 
 
-async def _show_buttons(chat: Chat, settings: Settings, numbers: Sequence[int]) -> None:
+async def _show_buttons(chat: Chat, ahead: LookAhead, numbers: Sequence[int]) -> None:
     """Show buttons for the newest result; without them it is as good, so no failure of theirs
     counts.
     """
+    if not ahead.is_done:
+        await chat.write()  # the files do not wait for what the buttons need
     try:
-        tasks = await possible_tasks(settings.endpoints)
-        await chat.show_buttons(buttons_page(numbers, tasks, chat.language))
+        await chat.show_buttons(buttons_page(numbers, await ahead.tasks(), chat.language))
     except Exception as error:
         log.warning("the buttons could not be shown: %s", type(error).__name__)
 

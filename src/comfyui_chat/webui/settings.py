@@ -40,6 +40,7 @@ from ..spelling import parsed_json, plain_words
 from ..threads import FILES
 from ..values import Argument, is_given, unwrapped, word_for_none, words_of
 from .arguments import parted_prompt, read_arguments, read_inputs, read_prompt, several_prompts_note
+from .buttons import LookAhead
 from .chat import Chat
 from .image_settings import (
     NO_IMAGE_SETTINGS,
@@ -96,6 +97,10 @@ class Settings:
         return Fleet(
             self.endpoints, self.limits, self.owner, self.timing, self.others, monitor=monitor
         )
+
+    def look_ahead(self) -> LookAhead:
+        """What the buttons under the result need to know, looked up from now on."""
+        return LookAhead(self.endpoints if self.buttons else ())
 
     def request(self, prompt: Any, **arguments: Any) -> Request:
         """The request of a call for new pictures: its arguments first, then the user's valves, then

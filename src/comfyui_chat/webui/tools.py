@@ -587,7 +587,8 @@ async def _run(
         long_runs_of(chat, settings),
         chat.mask_id,
     )
-    made = await make_as_meant(chat, request, settings.fleet, display, options)
-    with contextlib.closing(made):
-        stem = file_stem(request.called or made.workflow, made.seed)
-        return await keep_and_report(chat, settings, made, stem, request.called)
+    with contextlib.closing(settings.look_ahead()) as ahead:
+        made = await make_as_meant(chat, request, settings.fleet, display, options)
+        with contextlib.closing(made):
+            stem = file_stem(request.called or made.workflow, made.seed)
+            return await keep_and_report(chat, settings, made, stem, ahead, request.called)
