@@ -4,12 +4,15 @@ in each way, and a proxy that answers as nginx, Cloudflare and pages to log in d
 import asyncio
 import contextlib
 import datetime
+import errno
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
+import aiohttp
 import pytest
 from aiohttp import web
 from cryptography import x509
@@ -54,6 +57,16 @@ async def test_a_refused_connection_to_the_own_computer_tells_of_docker(host: st
     assert error.message == "ComfyUI does not answer (connection refused)."
     outside = f"http://{DOCKER}:{port}/comfy"
     assert all(words in error.hint for words in (START, LISTEN, outside, 'the valve "ComfyUI address"'))
+
+
+@pytest.mark.parametrize(
+    ("url", "is_told"),
+    [("http://gpu", True), ("http://127.0.0.1", True), ("http://gpu:8000", False), ("https://gpu", False)],
+)
+def test_an_address_without_a_port_is_told_comfyuis_own(url: str, is_told: bool) -> None:
+    reason = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+    refused = aiohttp.ClientConnectorError(SimpleNamespace(), reason)  # type: ignore[arg-type]
+    assert ("names no port" in tool.connection_hint(refused, tool.Endpoint.parse(url))) == is_told
 
 
 async def test_a_refused_connection_to_another_computer_tells_how_comfyui_is_reached() -> None:

@@ -231,6 +231,8 @@ def test_a_users_key_without_an_address_goes_nowhere() -> None:
         ("host:8188", "http://host:8188"),
         (" https://host/ ", "https://host"),
         ("http://host:8188/ws", "http://host:8188"),
+        ("http://host:8188/prompt", "http://host:8188"),
+        ("http://host/comfy/system_stats/", "http://host/comfy"),
         ("http://host/comfy/api/", "http://host/comfy/api"),  # where a proxy forwards only that
         ("<http://host:8188>", "http://host:8188"),
         ('"http://host:8188/"', "http://host:8188"),

@@ -28,6 +28,8 @@ from .pasted import ROUND_PASTED
 from .transport import Transport
 
 CLOUD_HOST = "cloud.comfy.org"
+# One of ComfyUI's own, which people copy along with the address.
+ROUTE_AT_END = re.compile(r"/(?:ws|prompt|queue|history|object_info|system_stats)/*$")
 ADDRESS_BEGINNING = re.compile(r"\s*(?:[a-zA-Z!+.-]{1,20}://)?[\w.-]{1,60}")
 # An address in the line of a console: "To see the GUI go to: http://127.0.0.1:8188".
 IN_LINE = re.compile(r"[A-Za-z][^/@]{0,100}\s(https?://[^\s@]+)")
@@ -184,4 +186,4 @@ def _read_url(parts: SplitResult) -> str:
     url = f"{scheme}://[{host}]" if ":" in host else f"{scheme}://{host}"
     if port:
         url += f":{port}"
-    return url + parts.path.rstrip("/").removesuffix("/ws").rstrip("/")
+    return url + ROUTE_AT_END.sub("", parts.path).rstrip("/")

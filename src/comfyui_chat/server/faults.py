@@ -24,6 +24,7 @@ from .protocol import Answer
 
 OWN_COMPUTER = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # nosec B104 # names that are compared, not listened to
 DOCKERS_HOST = "host.docker.internal"  # the computer on which Docker runs, as containers call it
+USUAL_PORT = 8188  # ComfyUI's own, unless it is started with --port
 # Numbers of OpenSSL for what is wrong with a certificate.
 EXPIRED, OTHER_NAMES = 10, (62, 64)
 # What stands in the address or on the page of a login. Only the beginning of a page is looked at.
@@ -129,21 +130,23 @@ def _unknown_host_hint(host: str, setting: str) -> str:
 
 def _refused_hint(url: str, setting: str) -> str:
     parts = urlsplit(url)
+    no_port = ""
+    if parts.port is None and parts.scheme == "http":
+        no_port = f"The address names no port; ComfyUI's own is {USUAL_PORT}. "
     if parts.hostname in OWN_COMPUTER:
-        port = f":{parts.port}" if parts.port else ""
-        outside = parts._replace(netloc=DOCKERS_HOST + port).geturl()
+        outside = parts._replace(netloc=f"{DOCKERS_HOST}:{parts.port or USUAL_PORT}").geturl()
         return (
-            "ComfyUI has to be started. Where Open WebUI runs in Docker, this address is its own container: put "
-            f"{outside} into {setting}, and start ComfyUI with --listen."
+            f"{no_port}ComfyUI has to be started. Where Open WebUI runs in Docker, this address is its own container: "
+            f"put {outside} into {setting}, and start ComfyUI with --listen."
         )
     if parts.hostname == DOCKERS_HOST:
         return (
-            "ComfyUI has to be started, with --listen, so that Docker can reach it; "
+            f"{no_port}ComfyUI has to be started, with --listen, so that Docker can reach it; "
             f"or {setting} has to be corrected."
         )
     return (
-        "ComfyUI has to be started there, with --listen where it is another computer or container than Open WebUI's; "
-        f"else {setting} has to be corrected."
+        f"{no_port}ComfyUI has to be started there, with --listen where it is another computer or container than Open "
+        f"WebUI's; else {setting} has to be corrected."
     )
 
 
