@@ -3422,6 +3422,8 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "it": "Modifica …", "ja": "変更…", "ko": "바꾸기…", "zh": "修改……"},
     "button_video": {"en": "To video", "de": "Als Video", "fr": "En vidéo", "es": "A vídeo", "pt": "Em vídeo",
         "it": "In video", "ja": "動画に", "ko": "동영상으로", "zh": "转为视频"},
+    "button_picture": {"en": "Picture", "de": "Bild", "fr": "Image", "es": "Imagen", "pt": "Imagem",
+        "it": "Immagine", "ja": "画像", "ko": "그림", "zh": "图片"},
     "ask_again": {"en": "Make picture # again, with another seed.",
         "de": "Mach Bild # noch einmal, mit einem anderen Seed.", "fr": "Refais l'image #, avec un autre seed.",
         "es": "Haz de nuevo la imagen #, con otra semilla.", "pt": "Faça a imagem # de novo, com outra semente.",
@@ -34168,8 +34170,13 @@ def buttons_page(numbers: Sequence[int], tasks: Collection[str], language: str =
         for button in buttons
         if not button.tasks or not set(button.tasks).isdisjoint(tasks)
     ]
-    data = {"pictures": list(numbers[:MOST_PICTURES_CHOSEN]), "buttons": shown}
+    data = {
+        "pictures": list(numbers[:MOST_PICTURES_CHOSEN]),
+        "buttons": shown,
+        "which": Phrase("button_picture").said_in(language),
+    }
     page = BUTTONS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{height}", TELL_HEIGHT)
+    page = page.replace("{lang}", language)
     return page.replace("{data}", json.dumps(data))
 
 
@@ -34184,7 +34191,7 @@ TELL_HEIGHT = """
 # The frame is not told whether Open WebUI is dark or light, so the buttons have a ground of their
 # own.
 BUTTONS_PAGE = """<!doctype html>
-<html lang="en" data-by="{mark}">
+<html lang="{lang}" data-by="{mark}">
 <meta charset="utf-8">
 <style>
   body { margin: 0; font: 13px/1.5 system-ui, sans-serif; background: transparent; }
@@ -34195,11 +34202,12 @@ BUTTONS_PAGE = """<!doctype html>
   button:focus-visible { outline: 2px solid #3b82f6; outline-offset: 1px; }
   button[aria-pressed="true"] { background: #3b3b3b; color: #fff; }
 </style>
-<p id="pictures" role="group" aria-label="Which picture"></p>
+<p id="pictures" role="group"></p>
 <p id="buttons"></p>
 <script>
   const data = {data};
   let picture = data.pictures[0];
+  document.getElementById("pictures").setAttribute("aria-label", data.which);
 
   function button(parent, text, press) {
     const made = document.createElement("button");
@@ -34728,22 +34736,22 @@ async def tell_first_steps(chat: Chat, tried: Sequence[Endpoint], error: ServerU
         error.message = lines[0]
     try:
         said = [in_language(line, chat.language) for line in lines]
-        await chat.show_page(first_steps_page(said))
+        await chat.show_page(first_steps_page(said, chat.language))
     except Exception as failure:  # the model is told the same
         log.warning("what to do could not be shown: %s", type(failure).__name__)
 
 
-def first_steps_page(lines: Sequence[str]) -> str:
-    """The page that shows the lines."""
+def first_steps_page(lines: Sequence[str], language: str) -> str:
+    """The page that shows the lines, which are in this language."""
     rows = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
     page = FIRST_STEPS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{height}", TELL_HEIGHT)
-    return page.replace("{rows}", rows)
+    return page.replace("{lang}", language).replace("{rows}", rows)
 
 
 # The frame is not told whether Open WebUI is dark or light, so the lines have a ground of their
 # own.
 FIRST_STEPS_PAGE = """<!doctype html>
-<html lang="en" data-by="{mark}">
+<html lang="{lang}" data-by="{mark}">
 <meta charset="utf-8">
 <style>
   body { margin: 0; padding: 8px 12px; border-radius: 10px; background: #fff7e0; color: #1c1c1c;
@@ -34835,6 +34843,17 @@ DIALOG_TEXTS: Mapping[str, Mapping[str, str]] = {
         "fr": "Deux doigts ou la molette pour zoomer", "es": "Dos dedos o la rueda amplían",
         "pt": "Dois dedos ou a roda ampliam", "it": "Due dita o la rotella ingrandiscono",
         "ja": "二本の指かホイールで拡大します", "ko": "두 손가락이나 휠로 확대합니다", "zh": "双指或滚轮缩放",
+    },
+    "keys": {
+        "en": "The arrow keys move the brush, Space puts it down and lifts it",
+        "de": "Die Pfeiltasten bewegen den Pinsel, die Leertaste setzt ihn auf und hebt ihn ab",
+        "fr": "Les flèches déplacent le pinceau, Espace le pose et le lève",
+        "es": "Las flechas mueven el pincel, Espacio lo apoya y lo levanta",
+        "pt": "As setas movem o pincel, Espaço o abaixa e o levanta",
+        "it": "Le frecce muovono il pennello, Spazio lo abbassa e lo alza",
+        "ja": "矢印キーでブラシを動かし、スペースで下ろしたり上げたりします",
+        "ko": "화살표 키로 붓을 움직이고 스페이스로 내리거나 듭니다",
+        "zh": "方向键移动画笔，空格键落笔和抬笔",
     },
     "nothing": {
         "en": "Nothing is painted yet", "de": "Noch ist nichts gemalt", "fr": "Rien n'est encore peint",
@@ -34994,11 +35013,23 @@ const DIALOG_STYLE = `
   button:focus-visible, input:focus-visible { outline: 2px solid var(--chosen); outline-offset: 2px; }
   @media (max-width: 480px) { footer { gap: 6px; padding: 8px 10px; } button { padding: 0 9px; } }
   .end { margin-left: auto; display: flex; gap: 8px; }
+  header, footer { flex: none; }
+  header { max-height: 40%; overflow-y: auto; }
+  /* A phone on its side, or a page that is zoomed: every line counts. */
+  @media (max-height: 480px) {
+    dialog { width: 100vw; height: 100dvh; max-height: none; border-radius: 0; }
+    header { padding: 4px 10px; display: flex; gap: 0 10px; flex-wrap: wrap; align-items: baseline; }
+    h1 { font-size: 14px; }
+    footer { padding: 4px 10px; flex-wrap: nowrap; overflow-x: auto; scroll-padding-right: 160px; }
+    footer button { flex: none; min-height: 34px; }
+    .end { position: sticky; right: -10px; margin-right: -10px; padding: 0 10px; flex: none;
+           background: var(--ground); }
+  }
 `;
 
 const ask = (request, title, hint, style) => {
   window.comfyuiDialog?.close();
-  const host = make("div");
+  const host = make("div", { lang: request.language });
   host.classList.toggle("dark", document.documentElement.classList.contains("dark"));
   const shadow = host.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet();
@@ -35153,6 +35184,7 @@ async def _answer_in_page(
         "id": json.loads(dialog_id),
         "chat": chat.chat_id,
         "patience": patience,
+        "language": chat.language,
         "words": dialog_words(chat.language),
     }
     opening = f"{DIALOG}{script}\nreturn start({json.dumps(about)});"
@@ -35364,23 +35396,28 @@ MASK_EDITOR = r"""
 const EDITOR_STYLE = `
   main { touch-action: none; cursor: none; background: var(--soft); outline: none; }
   main.moving { cursor: grabbing; }
+  main:focus-visible::after { content: ""; position: absolute; inset: 0; pointer-events: none;
+                              box-shadow: inset 0 0 0 2px var(--chosen); }
   .stage { position: absolute; left: 0; top: 0; transform-origin: 0 0; }
   .stage canvas { position: absolute; inset: 0; width: 100%; height: 100%; }
   .picture { background: repeating-conic-gradient(#bbb 0 25%, #eee 0 50%) 0 0 / 20px 20px; }
   .mask { opacity: .6; }
   .brush { position: absolute; border: 2px solid #fff; border-radius: 50%; box-shadow: 0 0 0 1px #000;
            transform: translate(-50%, -50%); pointer-events: none; visibility: hidden; }
-  label { display: flex; gap: 8px; align-items: center; }
+  label { display: flex; flex: none; gap: 8px; align-items: center; }
   input { width: 120px; accent-color: var(--chosen); min-height: 40px; margin: 0; }
 `;
 const PAINT = "#ff2d78";
 
 const start = (request) => {
   const { words } = request;
-  const dialog = ask(request, words.paint, words.zoom, EDITOR_STYLE);
+  const hasKeys = matchMedia("(any-pointer: fine) and (min-width: 768px) and (min-height: 481px)").matches;
+  const hint = hasKeys ? `${words.zoom} · ${words.keys}` : words.zoom;
+  const dialog = ask(request, words.paint, hint, EDITOR_STYLE);
   const area = dialog.content;
   area.tabIndex = 0;
-  area.setAttribute("aria-label", words.paint);
+  area.setAttribute("role", "application"); // so that a screen reader leaves the keys to it
+  area.setAttribute("aria-label", `${words.paint}. ${words.keys}`);
   const picture = make("canvas", { className: "picture", width: 0 });
   const mask = make("canvas", { className: "mask", width: 0 });
   const stage = make("div", { className: "stage" }, picture, mask);
@@ -35424,7 +35461,7 @@ const start = (request) => {
     showSteps();
   };
   const undo = () => {
-    stroke = null;
+    stroke = keyStroke = null;
     done.pop();
     draw("clear");
     done.forEach(draw);
@@ -35554,6 +35591,46 @@ const start = (request) => {
     zoom(Math.exp(-event.deltaY / 400), placeOf(event));
   });
 
+  // The brush by keys: the arrows move it, Space puts it down and lifts it.
+
+  let keyPlace = null; // in the area
+  let keyStroke = null;
+  const keyPoint = () => {
+    const { left, top } = area.getBoundingClientRect();
+    return inMask({ clientX: left + keyPlace.x, clientY: top + keyPlace.y });
+  };
+  const showKeyPlace = () => {
+    Object.assign(ring.style, { left: `${keyPlace.x}px`, top: `${keyPlace.y}px`, visibility: "visible" });
+  };
+  const step = (x, y) => (event) => {
+    const far = event.shiftKey ? 2 : Math.max(8, size.value / 3);
+    keyPlace ??= middle();
+    keyPlace = {
+      x: Math.min(area.clientWidth, Math.max(0, keyPlace.x + x * far)),
+      y: Math.min(area.clientHeight, Math.max(0, keyPlace.y + y * far)),
+    };
+    showKeyPlace();
+    if (!keyStroke) return;
+    const point = keyPoint();
+    drawLine(keyStroke, keyStroke.points.at(-1), point);
+    keyStroke.points.push(point);
+  };
+  const press = () => {
+    keyPlace ??= middle();
+    showKeyPlace();
+    if (keyStroke) return void (keyStroke = null);
+    const width = (size.value * mask.width) / mask.getBoundingClientRect().width;
+    keyStroke = { erases, width, points: [keyPoint()] };
+    add(keyStroke);
+  };
+  const areaKeys = {
+    ArrowLeft: step(-1, 0),
+    ArrowRight: step(1, 0),
+    ArrowUp: step(0, -1),
+    ArrowDown: step(0, 1),
+    " ": press,
+  };
+
   // Tools and keys. After a click the keys go to the picture again, so that Enter means Done.
 
   const clicked = (action) => (event) => {
@@ -35569,9 +35646,14 @@ const start = (request) => {
     size.value = Number(size.value) + by;
     ring.style.width = ring.style.height = `${size.value}px`;
   };
-  const brushButton = button(words.brush, clicked(() => choose(false)));
-  const eraserButton = button(words.eraser, clicked(() => choose(true)));
-  const undoButton = button(words.undo, clicked(undo));
+  const withKey = (element, key) => {
+    element.title = key;
+    element.setAttribute("aria-keyshortcuts", key.replace("Ctrl", "Control").replace("Esc", "Escape"));
+    return element;
+  };
+  const brushButton = withKey(button(words.brush, clicked(() => choose(false))), "B");
+  const eraserButton = withKey(button(words.eraser, clicked(() => choose(true))), "E");
+  const undoButton = withKey(button(words.undo, clicked(undo)), "Ctrl+Z");
   const clearButton = button(words.clear, clicked(() => add("clear")));
   const size = make("input", { type: "range", min: 4, max: 160, value: 40, oninput: () => resize(0) });
   dialog.tools.append(
@@ -35580,16 +35662,16 @@ const start = (request) => {
     make("label", {}, words.size, size),
     undoButton,
     clearButton,
-    button(words.invert, clicked(() => add("invert"))),
+    withKey(button(words.invert, clicked(() => add("invert"))), "I"),
     make(
       "div",
       { className: "end" },
-      button(words.cancel, dialog.cancel),
-      button(words.done, send, { className: "main" }),
+      withKey(button(words.cancel, dialog.cancel), "Esc"),
+      withKey(button(words.done, send, { className: "main" }), "Enter"),
     ),
   );
   const keys = {
-    Enter: send,
+    Enter: () => send(),
     b: () => choose(false),
     e: () => choose(true),
     i: () => add("invert"),
@@ -35601,11 +35683,13 @@ const start = (request) => {
   };
   dialog.dialog.addEventListener("keydown", (event) => {
     const isUndo = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
-    const action = isUndo ? undo : event.ctrlKey || event.metaKey || event.altKey ? null : keys[event.key];
+    const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey;
+    const ofArea = event.target === area ? areaKeys[event.key] : null; // a slider and buttons have these for themselves
+    const action = isUndo ? undo : isPlain ? (ofArea ?? keys[event.key]) : null;
     const isOfButton = event.key === "Enter" && event.target.localName === "button";
     if (!action || isOfButton || !dialog.isOpen() || !mask.width) return;
     event.preventDefault();
-    action();
+    action(event);
   });
 
   const load = async () => {
@@ -38563,7 +38647,8 @@ const CHOICE_STYLE = `
 
 const start = (request) => {
   const { names, left, words } = request;
-  const instead = words.unanswered.replace("{minutes}", request.minutes).replace("{name}", () => names[0]);
+  const first = names[0].length > 50 ? `…${names[0].slice(-49)}` : names[0];
+  const instead = words.unanswered.replace("{minutes}", request.minutes).replace("{name}", () => first);
   const more = left > 0 ? `${words.more.replace("{count}", left)} ` : "";
   const dialog = ask(request, request.question, more + instead, CHOICE_STYLE);
   const choose = (number) => dialog.isOpen() && dialog.settle("done", number);

@@ -267,6 +267,8 @@ STATUS_TEXTS: Mapping[str, Mapping[str, str]] = {
         "it": "Modifica …", "ja": "変更…", "ko": "바꾸기…", "zh": "修改……"},
     "button_video": {"en": "To video", "de": "Als Video", "fr": "En vidéo", "es": "A vídeo", "pt": "Em vídeo",
         "it": "In video", "ja": "動画に", "ko": "동영상으로", "zh": "转为视频"},
+    "button_picture": {"en": "Picture", "de": "Bild", "fr": "Image", "es": "Imagen", "pt": "Imagem",
+        "it": "Immagine", "ja": "画像", "ko": "그림", "zh": "图片"},
     "ask_again": {"en": "Make picture # again, with another seed.",
         "de": "Mach Bild # noch einmal, mit einem anderen Seed.", "fr": "Refais l'image #, avec un autre seed.",
         "es": "Haz de nuevo la imagen #, con otra semilla.", "pt": "Faça a imagem # de novo, com outra semente.",

@@ -42,6 +42,8 @@ def test_there_is_a_button_for_what_can_be_done(numbers: list[int], tasks: set[s
 def test_buttons_speak_the_users_language() -> None:
     page = buttons_page([3], {"image_edit"}, "de")
     assert '"label": "Noch einmal", "message": "Mach Bild # noch einmal, mit einem anderen Seed."' in page
+    assert '<html lang="de"' in page
+    assert '"which": "Bild"' in page
     assert json.dumps({"label": "Ändern …", "message": "Ändere Bild #: ", "sends": False}) in page
 
 

@@ -38,7 +38,8 @@ def test_the_lines_can_be_said_in_the_users_language() -> None:
 
 
 def test_the_page_holds_the_lines_as_texts() -> None:
-    page = tool.first_steps_page(["<b>a</b>", "b & c"])
+    page = tool.first_steps_page(["<b>a</b>", "b & c"], "de")
+    assert '<html lang="de"' in page
     assert "<p>&lt;b&gt;a&lt;/b&gt;</p><p>b &amp; c</p>" in page
 
 
@@ -80,7 +81,7 @@ async def test_both_roles_read_in_the_chat_what_to_do(webui: OpenWebUI, model: M
     turn, told = await first_turn(webui, model, DRAW, bob)
     assert "ask yours" in shown_lines(turn)[1]
     assert "ask yours" in told["hint"]
-    assert "8188" not in json.dumps([told, turn.message])
+    assert ":8188" not in json.dumps([told, turn.message])
     _, told = await first_turn(webui, model, ToolCall("comfyui_status", {}), bob)
     assert "ask yours" in told["what to do"]
     assert "8188" not in json.dumps(told)

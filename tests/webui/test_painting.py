@@ -64,7 +64,7 @@ async def test_the_page_is_told_which_file_and_nothing_else(home: House, quick_c
     page, picture = PaintingPage(painted()), home.put(photo(), name='a".png')
     await edit(home, quick_comfy, page, picture)
     (request,) = page.requests
-    assert request.keys() == {"url", "side", "id", "chat", "patience", "words"}
+    assert request.keys() == {"url", "side", "id", "chat", "patience", "language", "words"}
     assert request["url"] == f"/api/v1/files/{picture}/content"
     assert 'a".png' not in "".join(page.scripts)
 

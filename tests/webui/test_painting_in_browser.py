@@ -131,7 +131,7 @@ async def run(browser: Browser, code: str) -> Any:
 
 async def start(browser: Browser, dialog: str, **request: Any) -> None:
     """Open a dialog alone, without a call."""
-    about = {"id": "e", "chat": "c", "patience": 60, "words": tool.dialog_words("en"), **request}
+    about = {"id": "e", "chat": "c", "patience": 60, "language": "en", "words": tool.dialog_words("en"), **request}
     assert await run(browser, f"{tool.DIALOG}{dialog}\nreturn start({json.dumps(about)});") == "open"
 
 
@@ -249,6 +249,16 @@ async def with_a_pen(hand: Hand) -> None:
     await hand.pen(MIDDLE, eraser=True)
 
 
+async def by_keys(hand: Hand) -> None:
+    """From the middle to the right with the brush down, then to the top with it lifted."""
+    await hand.key("Space", *["ArrowRight"] * 21, "Space", *["ArrowUp"] * 12)
+
+
+async def erased_by_keys(hand: Hand) -> None:
+    await hand.stroke(LEFT, RIGHT)
+    await hand.key("e", "Space", "Shift+ArrowRight", "Space", "b")
+
+
 NEAR = (0.516, 0.5)  # under the brush that painted in the middle, but not after zooming
 FAR = (0.5, 0.42)  # under a large brush only
 TOOLS: dict[str, tuple[Any, set[Place]]] = {
@@ -265,6 +275,8 @@ TOOLS: dict[str, tuple[Any, set[Place]]] = {
     "zoom": (zoomed, {MIDDLE}),
     "zoom and back": (zoomed_and_moved, {LEFT}),
     "a pen": (with_a_pen, {LEFT, RIGHT}),
+    "the arrow keys": (by_keys, {MIDDLE, RIGHT, NEAR}),
+    "the arrow keys with the eraser": (erased_by_keys, {LEFT, RIGHT}),
 }
 LOOKED_AT = {LEFT, MIDDLE, RIGHT, TOP, CORNER, NEAR, FAR}
 
@@ -315,6 +327,56 @@ async def test_the_tools_and_keys_of_the_editor(webui: OpenWebUI) -> None:
         mask = await sent_mask(browser)
         assert {place for place in LOOKED_AT if is_white(mask, place)} == {MIDDLE}
         await browser.page.locator("#chat-input").click(timeout=5000)  # no swipe has opened the sidebar over it
+
+
+SCREENS = {
+    "a phone": (390, 760),
+    "a small phone": (320, 568),
+    "a phone on its side": (844, 330),
+    "a page zoomed to 200%": (640, 450),
+    "a page zoomed to 400%": (320, 225),
+}
+
+
+async def test_the_dialogs_fit_every_screen(webui: OpenWebUI) -> None:
+    pictures = [{"number": number, "url": uri(photo()), "name": "photo.png"} for number in range(1, 9)]
+    names = [f"SDXL/{'long-name-' * 8}{number}.safetensors" for number in range(12)]
+    async with Browser(webui.url, (await webui.user("bob")).token) as browser:
+
+        async def is_seen(name: str) -> None:
+            button = browser.page.locator(EDITOR).get_by_role("button", name=name)
+            await expect(button.first).to_be_in_viewport(ratio=1)
+
+        for screen, (width, height) in SCREENS.items():
+            await browser.page.set_viewport_size({"width": width, "height": height})
+            hand = await open_editor(browser)
+            box = await browser.page.locator(f"{EDITOR} main").bounding_box()
+            assert box, screen
+            assert box["height"] > 0.5 * height, screen
+            await shoot(browser, f"editor-{width}")
+            await is_seen("Done")
+            await hand.key("Shift+Tab", "Shift+Tab", "Shift+Tab", "Shift+Tab")  # back from behind Done and Cancel
+            await expect(browser.page.locator(f"{EDITOR} :focus")).to_be_in_viewport(ratio=1)
+            await start(browser, tool.NAME_CHOICE, question="Which one?", names=names, left=28, minutes=2)
+            await is_seen("Cancel")
+            assert (shown := await browser.page.locator(f"{EDITOR} main").bounding_box())
+            assert shown["height"] > 40, screen
+            await start(browser, tool.PICTURE_CHOICE, question="Which one?", pictures=pictures)
+            await is_seen("Cancel")
+            await run(browser, "window.comfyuiDialog.close()")
+
+
+async def test_a_screen_reader_is_told_what_is_there_and_which_keys_there_are(webui: OpenWebUI) -> None:
+    async with Browser(webui.url, (await webui.user("bob")).token) as browser:
+        await open_editor(browser)
+        editor = browser.page.get_by_role("dialog", name="Paint over what is to change")
+        area = editor.get_by_role("application", name="The arrow keys move the brush")
+        await expect(area).to_be_focused()
+        await expect(editor.get_by_role("slider", name="Size")).to_have_value("40")
+        await expect(editor.get_by_role("button", name="Brush", pressed=True)).to_have_attribute("title", "B")
+        await expect(editor.get_by_role("button", name="Done")).to_have_attribute("aria-keyshortcuts", "Enter")
+        await browser.page.keyboard.press("Enter")
+        await expect(editor.get_by_role("status")).to_have_text("Nothing is painted yet")
 
 
 async def test_a_page_to_which_nobody_listens_any_more_says_so_and_keeps_what_was_painted(webui: OpenWebUI) -> None:

@@ -149,8 +149,13 @@ def buttons_page(numbers: Sequence[int], tasks: Collection[str], language: str =
         for button in buttons
         if not button.tasks or not set(button.tasks).isdisjoint(tasks)
     ]
-    data = {"pictures": list(numbers[:MOST_PICTURES_CHOSEN]), "buttons": shown}
+    data = {
+        "pictures": list(numbers[:MOST_PICTURES_CHOSEN]),
+        "buttons": shown,
+        "which": Phrase("button_picture").said_in(language),
+    }
     page = BUTTONS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{height}", TELL_HEIGHT)
+    page = page.replace("{lang}", language)
     return page.replace("{data}", json.dumps(data))
 
 
@@ -165,7 +170,7 @@ TELL_HEIGHT = """
 # The frame is not told whether Open WebUI is dark or light, so the buttons have a ground of their
 # own.
 BUTTONS_PAGE = """<!doctype html>
-<html lang="en" data-by="{mark}">
+<html lang="{lang}" data-by="{mark}">
 <meta charset="utf-8">
 <style>
   body { margin: 0; font: 13px/1.5 system-ui, sans-serif; background: transparent; }
@@ -176,11 +181,12 @@ BUTTONS_PAGE = """<!doctype html>
   button:focus-visible { outline: 2px solid #3b82f6; outline-offset: 1px; }
   button[aria-pressed="true"] { background: #3b3b3b; color: #fff; }
 </style>
-<p id="pictures" role="group" aria-label="Which picture"></p>
+<p id="pictures" role="group"></p>
 <p id="buttons"></p>
 <script>
   const data = {data};
   let picture = data.pictures[0];
+  document.getElementById("pictures").setAttribute("aria-label", data.which);
 
   function button(parent, text, press) {
     const made = document.createElement("button");

@@ -74,6 +74,17 @@ DIALOG_TEXTS: Mapping[str, Mapping[str, str]] = {
         "pt": "Dois dedos ou a roda ampliam", "it": "Due dita o la rotella ingrandiscono",
         "ja": "二本の指かホイールで拡大します", "ko": "두 손가락이나 휠로 확대합니다", "zh": "双指或滚轮缩放",
     },
+    "keys": {
+        "en": "The arrow keys move the brush, Space puts it down and lifts it",
+        "de": "Die Pfeiltasten bewegen den Pinsel, die Leertaste setzt ihn auf und hebt ihn ab",
+        "fr": "Les flèches déplacent le pinceau, Espace le pose et le lève",
+        "es": "Las flechas mueven el pincel, Espacio lo apoya y lo levanta",
+        "pt": "As setas movem o pincel, Espaço o abaixa e o levanta",
+        "it": "Le frecce muovono il pennello, Spazio lo abbassa e lo alza",
+        "ja": "矢印キーでブラシを動かし、スペースで下ろしたり上げたりします",
+        "ko": "화살표 키로 붓을 움직이고 스페이스로 내리거나 듭니다",
+        "zh": "方向键移动画笔，空格键落笔和抬笔",
+    },
     "nothing": {
         "en": "Nothing is painted yet", "de": "Noch ist nichts gemalt", "fr": "Rien n'est encore peint",
         "es": "Todavía no hay nada pintado", "pt": "Ainda não há nada pintado", "it": "Non c'è ancora nulla di dipinto",

@@ -38,22 +38,22 @@ async def tell_first_steps(chat: Chat, tried: Sequence[Endpoint], error: ServerU
         error.message = lines[0]
     try:
         said = [in_language(line, chat.language) for line in lines]
-        await chat.show_page(first_steps_page(said))
+        await chat.show_page(first_steps_page(said, chat.language))
     except Exception as failure:  # the model is told the same
         log.warning("what to do could not be shown: %s", type(failure).__name__)
 
 
-def first_steps_page(lines: Sequence[str]) -> str:
-    """The page that shows the lines."""
+def first_steps_page(lines: Sequence[str], language: str) -> str:
+    """The page that shows the lines, which are in this language."""
     rows = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
     page = FIRST_STEPS_PAGE.replace("{mark}", BUTTONS_MARK).replace("{height}", TELL_HEIGHT)
-    return page.replace("{rows}", rows)
+    return page.replace("{lang}", language).replace("{rows}", rows)
 
 
 # The frame is not told whether Open WebUI is dark or light, so the lines have a ground of their
 # own.
 FIRST_STEPS_PAGE = """<!doctype html>
-<html lang="en" data-by="{mark}">
+<html lang="{lang}" data-by="{mark}">
 <meta charset="utf-8">
 <style>
   body { margin: 0; padding: 8px 12px; border-radius: 10px; background: #fff7e0; color: #1c1c1c;

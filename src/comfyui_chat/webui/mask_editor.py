@@ -37,23 +37,28 @@ MASK_EDITOR = r"""
 const EDITOR_STYLE = `
   main { touch-action: none; cursor: none; background: var(--soft); outline: none; }
   main.moving { cursor: grabbing; }
+  main:focus-visible::after { content: ""; position: absolute; inset: 0; pointer-events: none;
+                              box-shadow: inset 0 0 0 2px var(--chosen); }
   .stage { position: absolute; left: 0; top: 0; transform-origin: 0 0; }
   .stage canvas { position: absolute; inset: 0; width: 100%; height: 100%; }
   .picture { background: repeating-conic-gradient(#bbb 0 25%, #eee 0 50%) 0 0 / 20px 20px; }
   .mask { opacity: .6; }
   .brush { position: absolute; border: 2px solid #fff; border-radius: 50%; box-shadow: 0 0 0 1px #000;
            transform: translate(-50%, -50%); pointer-events: none; visibility: hidden; }
-  label { display: flex; gap: 8px; align-items: center; }
+  label { display: flex; flex: none; gap: 8px; align-items: center; }
   input { width: 120px; accent-color: var(--chosen); min-height: 40px; margin: 0; }
 `;
 const PAINT = "#ff2d78";
 
 const start = (request) => {
   const { words } = request;
-  const dialog = ask(request, words.paint, words.zoom, EDITOR_STYLE);
+  const hasKeys = matchMedia("(any-pointer: fine) and (min-width: 768px) and (min-height: 481px)").matches;
+  const hint = hasKeys ? `${words.zoom} · ${words.keys}` : words.zoom;
+  const dialog = ask(request, words.paint, hint, EDITOR_STYLE);
   const area = dialog.content;
   area.tabIndex = 0;
-  area.setAttribute("aria-label", words.paint);
+  area.setAttribute("role", "application"); // so that a screen reader leaves the keys to it
+  area.setAttribute("aria-label", `${words.paint}. ${words.keys}`);
   const picture = make("canvas", { className: "picture", width: 0 });
   const mask = make("canvas", { className: "mask", width: 0 });
   const stage = make("div", { className: "stage" }, picture, mask);
@@ -97,7 +102,7 @@ const start = (request) => {
     showSteps();
   };
   const undo = () => {
-    stroke = null;
+    stroke = keyStroke = null;
     done.pop();
     draw("clear");
     done.forEach(draw);
@@ -227,6 +232,46 @@ const start = (request) => {
     zoom(Math.exp(-event.deltaY / 400), placeOf(event));
   });
 
+  // The brush by keys: the arrows move it, Space puts it down and lifts it.
+
+  let keyPlace = null; // in the area
+  let keyStroke = null;
+  const keyPoint = () => {
+    const { left, top } = area.getBoundingClientRect();
+    return inMask({ clientX: left + keyPlace.x, clientY: top + keyPlace.y });
+  };
+  const showKeyPlace = () => {
+    Object.assign(ring.style, { left: `${keyPlace.x}px`, top: `${keyPlace.y}px`, visibility: "visible" });
+  };
+  const step = (x, y) => (event) => {
+    const far = event.shiftKey ? 2 : Math.max(8, size.value / 3);
+    keyPlace ??= middle();
+    keyPlace = {
+      x: Math.min(area.clientWidth, Math.max(0, keyPlace.x + x * far)),
+      y: Math.min(area.clientHeight, Math.max(0, keyPlace.y + y * far)),
+    };
+    showKeyPlace();
+    if (!keyStroke) return;
+    const point = keyPoint();
+    drawLine(keyStroke, keyStroke.points.at(-1), point);
+    keyStroke.points.push(point);
+  };
+  const press = () => {
+    keyPlace ??= middle();
+    showKeyPlace();
+    if (keyStroke) return void (keyStroke = null);
+    const width = (size.value * mask.width) / mask.getBoundingClientRect().width;
+    keyStroke = { erases, width, points: [keyPoint()] };
+    add(keyStroke);
+  };
+  const areaKeys = {
+    ArrowLeft: step(-1, 0),
+    ArrowRight: step(1, 0),
+    ArrowUp: step(0, -1),
+    ArrowDown: step(0, 1),
+    " ": press,
+  };
+
   // Tools and keys. After a click the keys go to the picture again, so that Enter means Done.
 
   const clicked = (action) => (event) => {
@@ -242,9 +287,14 @@ const start = (request) => {
     size.value = Number(size.value) + by;
     ring.style.width = ring.style.height = `${size.value}px`;
   };
-  const brushButton = button(words.brush, clicked(() => choose(false)));
-  const eraserButton = button(words.eraser, clicked(() => choose(true)));
-  const undoButton = button(words.undo, clicked(undo));
+  const withKey = (element, key) => {
+    element.title = key;
+    element.setAttribute("aria-keyshortcuts", key.replace("Ctrl", "Control").replace("Esc", "Escape"));
+    return element;
+  };
+  const brushButton = withKey(button(words.brush, clicked(() => choose(false))), "B");
+  const eraserButton = withKey(button(words.eraser, clicked(() => choose(true))), "E");
+  const undoButton = withKey(button(words.undo, clicked(undo)), "Ctrl+Z");
   const clearButton = button(words.clear, clicked(() => add("clear")));
   const size = make("input", { type: "range", min: 4, max: 160, value: 40, oninput: () => resize(0) });
   dialog.tools.append(
@@ -253,16 +303,16 @@ const start = (request) => {
     make("label", {}, words.size, size),
     undoButton,
     clearButton,
-    button(words.invert, clicked(() => add("invert"))),
+    withKey(button(words.invert, clicked(() => add("invert"))), "I"),
     make(
       "div",
       { className: "end" },
-      button(words.cancel, dialog.cancel),
-      button(words.done, send, { className: "main" }),
+      withKey(button(words.cancel, dialog.cancel), "Esc"),
+      withKey(button(words.done, send, { className: "main" }), "Enter"),
     ),
   );
   const keys = {
-    Enter: send,
+    Enter: () => send(),
     b: () => choose(false),
     e: () => choose(true),
     i: () => add("invert"),
@@ -274,11 +324,13 @@ const start = (request) => {
   };
   dialog.dialog.addEventListener("keydown", (event) => {
     const isUndo = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
-    const action = isUndo ? undo : event.ctrlKey || event.metaKey || event.altKey ? null : keys[event.key];
+    const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey;
+    const ofArea = event.target === area ? areaKeys[event.key] : null; // a slider and buttons have these for themselves
+    const action = isUndo ? undo : isPlain ? (ofArea ?? keys[event.key]) : null;
     const isOfButton = event.key === "Enter" && event.target.localName === "button";
     if (!action || isOfButton || !dialog.isOpen() || !mask.width) return;
     event.preventDefault();
-    action();
+    action(event);
   });
 
   const load = async () => {

@@ -44,7 +44,8 @@ const CHOICE_STYLE = `
 
 const start = (request) => {
   const { names, left, words } = request;
-  const instead = words.unanswered.replace("{minutes}", request.minutes).replace("{name}", () => names[0]);
+  const first = names[0].length > 50 ? `…${names[0].slice(-49)}` : names[0];
+  const instead = words.unanswered.replace("{minutes}", request.minutes).replace("{name}", () => first);
   const more = left > 0 ? `${words.more.replace("{count}", left)} ` : "";
   const dialog = ask(request, request.question, more + instead, CHOICE_STYLE);
   const choose = (number) => dialog.isOpen() && dialog.settle("done", number);

@@ -89,11 +89,23 @@ const DIALOG_STYLE = `
   button:focus-visible, input:focus-visible { outline: 2px solid var(--chosen); outline-offset: 2px; }
   @media (max-width: 480px) { footer { gap: 6px; padding: 8px 10px; } button { padding: 0 9px; } }
   .end { margin-left: auto; display: flex; gap: 8px; }
+  header, footer { flex: none; }
+  header { max-height: 40%; overflow-y: auto; }
+  /* A phone on its side, or a page that is zoomed: every line counts. */
+  @media (max-height: 480px) {
+    dialog { width: 100vw; height: 100dvh; max-height: none; border-radius: 0; }
+    header { padding: 4px 10px; display: flex; gap: 0 10px; flex-wrap: wrap; align-items: baseline; }
+    h1 { font-size: 14px; }
+    footer { padding: 4px 10px; flex-wrap: nowrap; overflow-x: auto; scroll-padding-right: 160px; }
+    footer button { flex: none; min-height: 34px; }
+    .end { position: sticky; right: -10px; margin-right: -10px; padding: 0 10px; flex: none;
+           background: var(--ground); }
+  }
 `;
 
 const ask = (request, title, hint, style) => {
   window.comfyuiDialog?.close();
-  const host = make("div");
+  const host = make("div", { lang: request.language });
   host.classList.toggle("dark", document.documentElement.classList.contains("dark"));
   const shadow = host.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet();
@@ -248,6 +260,7 @@ async def _answer_in_page(
         "id": json.loads(dialog_id),
         "chat": chat.chat_id,
         "patience": patience,
+        "language": chat.language,
         "words": dialog_words(chat.language),
     }
     opening = f"{DIALOG}{script}\nreturn start({json.dumps(about)});"
