@@ -27,6 +27,8 @@ from urllib.parse import urlsplit
 from playwright.async_api import Browser as Chromium
 from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, Playwright, Request, async_playwright
 
+from tests.support import older_pages
+
 CANDIDATES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MISSING = (
     "No Chromium found. Install one (Debian, Ubuntu: sudo apt-get install chromium), "
@@ -300,8 +302,8 @@ class Browser:
         return (await dialog.inner_text(timeout=5000)).strip()
 
     async def close_file(self) -> None:
-        """Close the dialog."""
-        await self.page.locator(DIALOG).get_by_label("Close").click(timeout=5000)
+        """Close the dialog by its key; its button has no name before 0.12."""
+        await self.page.keyboard.press("Escape")
         await self.page.locator(DIALOG).wait_for(state="detached", timeout=5000)
 
     async def players(self) -> list[Player]:
@@ -367,6 +369,9 @@ class Browser:
 
     async def _settle(self) -> None:
         await self.page.locator(INPUT).wait_for(state="visible", timeout=OPEN_SECONDS * 1000)
+        answer = await self.page.request.get(f"{self.url}/api/version", timeout=WAIT_SECONDS * 1000)
+        if older_pages.shows_its_input_early(older_pages.parsed((await answer.json())["version"])):
+            await self.page.wait_for_load_state("networkidle", timeout=WAIT_SECONDS * 1000)
 
     def _answer(self) -> Locator:
         return self.page.locator(ANSWER).last

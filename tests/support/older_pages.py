@@ -59,3 +59,18 @@ def says_in_channels(version: Version) -> bool:
 def writes_a_message_at_once(version: Version) -> bool:
     """Whether a message can be read as it was last written, so that all of a call is written together."""
     return version >= (0, 12)
+
+
+def takes_sentences_from_frames(version: Version) -> bool:
+    """Whether the page takes what a button below a message writes."""
+    return version >= (0, 11, 4)
+
+
+def shows_results_to_models(version: Version) -> bool:
+    """Whether pictures in a tool's result reach a model as pictures."""
+    return version >= (0, 11, 4)
+
+
+def shows_its_input_early(version: Version) -> bool:
+    """Whether the page shows its input before it knows the tools, and empties a chat that is begun until then."""
+    return version < (0, 11)

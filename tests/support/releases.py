@@ -3,6 +3,7 @@
     python -m tests.support.releases                    each release of `RELEASES`, and the newest there is
     python -m tests.support.releases 0.9.6              this one alone
     python -m tests.support.releases --python 3.12      on another Python, which uv fetches
+    python -m tests.support.releases 0.11.4 --browser   the tests in the release's own page, in Chromium, instead
     python -m tests.support.releases 0.9.6 -- -k stop   what stands behind the dashes is pytest's
 
 Each release lives in an environment of its own under `.releases/`, made by uv with the overrides of pyproject.toml
@@ -32,6 +33,7 @@ LOADED_BY_OLDER = ("azure-", "chromadb", "google-cloud-storage")
 #: What starts a server, and what its pages need, though a release does not ask for it, or what asks for it is left out.
 ALSO_NEEDED = ("numpy", "python-dateutil", "typer")
 MARKS = "open_webui and not browser"
+IN_A_BROWSER = "open_webui and browser"
 NOT_OF_A_RELEASE = "tests/test_sandbox.py"  # it starts the Open WebUI beside the tests
 
 
@@ -103,8 +105,8 @@ def about(interpreter: Path) -> tuple[str, str]:
     return version, python
 
 
-def tried(interpreter: Path, further: list[str]) -> Result:
-    """Run the tests on one release."""
+def tried(interpreter: Path, marks: str, further: list[str]) -> Result:
+    """Run the tests with these marks on one release."""
     version, python = about(interpreter)
     report = FOLDER / f"{version}-python{python}.xml"
     report.unlink(missing_ok=True)
@@ -114,7 +116,7 @@ def tried(interpreter: Path, further: list[str]) -> Result:
         "pytest",
         "-n0",
         "-m",
-        MARKS,
+        marks,
         f"--ignore={NOT_OF_A_RELEASE}",
         f"--junit-xml={report}",
         *further,
@@ -143,6 +145,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.support.releases", description=__doc__.split("\n")[0])
     parser.add_argument("releases", nargs="*", default=[], help="such as 0.9.6, or newest")
     parser.add_argument("--python", default="3.11")
+    parser.add_argument("--browser", action="store_true", help="the tests in its page, instead of the others")
     own, _, further = "\0".join(arguments).partition("\0--\0") if "--" in arguments else ("\0".join(arguments), "", "")
     options = parser.parse_args([word for word in own.split("\0") if word])
     words = [word for word in further.split("\0") if word]
@@ -151,7 +154,7 @@ def main(arguments: list[str]) -> int:
         interpreter = environment(release, options.python)
         if any(result.version == about(interpreter)[0] for result in results):
             continue  # the newest is one of those that were tried
-        results.append(tried(interpreter, words))
+        results.append(tried(interpreter, IN_A_BROWSER if options.browser else MARKS, words))
     print("\n| Open WebUI | Python | passed | skipped | failed | seconds |\n|---|---|---|---|---|---|")
     for result in results:
         print(result.row)

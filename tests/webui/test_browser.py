@@ -159,7 +159,7 @@ def player_of(file_id: str, tag: str) -> str:
     return f'<p><{tag} src="{address}" controls>{address}</{tag}></p>'
 
 
-async def test_players_in_an_answer_and_in_the_dialog_of_a_file_play(webui: OpenWebUI) -> None:
+async def test_players_in_an_answer_and_in_the_dialog_of_a_file_play(webui: OpenWebUI, model: ModelServer) -> None:
     """What the page does with the markup of a player, without the tool."""
     bob = await webui.user("bob")
     ids = {}
@@ -167,8 +167,7 @@ async def test_players_in_an_answer_and_in_the_dialog_of_a_file_play(webui: Open
         content = wave_file() if name.endswith(".wav") else clip(name)
         ids[name] = (await webui.upload(name, content, kind, bob))["id"]
     markup = {name: player_of(ids[name], tag) for name, (_, tag) in MEDIA.items()}
-    async with ModelServer() as model, Browser(webui.url, bob.token) as browser:
-        await webui.use_model(model)
+    async with Browser(webui.url, bob.token) as browser:
         model.script(then="\n\n".join(["Here they are.", *markup.values(), "That is all."]))
         await browser.chat("Play")
         await browser.wait_until_done()

@@ -11,6 +11,7 @@ from comfyui_tool import BUTTON_TASKS, LOOK_AFTER, Endpoint, LookAhead, buttons_
 from tests.support.browser import ANSWER, DIALOG, INPUT, MISSING, Browser, find_chromium
 from tests.support.chats import installed
 from tests.support.model_server import ModelServer, ToolCall
+from tests.support.older_pages import takes_sentences_from_frames
 from tests.support.open_webui import OpenWebUI
 from tests.support.stand_in import StandIn
 
@@ -103,6 +104,8 @@ class TestOnThePage:
     async def test_a_button_sends_what_a_person_would_write_once_the_user_agrees(
         self, webui: OpenWebUI, model: ModelServer
     ) -> None:
+        if not takes_sentences_from_frames(webui.version):
+            pytest.skip("Pages before 0.11.4 take no sentences from a frame, so that there are no buttons.")
         model.script([ToolCall("generate_image", {"prompt": "a fox", "count": 2})], then="Here.")
         async with Browser(webui.url, (await webui.user("bob")).token) as browser:
             await browser.chat("Draw two foxes")
@@ -134,3 +137,18 @@ class TestOnThePage:
             await browser.wait_for_pictures(1)
             await browser.wait_until_done()
             assert await browser.page.locator(FRAME).count() == 0
+
+    async def test_a_page_that_takes_no_sentences_from_frames_shows_no_trace_of_them(
+        self, webui: OpenWebUI, model: ModelServer
+    ) -> None:
+        model.script([ToolCall("generate_image", {"prompt": "a fox"})], then="Here.")
+        bob = await webui.user("bob")
+        shown = 1 if takes_sentences_from_frames(webui.version) else 0
+        async with Browser(webui.url, bob.token) as browser:
+            await browser.chat("Draw a fox")
+            await browser.wait_for_pictures(1)
+            await browser.wait_until_done()
+            await expect(browser.page.locator("iframe")).to_have_count(shown)
+            chat_id = browser.page.url.rpartition("/")[2]
+        messages = (await webui.chat(chat_id, user=bob))["history"]["messages"].values()
+        assert sum(len(message.get("embeds") or []) for message in messages) == shown
