@@ -71,7 +71,7 @@ FLOORS = (
     (
         "webui",
         "releases message_writes monitoring ollama permission spending_record language telling references "
-        "display messages picking stored_files chat_files buttons chat first_start dialog_texts "
+        "display messages picking stored_files stored_before chat_files buttons chat first_start dialog_texts "
         "user_pages page_dialog picture_choice mask_editor painting tolerant menus valves "
         "arguments given_pictures image_settings rights servers settings asking long_run "
         "model_choice transparency reports jobs tools",

@@ -153,6 +153,7 @@ required_open_webui_version: 0.9.6
 #   webui/messages            Which messages a chat has up to now, and which pictures, videos and sounds they hold.
 #   webui/picking             Which pictures of a chat a model means by its words: "2", "the last two", "1 and 3", …
 #   webui/stored_files        What Open WebUI holds of a file that was made: how a message names it, and what its …
+#   webui/stored_before       Files that are stored already: the same run made again shows the file that is there, and …
 #   webui/chat_files          What stands in the chat of a call, and what the call takes from there.
 #   webui/buttons             Buttons under a result, which write the message that a person would.
 #   webui/chat                The message that a call belongs to: how the call ends there, and what is stored in it.
@@ -13453,6 +13454,7 @@ class OutputFile:
     of: int = 0  # how many files of that run are brought, if not all by one call
     seed: int | None = None  # of the call that made it: the same call with it makes the same again
     mask: str = ""  # the id of the mask that an earlier call made it with
+    digest: str = ""  # the SHA-256 of its bytes, where it is known
 
     @property
     def ending(self) -> str:
@@ -33456,11 +33458,20 @@ async def stored_mask(file_id: str) -> str:
 def run_of(item: Any) -> Mapping[str, Any]:
     """What a stored file tells of the run that made it; empty for a file that none made.
 
-    {"prompt_id": "0c6d...", "source": "ComfyUI_00007_.png", "of": 2, "seed": 7, "mask": "9d2e..."}
+    {"prompt_id": "0c6d...", "source": "ComfyUI_00007_.png", "of": 2, "seed": 7, "mask": "9d2e...",
+     "again": [<the first three of each later run that made the very same>]}
     """
     data = (item.meta or {}).get("data") or {}
     run: Mapping[str, Any] = data.get(JOB_KEY) or {}
     return run
+
+
+def runs_of(item: Any) -> list[Mapping[str, Any]]:
+    """All runs that a stored file tells of: the one that it was stored for, and those that made the
+    very same again.
+    """
+    run = run_of(item)
+    return [run, *list_of(run.get("again"))] if run else []
 
 
 def message_file(item: Any, drawn: bool) -> dict[str, Any]:
@@ -33496,6 +33507,13 @@ def as_served(product: OutputFile) -> tuple[OutputFile, str]:
     if product.ending in INERT_ENDINGS:
         ending = product.ending
     return replace(product, content_type=content_type), ending
+
+
+def ready_to_store(product: OutputFile) -> tuple[OutputFile, str]:
+    """`as_served`, with the digest of the file's bytes. Blocks: call it in a thread."""
+    served, ending = as_served(product)
+    digest = hashlib.sha256(served.data.buffer).hexdigest()
+    return replace(served, digest=digest), ending
 
 
 def _media_ending(content_type: str, ending: str) -> str:
@@ -33645,6 +33663,84 @@ async def _readable_file(reference: str, user_id: str) -> Any:
         return item
     is_shared = await has_access_to_file(item.id, "read", user)
     return item if is_shared else None
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/stored_before.py
+#
+# Files that are stored already: the same run made again shows the file that is there, and stores
+# none.
+#
+# ComfyUI answers a run that it has made before from its cache, with the very same file, and so a
+# second copy would be stored with every "once more" that changes nothing. The same run gives a file
+# the same name, which is made of its prompt and seed, and the same content. That is known by its
+# SHA-256, which Open WebUI (0.9.6 to 0.12.4) keeps of every file as `file_hash`. `stored_before` goes
+# through nothing to find it: this process remembers the newest files, and of the chat it looks at
+# those of that name. Whatever is found is looked at in the database: it may be deleted meanwhile.
+#
+# The file then tells of the later run, too (`note_run`), so that check_job knows it as brought.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+REMEMBERED_STORED = 10_000  # the newest of all users
+MOST_OF_A_NAME = 3  # files of a chat that have the name, and are looked at
+MOST_RUNS = 50  # of which a file tells
+StoredFile = tuple[str, str, str]  # the user, and the name and the SHA-256 of the file
+# -> the id of the file.
+STORED_FILES = BoundedDict[StoredFile, str](REMEMBERED_STORED)
+
+
+def remember_stored(file: StoredFile, file_id: str) -> None:
+    """Remember a file that was stored."""
+    STORED_FILES.pop(file, None)  # so that it is the newest
+    STORED_FILES[file] = file_id
+
+
+async def stored_before(file: StoredFile, of_name: Sequence[str], channel: str = "") -> Any:
+    """Open WebUI's record of a file that the tool stored already; None where none is found.
+    `of_name` are the ids of the files in the chat that have its name. In a `channel` only one that
+    was stored there counts: its members may see no other.
+    """
+    user_id, name, digest = file
+    candidates = [STORED_FILES.get(file), *of_name[-MOST_OF_A_NAME:]]
+    for file_id in dict.fromkeys(filter(None, candidates)):
+        from open_webui.models.files import Files
+
+        item = await Files.get_file_by_id(file_id)
+        if item is None or item.user_id != user_id or not run_of(item):
+            continue
+        meta = object_of(item.meta)
+        place = str(object_of(meta.get("data")).get("channel_id") or "")
+        is_same = meta.get("file_hash") == digest and meta.get("name") == name
+        if is_same and channel in ("", place):
+            return item
+    return None
+
+
+def ids_of_name(messages: Iterable[Message], name: str) -> list[str]:
+    """The ids of the files in these messages that have a name."""
+    return [
+        str(item["id"])
+        for message in messages
+        for item in list_of(message.get("files"))
+        if isinstance(item, dict) and item.get("name") == name and item.get("id")
+    ]
+
+
+async def note_run(item: Any, record: Mapping[str, Any]) -> None:
+    """Have a stored file tell of a further run that made it. Never raises."""
+    told = runs_of(item)
+    kept = {key: record[key] for key in ("prompt_id", "source", "of")}
+    if any(kept.items() <= one.items() for one in told):
+        return
+    from open_webui.models.files import Files
+
+    again = [*told[1:], kept][-MOST_RUNS:]
+    data = {**item.meta["data"], JOB_KEY: {**run_of(item), "again": again}}
+    try:
+        await Files.update_file_metadata_by_id(item.id, {"data": data})
+    except Exception as error:
+        log.warning("a file does not tell of its later run: %s", type(error).__name__)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -34294,6 +34390,8 @@ class Chat(ChatFiles):
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._unwritten = Unwritten()  # of which the database does not have this yet
         self._just_stored: set[str] = set()  # the ids of files that this call stored
+        # those that were stored before and hold what it made, and whether the chat had them
+        self.repeated: dict[str, bool] = {}
         self._display: Display | None = None
         self._hiding = Hiding()
         self.language = language_of(metadata or {}, request)
@@ -34483,8 +34581,9 @@ class Chat(ChatFiles):
 
         async def store(product: OutputFile, name: str) -> dict[str, Any]:
             async with gate:
-                served, ending = await PICTURES.run(as_served, product)
-                return await self._upload(f"{name}.{ending}", served)
+                served, ending = await PICTURES.run(ready_to_store, product)
+                called = f"{name}.{ending}"
+                return await self._found(called, served) or await self._upload(called, served)
 
         names = [stem]
         if len(products) > 1:
@@ -34508,13 +34607,32 @@ class Chat(ChatFiles):
             raise storage_refused(failures[0], left, len(stored), shown=self.shown)
         return stored
 
+    async def _found(self, name: str, product: OutputFile) -> dict[str, Any] | None:
+        """What a message holds of a file that is stored already, of this name and with these bytes;
+        None where none is found. It then tells of this run, too.
+        """
+        of_name = ids_of_name(self._whole.values(), name)
+        channel = self.chat_id.removeprefix(CHANNEL) if self.channel else ""
+        try:
+            file = self._user_id, name, product.digest
+            item = await stored_before(file, of_name, channel)
+            if item is None or item.id in self._just_stored:  # a run may make the same twice
+                return None
+            in_chat = item.id in [file.reference for file in await self.media()]
+        except Exception as error:  # it is stored once more
+            log.warning("what is stored could not be looked up: %s", type(error).__name__)
+            return None
+        await note_run(item, run_record(product))
+        self.repeated[item.id] = in_chat
+        return message_file(item, drawn="content" not in (item.data or {}))
+
     async def _upload(self, name: str, product: OutputFile) -> dict[str, Any]:
         """Store one file; returns what a message holds of it. Its metadata tells which job made it,
         for `kept`.
         """
         from fastapi import UploadFile
         from open_webui.models.files import Files
-        from open_webui.models.users import Users
+        from open_webui.models.users import UserModel, Users
         from open_webui.routers.files import upload_file_handler
         from starlette.datastructures import Headers
 
@@ -34528,9 +34646,14 @@ class Chat(ChatFiles):
             }
         if product.prompt_id:
             about[JOB_KEY] = run_record(product, self.mask)
+        if product.digest:
+            about["file_hash"] = product.digest  # which Open WebUI then need not find out
         headers = Headers({"content-type": product.content_type})
         upload = UploadFile(file=product.data.reader(), filename=name, headers=headers)
-        user = await Users.get_user_by_id(self._user_id)
+        try:
+            user = UserModel(**self.user)
+        except (TypeError, ValueError):  # a caller that does not tell all of it
+            user = await Users.get_user_by_id(self._user_id)
         # without process=False Open WebUI would try to read text out of the picture
         item = await upload_file_handler(
             self.request, file=upload, metadata=about, process=False, user=user
@@ -34538,6 +34661,8 @@ class Chat(ChatFiles):
         drawn = product.size is not None and product.content_type in DRAWN
         stored = message_file(item, drawn)
         self._just_stored.add(item.id)
+        if product.digest:
+            remember_stored((self._user_id, name, product.digest), item.id)
         if not drawn:
             page = self._hiding.of(file_page(product, stored["url"]))
             await Files.update_file_data_by_id(item.id, {"content": page})
@@ -34557,10 +34682,12 @@ class Chat(ChatFiles):
         """
         if self._display:  # no preview may come after the pictures
             await self._display.stop()
-        shown = [*self._files, *stored]
+        shown = with_new_files(self._files, stored)
+        stored = shown[len(self._files) :]
+        if not stored:
+            return
         if self._writes_at_end:
-            shown = with_new_files(self._files, stored)
-            self._unwritten.files += shown[len(self._files) :]
+            self._unwritten.files += stored
         elif self.saved:
             from open_webui.models.chats import Chats
 
@@ -34595,8 +34722,8 @@ class Chat(ChatFiles):
         since = min(jobs.values(), default=math.inf)
         for page in range(KEPT_PAGES):
             files = await Files.search_files(self._user_id, skip=page * KEPT_PAGE, limit=KEPT_PAGE)
-            for item in files:
-                run = run_of(item)
+            runs = [(item, run) for item in files for run in runs_of(item)]
+            for item, run in runs:
                 prompt_id = str(run.get("prompt_id"))
                 if prompt_id not in jobs:
                     continue
@@ -38854,13 +38981,10 @@ async def keep_and_report(
         failure = await remove_prompts(made.whole)
         made = replace(made, notes=(*made.notes, failure) if failure else made.notes)
     made = replace(made, notes=(*made.notes, *await opaque_note(prompt, made.products)))
-    times = [
-        await PICTURES.run(running_time, product.data.buffer, product.content_type)
-        for product in made.products
-    ]
+    times = [await _running_time(product) for product in made.products]
     worked_on = await _worked_on(chat)
     numbers = await chat.numbers(files)
-    result, text = report(made, files, chat.shown, numbers, times, worked_on)
+    result, text = report(made, files, chat.shown, numbers, times, worked_on, chat.repeated)
     if settings.buttons and chat.shown and files:
         await _show_buttons(chat, ahead, list(numbers.values()))
     if settings.show_to_model and chat.seen_by_model:
@@ -38878,6 +39002,14 @@ async def _show_buttons(chat: Chat, ahead: LookAhead, numbers: Sequence[int]) ->
         await chat.show_buttons(buttons_page(numbers, await ahead.tasks(), chat.language))
     except Exception as error:
         log.warning("the buttons could not be shown: %s", type(error).__name__)
+
+
+async def _running_time(product: OutputFile) -> RunningTime:
+    """How long a file plays; in no thread where it is told at a glance that it does not."""
+    data = product.data
+    if not data.on_disk and plain_png_size(data.buffer):
+        return RunningTime()
+    return await PICTURES.run(running_time, data.buffer, product.content_type)
 
 
 async def _copies(made: RunResult) -> list[str]:
@@ -38908,13 +39040,15 @@ def report(
     numbers: Mapping[str, int] | None = None,
     times: Sequence[RunningTime] = (),
     worked_on: Sequence[int | str] = (),
+    repeated: Mapping[str, bool] | None = None,
 ) -> tuple[dict[str, Any], str]:
     """What the model gets to know of finished files, and the last status. What is empty is left out
     by `as_answer`.
 
     `files` are what a message holds of them, `shown` tells whether the user sees them, `numbers`
-    the pictures' numbers in the chat by id, `times` how long those play that do, and `worked_on`
-    what the workflow got. Texts that nodes showed come as "text", and notes as "adjusted".
+    the pictures' numbers in the chat by id, `times` how long those play that do, `worked_on` what
+    the workflow got, and `repeated` which files were stored before, and whether in this chat. Texts
+    that nodes showed come as "text", and notes as "adjusted".
     """
     sizes = dict.fromkeys(str(product.size) for product in made.products if product.size)
     told = files_told(files, numbers or {}, shown)
@@ -38930,7 +39064,11 @@ def report(
         **_length_told(made.used, times),
         "cost": made.cost,
         "took": duration(made.seconds) if made.seconds >= 0.5 else "",
-        "adjusted": [*made.notes, *_other_length(made.used, times)],
+        "adjusted": [
+            *made.notes,
+            *_other_length(made.used, times),
+            *_repeated_notes(repeated or {}, numbers or {}),
+        ],
         "text": [beginning(text, LONGEST_NODE_TEXT) for text in made.texts[:MOST_NODE_TEXTS]],
         "still_running": made.running,
     }
@@ -38940,7 +39078,25 @@ def report(
         )
     if made.texts and not told["images"] and not told["players"]:
         result["note"] = "`text` holds what it says; the user can open it as a file."
-    return result, _done_text(made)
+    all_repeated = bool(repeated) and len(repeated or {}) == len({item["id"] for item in files})
+    return result, _done_text(made, all_repeated)
+
+
+def _repeated_notes(repeated: Mapping[str, bool], numbers: Mapping[str, int]) -> list[str]:
+    """Notes, or none, on files that were not stored because they were stored before."""
+    notes = []
+    pictures = sorted(
+        numbers[one] for one, in_chat in repeated.items() if in_chat and one in numbers
+    )
+    if pictures:
+        named = "picture" if len(pictures) == 1 else "pictures"
+        told = " and ".join(map(str, pictures))
+        notes.append(f"the same as {named} {told} of this chat: shown again, not stored anew")
+    others = len(repeated) - len(pictures)
+    if others:
+        were = "the same file was" if others == 1 else f"the same {others} files were"
+        notes.append(f"{were} stored before: shown again, not stored anew")
+    return notes
 
 
 def _length_told(used: Mapping[str, Any], times: Sequence[RunningTime]) -> dict[str, Any]:
@@ -38978,16 +39134,17 @@ def _one_or_all(values: Sequence[float | None]) -> Any:
     return known[0] if len(set(known)) == 1 else known
 
 
-def _done_text(made: RunResult) -> str:
+def _done_text(made: RunResult, all_repeated: bool = False) -> str:
     """The last status of a run: "Done in 8 s · seed 7"; of one of which files are missing it says
-    how many.
+    how many, and of one that only made what was stored before that this is shown again.
     """
     done = Phrase("done")
     if made.seconds >= 0.5:
         done = Phrase("done_in", time=Span(made.seconds))
     seed = Phrase("seed", seed=made.seed) if made.seed is not None else ""
     left_out = Phrase("left_out", count=made.left_out) if made.left_out else ""
-    return joined(done, seed, left_out)
+    again = Phrase("shown_again") if all_repeated else ""
+    return joined(done, seed, left_out, again)
 
 
 def files_told(

@@ -185,7 +185,7 @@ class House:
                     search_files=self._search,
                 )
             },
-            "models.users": {"Users": SimpleNamespace(get_user_by_id=self._get_user)},
+            "models.users": {"UserModel": SimpleNamespace, "Users": SimpleNamespace(get_user_by_id=self._get_user)},
             "models.config": {"Config": SimpleNamespace(get=self._setting, get_many=self._settings)},
             "models.groups": {"Groups": SimpleNamespace(get_groups_by_member_id=self._groups)},
             "routers": {},

@@ -94,6 +94,24 @@ def test_what_was_used_is_told_and_the_size_that_came_out_goes_before_the_one_as
     }
 
 
+# --- what was stored before ---
+
+
+@pytest.mark.parametrize(
+    ("repeated", "note", "status"),
+    [
+        ({"id-0": True, "id-1": True}, "the same as pictures 1 and 2 of this chat: shown again, not stored anew", True),
+        ({"id-1": True}, "the same as picture 2 of this chat: shown again, not stored anew", False),
+        ({"id-0": False}, "the same file was stored before: shown again, not stored anew", False),
+        ({"id-0": False, "id-1": False}, "the same 2 files were stored before: shown again, not stored anew", True),
+    ],
+)
+def test_a_file_that_was_stored_before_is_said_to_be(repeated: dict[str, bool], note: str, status: bool) -> None:
+    result, text = tool.report(made(), stored(2), True, {"id-0": 1, "id-1": 2}, repeated=repeated)
+    assert note in result["adjusted"]
+    assert text.endswith("Shown again") == status
+
+
 def test_a_film_tells_its_seconds_frames_and_size() -> None:
     film = {"type": "file", "id": "x", "url": "/files/x", "name": "waves.mp4", "content_type": "video/mp4"}
     product = tool.read_product(tool.hold(recorded("clip.mp4")), "waves.mp4")

@@ -267,6 +267,7 @@ class OutputFile:
     of: int = 0  # how many files of that run are brought, if not all by one call
     seed: int | None = None  # of the call that made it: the same call with it makes the same again
     mask: str = ""  # the id of the mask that an earlier call made it with
+    digest: str = ""  # the SHA-256 of its bytes, where it is known
 
     @property
     def ending(self) -> str:

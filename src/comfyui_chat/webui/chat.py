@@ -42,15 +42,16 @@ from .releases import (
     tells_what_was_just_stored,
     write_into_channel,
 )
+from .stored_before import ids_of_name, note_run, remember_stored, stored_before
 from .stored_files import (
     DRAWN,
     JOB_KEY,
     StoredOutputs,
-    as_served,
     file_page,
     message_file,
-    run_of,
+    ready_to_store,
     run_record,
+    runs_of,
     storage_refused,
 )
 from .telling import Hiding, brief, stop_text, told_failure
@@ -92,6 +93,8 @@ class Chat(ChatFiles):
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._unwritten = Unwritten()  # of which the database does not have this yet
         self._just_stored: set[str] = set()  # the ids of files that this call stored
+        # those that were stored before and hold what it made, and whether the chat had them
+        self.repeated: dict[str, bool] = {}
         self._display: Display | None = None
         self._hiding = Hiding()
         self.language = language_of(metadata or {}, request)
@@ -281,8 +284,9 @@ class Chat(ChatFiles):
 
         async def store(product: OutputFile, name: str) -> dict[str, Any]:
             async with gate:
-                served, ending = await PICTURES.run(as_served, product)
-                return await self._upload(f"{name}.{ending}", served)
+                served, ending = await PICTURES.run(ready_to_store, product)
+                called = f"{name}.{ending}"
+                return await self._found(called, served) or await self._upload(called, served)
 
         names = [stem]
         if len(products) > 1:
@@ -306,13 +310,32 @@ class Chat(ChatFiles):
             raise storage_refused(failures[0], left, len(stored), shown=self.shown)
         return stored
 
+    async def _found(self, name: str, product: OutputFile) -> dict[str, Any] | None:
+        """What a message holds of a file that is stored already, of this name and with these bytes;
+        None where none is found. It then tells of this run, too.
+        """
+        of_name = ids_of_name(self._whole.values(), name)
+        channel = self.chat_id.removeprefix(CHANNEL) if self.channel else ""
+        try:
+            file = self._user_id, name, product.digest
+            item = await stored_before(file, of_name, channel)
+            if item is None or item.id in self._just_stored:  # a run may make the same twice
+                return None
+            in_chat = item.id in [file.reference for file in await self.media()]
+        except Exception as error:  # it is stored once more
+            log.warning("what is stored could not be looked up: %s", type(error).__name__)
+            return None
+        await note_run(item, run_record(product))
+        self.repeated[item.id] = in_chat
+        return message_file(item, drawn="content" not in (item.data or {}))
+
     async def _upload(self, name: str, product: OutputFile) -> dict[str, Any]:
         """Store one file; returns what a message holds of it. Its metadata tells which job made it,
         for `kept`.
         """
         from fastapi import UploadFile
         from open_webui.models.files import Files
-        from open_webui.models.users import Users
+        from open_webui.models.users import UserModel, Users
         from open_webui.routers.files import upload_file_handler
         from starlette.datastructures import Headers
 
@@ -326,9 +349,14 @@ class Chat(ChatFiles):
             }
         if product.prompt_id:
             about[JOB_KEY] = run_record(product, self.mask)
+        if product.digest:
+            about["file_hash"] = product.digest  # which Open WebUI then need not find out
         headers = Headers({"content-type": product.content_type})
         upload = UploadFile(file=product.data.reader(), filename=name, headers=headers)
-        user = await Users.get_user_by_id(self._user_id)
+        try:
+            user = UserModel(**self.user)
+        except (TypeError, ValueError):  # a caller that does not tell all of it
+            user = await Users.get_user_by_id(self._user_id)
         # without process=False Open WebUI would try to read text out of the picture
         item = await upload_file_handler(
             self.request, file=upload, metadata=about, process=False, user=user
@@ -336,6 +364,8 @@ class Chat(ChatFiles):
         drawn = product.size is not None and product.content_type in DRAWN
         stored = message_file(item, drawn)
         self._just_stored.add(item.id)
+        if product.digest:
+            remember_stored((self._user_id, name, product.digest), item.id)
         if not drawn:
             page = self._hiding.of(file_page(product, stored["url"]))
             await Files.update_file_data_by_id(item.id, {"content": page})
@@ -355,10 +385,12 @@ class Chat(ChatFiles):
         """
         if self._display:  # no preview may come after the pictures
             await self._display.stop()
-        shown = [*self._files, *stored]
+        shown = with_new_files(self._files, stored)
+        stored = shown[len(self._files) :]
+        if not stored:
+            return
         if self._writes_at_end:
-            shown = with_new_files(self._files, stored)
-            self._unwritten.files += shown[len(self._files) :]
+            self._unwritten.files += stored
         elif self.saved:
             from open_webui.models.chats import Chats
 
@@ -393,8 +425,8 @@ class Chat(ChatFiles):
         since = min(jobs.values(), default=math.inf)
         for page in range(KEPT_PAGES):
             files = await Files.search_files(self._user_id, skip=page * KEPT_PAGE, limit=KEPT_PAGE)
-            for item in files:
-                run = run_of(item)
+            runs = [(item, run) for item in files for run in runs_of(item)]
+            for item, run in runs:
                 prompt_id = str(run.get("prompt_id"))
                 if prompt_id not in jobs:
                     continue

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..logs import log
+from ..media.kinds import OutputFile, plain_png_size
 from ..media.pictures import small_copy
 from ..media.running_times import RunningTime, running_time
 from ..names import beginning, duration, shortened
@@ -78,13 +79,10 @@ async def keep_and_report(
         failure = await remove_prompts(made.whole)
         made = replace(made, notes=(*made.notes, failure) if failure else made.notes)
     made = replace(made, notes=(*made.notes, *await opaque_note(prompt, made.products)))
-    times = [
-        await PICTURES.run(running_time, product.data.buffer, product.content_type)
-        for product in made.products
-    ]
+    times = [await _running_time(product) for product in made.products]
     worked_on = await _worked_on(chat)
     numbers = await chat.numbers(files)
-    result, text = report(made, files, chat.shown, numbers, times, worked_on)
+    result, text = report(made, files, chat.shown, numbers, times, worked_on, chat.repeated)
     if settings.buttons and chat.shown and files:
         await _show_buttons(chat, ahead, list(numbers.values()))
     if settings.show_to_model and chat.seen_by_model:
@@ -102,6 +100,14 @@ async def _show_buttons(chat: Chat, ahead: LookAhead, numbers: Sequence[int]) ->
         await chat.show_buttons(buttons_page(numbers, await ahead.tasks(), chat.language))
     except Exception as error:
         log.warning("the buttons could not be shown: %s", type(error).__name__)
+
+
+async def _running_time(product: OutputFile) -> RunningTime:
+    """How long a file plays; in no thread where it is told at a glance that it does not."""
+    data = product.data
+    if not data.on_disk and plain_png_size(data.buffer):
+        return RunningTime()
+    return await PICTURES.run(running_time, data.buffer, product.content_type)
 
 
 async def _copies(made: RunResult) -> list[str]:
@@ -132,13 +138,15 @@ def report(
     numbers: Mapping[str, int] | None = None,
     times: Sequence[RunningTime] = (),
     worked_on: Sequence[int | str] = (),
+    repeated: Mapping[str, bool] | None = None,
 ) -> tuple[dict[str, Any], str]:
     """What the model gets to know of finished files, and the last status. What is empty is left out
     by `as_answer`.
 
     `files` are what a message holds of them, `shown` tells whether the user sees them, `numbers`
-    the pictures' numbers in the chat by id, `times` how long those play that do, and `worked_on`
-    what the workflow got. Texts that nodes showed come as "text", and notes as "adjusted".
+    the pictures' numbers in the chat by id, `times` how long those play that do, `worked_on` what
+    the workflow got, and `repeated` which files were stored before, and whether in this chat. Texts
+    that nodes showed come as "text", and notes as "adjusted".
     """
     sizes = dict.fromkeys(str(product.size) for product in made.products if product.size)
     told = files_told(files, numbers or {}, shown)
@@ -154,7 +162,11 @@ def report(
         **_length_told(made.used, times),
         "cost": made.cost,
         "took": duration(made.seconds) if made.seconds >= 0.5 else "",
-        "adjusted": [*made.notes, *_other_length(made.used, times)],
+        "adjusted": [
+            *made.notes,
+            *_other_length(made.used, times),
+            *_repeated_notes(repeated or {}, numbers or {}),
+        ],
         "text": [beginning(text, LONGEST_NODE_TEXT) for text in made.texts[:MOST_NODE_TEXTS]],
         "still_running": made.running,
     }
@@ -164,7 +176,25 @@ def report(
         )
     if made.texts and not told["images"] and not told["players"]:
         result["note"] = "`text` holds what it says; the user can open it as a file."
-    return result, _done_text(made)
+    all_repeated = bool(repeated) and len(repeated or {}) == len({item["id"] for item in files})
+    return result, _done_text(made, all_repeated)
+
+
+def _repeated_notes(repeated: Mapping[str, bool], numbers: Mapping[str, int]) -> list[str]:
+    """Notes, or none, on files that were not stored because they were stored before."""
+    notes = []
+    pictures = sorted(
+        numbers[one] for one, in_chat in repeated.items() if in_chat and one in numbers
+    )
+    if pictures:
+        named = "picture" if len(pictures) == 1 else "pictures"
+        told = " and ".join(map(str, pictures))
+        notes.append(f"the same as {named} {told} of this chat: shown again, not stored anew")
+    others = len(repeated) - len(pictures)
+    if others:
+        were = "the same file was" if others == 1 else f"the same {others} files were"
+        notes.append(f"{were} stored before: shown again, not stored anew")
+    return notes
 
 
 def _length_told(used: Mapping[str, Any], times: Sequence[RunningTime]) -> dict[str, Any]:
@@ -202,16 +232,17 @@ def _one_or_all(values: Sequence[float | None]) -> Any:
     return known[0] if len(set(known)) == 1 else known
 
 
-def _done_text(made: RunResult) -> str:
+def _done_text(made: RunResult, all_repeated: bool = False) -> str:
     """The last status of a run: "Done in 8 s · seed 7"; of one of which files are missing it says
-    how many.
+    how many, and of one that only made what was stored before that this is shown again.
     """
     done = Phrase("done")
     if made.seconds >= 0.5:
         done = Phrase("done_in", time=Span(made.seconds))
     seed = Phrase("seed", seed=made.seed) if made.seed is not None else ""
     left_out = Phrase("left_out", count=made.left_out) if made.left_out else ""
-    return joined(done, seed, left_out)
+    again = Phrase("shown_again") if all_repeated else ""
+    return joined(done, seed, left_out, again)
 
 
 def files_told(

@@ -16,6 +16,7 @@ text or plain bytes, and keeps its ending only where no browser runs files that 
 `read_stored_file` reads a file of this Open WebUI for a call, if the user may read it.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from ..errors import BadArgument, ComfyUIError, LimitExceeded, StorageRefused
 from ..media.kinds import MAX_INPUT_BYTES, OTHER_TYPES, OutputFile, content_type_of, ending_of
 from ..names import quoted, shortened
 from ..threads import FILES, STORAGE
+from ..values import list_of
 from .references import DATA_URI, FILE_ID, FILE_REFERENCE, read_data_uri
 
 JOB_KEY = "comfyui_job"  # under which a stored file tells of the run that made it
@@ -105,11 +107,20 @@ async def stored_mask(file_id: str) -> str:
 def run_of(item: Any) -> Mapping[str, Any]:
     """What a stored file tells of the run that made it; empty for a file that none made.
 
-    {"prompt_id": "0c6d...", "source": "ComfyUI_00007_.png", "of": 2, "seed": 7, "mask": "9d2e..."}
+    {"prompt_id": "0c6d...", "source": "ComfyUI_00007_.png", "of": 2, "seed": 7, "mask": "9d2e...",
+     "again": [<the first three of each later run that made the very same>]}
     """
     data = (item.meta or {}).get("data") or {}
     run: Mapping[str, Any] = data.get(JOB_KEY) or {}
     return run
+
+
+def runs_of(item: Any) -> list[Mapping[str, Any]]:
+    """All runs that a stored file tells of: the one that it was stored for, and those that made the
+    very same again.
+    """
+    run = run_of(item)
+    return [run, *list_of(run.get("again"))] if run else []
 
 
 def message_file(item: Any, drawn: bool) -> dict[str, Any]:
@@ -145,6 +156,13 @@ def as_served(product: OutputFile) -> tuple[OutputFile, str]:
     if product.ending in INERT_ENDINGS:
         ending = product.ending
     return replace(product, content_type=content_type), ending
+
+
+def ready_to_store(product: OutputFile) -> tuple[OutputFile, str]:
+    """`as_served`, with the digest of the file's bytes. Blocks: call it in a thread."""
+    served, ending = as_served(product)
+    digest = hashlib.sha256(served.data.buffer).hexdigest()
+    return replace(served, digest=digest), ending
 
 
 def _media_ending(content_type: str, ending: str) -> str:
