@@ -32946,20 +32946,16 @@ def media_in(branch: Iterable[Message]) -> list[ChatFile]:
 # The messages up to the one that a call belongs to.
 
 
-def saved_branch(messages: Mapping[str, Message], newest: str) -> list[Message]:
-    """The messages of a saved chat from the first to the `newest`, each the parent of the next."""
-    branch: list[Message] = []
-    seen: set[str] = set()
+def saved_branch(messages: Mapping[str, Message], newest: str) -> list[str]:
+    """The ids of the messages of a saved chat from the first to the `newest`, each the parent of the
+    next.
+    """
+    branch: dict[str, None] = {}
     message_id = newest
-    while message_id not in seen:  # parents may go round in a circle
-        message = messages.get(message_id)
-        if not message:
-            break
-        seen.add(message_id)
-        branch.append(message)
-        message_id = message.get("parentId") or ""
-    branch.reverse()
-    return branch
+    while message_id not in branch and messages.get(message_id):  # parents may go round in a circle
+        branch[message_id] = None
+        message_id = messages[message_id].get("parentId") or ""
+    return [*reversed(branch)]
 
 
 @dataclass(frozen=True)
@@ -33896,10 +33892,9 @@ class ChatFiles:
 
         messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
         self._whole = messages
-        newest = self.message_id
-        if newest not in messages:
-            newest = str(self._metadata.get("user_message_id") or "")
-        branch = saved_branch(messages, newest)
+        ids = self.branch_ids(messages)
+        branch = [messages[message_id] for message_id in ids]
+        newest = ids[-1] if ids else ""
         own: list[Message] = []
         if branch and newest == self.message_id:
             message = branch.pop()
@@ -33913,6 +33908,13 @@ class ChatFiles:
         if own:
             self._read = branch, own[0]
         return branch + own
+
+    def branch_ids(self, messages: Mapping[str, Message]) -> list[str]:
+        """Of all messages of a saved chat the ids of those up to this one, oldest first."""
+        newest = self.message_id
+        if newest not in messages:
+            newest = str(self._metadata.get("user_message_id") or "")
+        return saved_branch(messages, newest)
 
     # What a call works on.
 
@@ -34764,14 +34766,16 @@ class Chat(ChatFiles):
         return messages
 
     async def show_buttons(self, page: str) -> None:
-        """Show a page of buttons below what the message shows, and no earlier one of this chat.
-        Pages of other tools stay.
+        """Show a page of buttons below what the message shows, and no earlier one on its branch of
+        the chat: another answer to the same question keeps its own. Pages of other tools stay.
         """
         if not self.saved or self._emit is None or not takes_sentences_from_frames():
             return
         from open_webui.socket.main import get_event_emitter
 
-        for message_id, message in (await self._show_below(page)).items():
+        messages = await self._show_below(page)
+        for message_id in self.branch_ids(messages):
+            message = messages[message_id]
             shown = list_of(message.get("embeds"))
             pages = _pages_of_others(message)
             if message_id == self.message_id or len(pages) == len(shown):

@@ -128,6 +128,24 @@ class TestOnThePage:
             await expect(browser.page.locator(INPUT)).to_contain_text("Change picture 3:")
             assert browser.refused == []
 
+    async def test_each_answer_to_a_question_keeps_its_own(self, webui: OpenWebUI, model: ModelServer) -> None:
+        model.script([ToolCall("generate_image", {"prompt": "a fox"})], then="Here.")
+        async with Browser(webui.url, (await webui.user("bob")).token) as browser:
+            page = browser.page
+            await browser.chat("Draw a fox")
+            await browser.wait_for_pictures(1)
+            await browser.wait_until_done()
+            model.script([ToolCall("generate_image", {"prompt": "a fox"})], then="Here again.")
+            await page.locator("button[aria-label=Regenerate]").last.click()
+            await page.get_by_text("Try Again").first.click()
+            await expect(page.locator(".chat-assistant").last).to_contain_text("Here again.", timeout=30_000)
+            await browser.wait_until_done()
+            await expect(page.locator(FRAME)).to_have_count(1)
+            await page.locator("button[aria-label='Previous message']").last.click()
+            await expect(page.locator(".chat-assistant").last).not_to_contain_text("again")
+            await expect(page.locator(FRAME)).to_have_count(1)
+            await expect(last_frame(browser).get_by_role("button", name="Again")).to_be_visible()
+
     async def test_a_user_who_wants_none_has_none(self, webui: OpenWebUI, model: ModelServer) -> None:
         model.script([ToolCall("generate_image", {"prompt": "a fox"})], then="Here.")
         carol = await webui.user("carol")

@@ -467,14 +467,16 @@ class Chat(ChatFiles):
         return messages
 
     async def show_buttons(self, page: str) -> None:
-        """Show a page of buttons below what the message shows, and no earlier one of this chat.
-        Pages of other tools stay.
+        """Show a page of buttons below what the message shows, and no earlier one on its branch of
+        the chat: another answer to the same question keeps its own. Pages of other tools stay.
         """
         if not self.saved or self._emit is None or not takes_sentences_from_frames():
             return
         from open_webui.socket.main import get_event_emitter
 
-        for message_id, message in (await self._show_below(page)).items():
+        messages = await self._show_below(page)
+        for message_id in self.branch_ids(messages):
+            message = messages[message_id]
             shown = list_of(message.get("embeds"))
             pages = _pages_of_others(message)
             if message_id == self.message_id or len(pages) == len(shown):

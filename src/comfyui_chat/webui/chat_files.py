@@ -178,10 +178,9 @@ class ChatFiles:
 
         messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
         self._whole = messages
-        newest = self.message_id
-        if newest not in messages:
-            newest = str(self._metadata.get("user_message_id") or "")
-        branch = saved_branch(messages, newest)
+        ids = self.branch_ids(messages)
+        branch = [messages[message_id] for message_id in ids]
+        newest = ids[-1] if ids else ""
         own: list[Message] = []
         if branch and newest == self.message_id:
             message = branch.pop()
@@ -195,6 +194,13 @@ class ChatFiles:
         if own:
             self._read = branch, own[0]
         return branch + own
+
+    def branch_ids(self, messages: Mapping[str, Message]) -> list[str]:
+        """Of all messages of a saved chat the ids of those up to this one, oldest first."""
+        newest = self.message_id
+        if newest not in messages:
+            newest = str(self._metadata.get("user_message_id") or "")
+        return saved_branch(messages, newest)
 
     # What a call works on.
 

@@ -158,20 +158,16 @@ def media_in(branch: Iterable[Message]) -> list[ChatFile]:
 # The messages up to the one that a call belongs to.
 
 
-def saved_branch(messages: Mapping[str, Message], newest: str) -> list[Message]:
-    """The messages of a saved chat from the first to the `newest`, each the parent of the next."""
-    branch: list[Message] = []
-    seen: set[str] = set()
+def saved_branch(messages: Mapping[str, Message], newest: str) -> list[str]:
+    """The ids of the messages of a saved chat from the first to the `newest`, each the parent of the
+    next.
+    """
+    branch: dict[str, None] = {}
     message_id = newest
-    while message_id not in seen:  # parents may go round in a circle
-        message = messages.get(message_id)
-        if not message:
-            break
-        seen.add(message_id)
-        branch.append(message)
-        message_id = message.get("parentId") or ""
-    branch.reverse()
-    return branch
+    while message_id not in branch and messages.get(message_id):  # parents may go round in a circle
+        branch[message_id] = None
+        message_id = messages[message_id].get("parentId") or ""
+    return [*reversed(branch)]
 
 
 @dataclass(frozen=True)
