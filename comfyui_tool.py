@@ -35953,6 +35953,18 @@ def remember_mask(chat: Chat, mask: str) -> None:
     _NEWEST[place] = mask
 
 
+@contextlib.contextmanager
+def telling_of_mask(chat: Chat) -> Iterator[None]:
+    """Around a run: where it fails, the error says that what the user painted is not lost."""
+    try:
+        yield
+    except ComfyUIError as error:
+        is_painted = bool(chat.mask_id) and chat.worked_on.get(chat.mask) == MASK_NAME
+        if is_painted and not isinstance(error, StillRunning):
+            error.add_note('What the user painted is kept: mask="same" takes it again.')
+        raise
+
+
 async def same_mask(chat: Chat) -> str:
     """The id of the newest mask of the chat. Raises `BadArgument` where there was none."""
     newest = _NEWEST.get(chat.place[:2])
@@ -40324,7 +40336,8 @@ async def _run(
         chat.mask_id,
     )
     with contextlib.closing(settings.look_ahead()) as ahead:
-        made = await make_as_meant(chat, request, settings.fleet, display, options)
+        with telling_of_mask(chat):
+            made = await make_as_meant(chat, request, settings.fleet, display, options)
         with contextlib.closing(made):
             stem = file_stem(request.called or made.workflow, made.seed)
             return await keep_and_report(chat, settings, made, stem, ahead, request.called)

@@ -212,6 +212,24 @@ async def test_a_painted_mask_outlives_a_run_that_fails(home: House, quick_comfy
 
 
 DISCONNECTED = {"error": "Client session disconnected."}
+
+
+async def test_a_server_that_is_gone_when_the_user_is_done_loses_no_mask(home: House) -> None:
+    page, picture = PaintingPage(painted()), home.put(photo())
+    async with StandIn(step_seconds=0.0) as comfy:
+
+        async def goes() -> Any:
+            comfy.misbehave.status_for["/prompt"] = 500
+            return painted()
+
+        answer = await edit(home, comfy, PaintingPage(goes), picture)
+        assert answer["status"] == "error"
+        assert 'What the user painted is kept: mask="same" takes it again.' in answer["hint"]
+        comfy.misbehave.status_for.clear()
+        again = await edit(home, comfy, page, picture, mask="same")
+    assert (again["status"], page.requests) == ("done", [])
+
+
 ENDS: dict[str, tuple[Callable[[], Any], str, float]] = {
     "the user cancels": (lambda: PaintingPage({"state": "cancelled"}), "closed the dialog", 5),
     "the page is loaded anew": (lambda: PaintingPage({"state": "gone"}), "page was closed", 5),

@@ -8,10 +8,13 @@ with a mask remembers which one, so that "the same mask, but blue" finds it afte
 within this process the newest mask of a chat is known even where nothing came of it.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 from PIL import Image
 
 from ..bounded import BoundedDict
-from ..errors import BadArgument
+from ..errors import BadArgument, ComfyUIError, StillRunning
 from ..media.file_bytes import hold
 from ..media.kinds import OutputFile
 from ..media.pictures import InputFile, encode
@@ -63,6 +66,18 @@ def remember_mask(chat: Chat, mask: str) -> None:
     place = chat.place[:2]
     _NEWEST.pop(place, None)
     _NEWEST[place] = mask
+
+
+@contextlib.contextmanager
+def telling_of_mask(chat: Chat) -> Iterator[None]:
+    """Around a run: where it fails, the error says that what the user painted is not lost."""
+    try:
+        yield
+    except ComfyUIError as error:
+        is_painted = bool(chat.mask_id) and chat.worked_on.get(chat.mask) == MASK_NAME
+        if is_painted and not isinstance(error, StillRunning):
+            error.add_note('What the user painted is kept: mask="same" takes it again.')
+        raise
 
 
 async def same_mask(chat: Chat) -> str:

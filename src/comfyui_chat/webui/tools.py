@@ -52,6 +52,7 @@ from .given_pictures import given_for_workflow, given_pictures, unused_note
 from .jobs import check_jobs, jobs_told
 from .long_run import long_runs_of
 from .model_choice import make_as_meant
+from .painting import telling_of_mask
 from .permission import require_image_permission, sharing_told
 from .picture_choice import choose_picture
 from .reports import ToolAnswer, as_answer, keep_and_report, status_report
@@ -588,7 +589,8 @@ async def _run(
         chat.mask_id,
     )
     with contextlib.closing(settings.look_ahead()) as ahead:
-        made = await make_as_meant(chat, request, settings.fleet, display, options)
+        with telling_of_mask(chat):
+            made = await make_as_meant(chat, request, settings.fleet, display, options)
         with contextlib.closing(made):
             stem = file_stem(request.called or made.workflow, made.seed)
             return await keep_and_report(chat, settings, made, stem, ahead, request.called)
