@@ -34399,6 +34399,11 @@ class Chat(ChatFiles):
         self.language = language_of(metadata or {}, request)
 
     @property
+    def session(self) -> str:
+        """The connection of the page that the message was sent from; "" where there is none."""
+        return str(self._metadata.get("session_id") or "")
+
+    @property
     def is_admin(self) -> bool:
         """Whether an administrator asks."""
         return self.user.get("role") == "admin"
@@ -35043,16 +35048,18 @@ def dialog_words(language: str) -> dict[str, str]:
 MOST_PAGES_ASKED = 12  # of a user that are asked
 
 
-async def other_pages(chat: Chat) -> list[EventCall]:
-    """What asks each page of the user that is connected here."""
+async def other_pages(chat: Chat, known: str) -> dict[str, EventCall]:
+    """What asks each page of the user that is connected here, by its session, but for the one that
+    is `known`.
+    """
     sockets: Any = sys.modules.get("open_webui.socket.main")
     user_id = str(chat.user.get("id") or "")
     if sockets is None or not user_id:
-        return []
-    calls: list[EventCall] = []
+        return {}
+    calls: dict[str, EventCall] = {}
     try:
         sessions = sockets.get_session_ids_from_room(f"user:{user_id}")
-        for session in list(sessions)[-MOST_PAGES_ASKED:]:
+        for session in [one for one in sessions if one != known][-MOST_PAGES_ASKED:]:
             about = {
                 "chat_id": chat.chat_id,
                 "message_id": chat.message_id,
@@ -35061,7 +35068,7 @@ async def other_pages(chat: Chat) -> list[EventCall]:
             }
             call = await sockets.get_event_call(about)
             if call:
-                calls.append(call)
+                calls[session] = call
     except Exception as error:  # of a release that keeps its connections in another way
         log.warning("the user's other pages could not be found: %s", type(error).__name__)
     return calls
@@ -35351,16 +35358,26 @@ class _Page:
         self._chat = chat
         self._question = question
         self._call = chat.event_call
+        self._session = chat.session
         self._heard = time.monotonic()  # when it last told anything
 
     async def poll(self) -> Any:
-        """What the page tells of the dialog, or that it is lost."""
-        told = await _in_page(self._call, self._question, SILENT_SECONDS)
-        if _is_lost(told):
-            told = await self._found_again()
+        """What the page tells of the dialog, or that it is lost. Older releases do not notice that
+        a page is gone while they ask it, so the others are asked beside it.
+        """
+        asking = asyncio.create_task(_in_page(self._call, self._question, SILENT_SECONDS))
+        try:
+            await asyncio.wait({asking}, timeout=ELSEWHERE_SECONDS)
+            told = asking.result() if asking.done() else None
+            if _is_lost(told):
+                told = await self._found_again()
+            if _is_lost(told) and not asking.done():
+                told = await asking
+        finally:
+            asking.cancel()
         if not _is_lost(told):
             self._heard = time.monotonic()
-        return told
+        return {"state": LOST} if _is_lost(told) else told
 
     def may_come_back(self) -> bool:
         """Whether a page that is lost still has time."""
@@ -35368,15 +35385,13 @@ class _Page:
 
     async def _found_again(self) -> Any:
         """What one of the user's pages tells that has the dialog, which is asked from now on."""
-        pages = await other_pages(self._chat)
-        answers = await asyncio.gather(
-            *[_in_page(page, self._question, ELSEWHERE_SECONDS) for page in pages]
-        )
-        for page, told in zip(pages, answers, strict=True):
+        pages = await other_pages(self._chat, self._session)
+        asked = [_in_page(page, self._question, ELSEWHERE_SECONDS) for page in pages.values()]
+        for session, told in zip(pages, await asyncio.gather(*asked), strict=True):
             if not _is_lost(told):
-                self._call = page
+                self._session, self._call = session, pages[session]
                 return told
-        return {"state": LOST}
+        return None
 
 
 def _is_lost(told: Any) -> bool:

@@ -282,6 +282,14 @@ async def test_a_page_that_comes_back_by_another_connection_goes_on(home: House,
     assert len(back.scripts) == 3
 
 
+async def test_a_page_is_found_again_while_its_old_connection_hangs(home: House, quick_comfy: StandIn) -> None:
+    home.connected["back"] = "owner", PaintingPage(painted(), after=0)
+    began = asyncio.get_running_loop().time()
+    answer = await edit(home, quick_comfy, PaintingPage(lambda: asyncio.sleep(10_000)))
+    assert answer["status"] == "done"
+    assert asyncio.get_running_loop().time() - began < 15
+
+
 async def test_a_page_that_was_loaded_anew_meanwhile_ends_the_call(home: House, quick_comfy: StandIn) -> None:
     home.connected["anew"] = "owner", PaintingPage({"state": "gone"}, after=0)
     began = asyncio.get_running_loop().time()

@@ -100,6 +100,11 @@ class Chat(ChatFiles):
         self.language = language_of(metadata or {}, request)
 
     @property
+    def session(self) -> str:
+        """The connection of the page that the message was sent from; "" where there is none."""
+        return str(self._metadata.get("session_id") or "")
+
+    @property
     def is_admin(self) -> bool:
         """Whether an administrator asks."""
         return self.user.get("role") == "admin"

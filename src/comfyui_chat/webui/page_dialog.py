@@ -296,16 +296,26 @@ class _Page:
         self._chat = chat
         self._question = question
         self._call = chat.event_call
+        self._session = chat.session
         self._heard = time.monotonic()  # when it last told anything
 
     async def poll(self) -> Any:
-        """What the page tells of the dialog, or that it is lost."""
-        told = await _in_page(self._call, self._question, SILENT_SECONDS)
-        if _is_lost(told):
-            told = await self._found_again()
+        """What the page tells of the dialog, or that it is lost. Older releases do not notice that
+        a page is gone while they ask it, so the others are asked beside it.
+        """
+        asking = asyncio.create_task(_in_page(self._call, self._question, SILENT_SECONDS))
+        try:
+            await asyncio.wait({asking}, timeout=ELSEWHERE_SECONDS)
+            told = asking.result() if asking.done() else None
+            if _is_lost(told):
+                told = await self._found_again()
+            if _is_lost(told) and not asking.done():
+                told = await asking
+        finally:
+            asking.cancel()
         if not _is_lost(told):
             self._heard = time.monotonic()
-        return told
+        return {"state": LOST} if _is_lost(told) else told
 
     def may_come_back(self) -> bool:
         """Whether a page that is lost still has time."""
@@ -313,15 +323,13 @@ class _Page:
 
     async def _found_again(self) -> Any:
         """What one of the user's pages tells that has the dialog, which is asked from now on."""
-        pages = await other_pages(self._chat)
-        answers = await asyncio.gather(
-            *[_in_page(page, self._question, ELSEWHERE_SECONDS) for page in pages]
-        )
-        for page, told in zip(pages, answers, strict=True):
+        pages = await other_pages(self._chat, self._session)
+        asked = [_in_page(page, self._question, ELSEWHERE_SECONDS) for page in pages.values()]
+        for session, told in zip(pages, await asyncio.gather(*asked), strict=True):
             if not _is_lost(told):
-                self._call = page
+                self._session, self._call = session, pages[session]
                 return told
-        return {"state": LOST}
+        return None
 
 
 def _is_lost(told: Any) -> bool:

@@ -17,16 +17,18 @@ from .display import EventCall
 MOST_PAGES_ASKED = 12  # of a user that are asked
 
 
-async def other_pages(chat: Chat) -> list[EventCall]:
-    """What asks each page of the user that is connected here."""
+async def other_pages(chat: Chat, known: str) -> dict[str, EventCall]:
+    """What asks each page of the user that is connected here, by its session, but for the one that
+    is `known`.
+    """
     sockets: Any = sys.modules.get("open_webui.socket.main")
     user_id = str(chat.user.get("id") or "")
     if sockets is None or not user_id:
-        return []
-    calls: list[EventCall] = []
+        return {}
+    calls: dict[str, EventCall] = {}
     try:
         sessions = sockets.get_session_ids_from_room(f"user:{user_id}")
-        for session in list(sessions)[-MOST_PAGES_ASKED:]:
+        for session in [one for one in sessions if one != known][-MOST_PAGES_ASKED:]:
             about = {
                 "chat_id": chat.chat_id,
                 "message_id": chat.message_id,
@@ -35,7 +37,7 @@ async def other_pages(chat: Chat) -> list[EventCall]:
             }
             call = await sockets.get_event_call(about)
             if call:
-                calls.append(call)
+                calls[session] = call
     except Exception as error:  # of a release that keeps its connections in another way
         log.warning("the user's other pages could not be found: %s", type(error).__name__)
     return calls
