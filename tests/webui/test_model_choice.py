@@ -170,6 +170,18 @@ async def test_of_many_the_likeliest_are_shown(home: House) -> None:
     assert answer["model"] == request["names"][11]
 
 
+async def test_names_that_a_server_makes_up_are_bounded(home: House) -> None:
+    names = [f"dream{'<b>' * 200}{number}.safetensors" for number in range(300)]
+    page = chosen(1)
+    async with StandIn(step_seconds=0.0, models={"checkpoints": names}) as comfy:
+        answer = await draw(home, comfy, page)
+    (request,) = page.requests
+    assert len(request["names"]) == 12
+    assert max(map(len, request["names"])) == 120
+    assert len(json.dumps(answer)) < 3000
+    assert len(json.dumps(home.shown)) < 30_000
+
+
 @pytest.fixture
 async def model(webui: OpenWebUI, dreams: StandIn) -> AsyncIterator[ModelServer]:
     async with installed(webui, dreams) as server:

@@ -75,7 +75,8 @@ class NameChoice:
     note: str
 
 
-_CHOSEN = BoundedDict[tuple[MessagePlace, SeveralNames], NameChoice](1000)
+# by the message, the argument and what it says; not by the names, of which there may be thousands
+_CHOSEN = BoundedDict[tuple[MessagePlace, str, str], NameChoice](1000)
 
 
 async def make_as_meant(
@@ -99,12 +100,13 @@ async def make_as_meant(
 
 async def _chosen(chat: Chat, several: SeveralNames, error: ComfyUIError) -> NameChoice:
     """What the user means, of this message; raises `error` where nothing can be taken for it."""
+    asked = chat.place, several.argument, several.value
     async with page_turn(chat.place):
-        known = _CHOSEN.get((chat.place, several))
+        known = _CHOSEN.get(asked)
         if known is None:
             names = await FILES.run(closest, several.value, several.names, MOST_ASKED)
             known = await _asked(chat, several, names, error)
-            _CHOSEN[chat.place, several] = known
+            _CHOSEN[asked] = known
         return known
 
 
@@ -130,12 +132,11 @@ async def _asked(
             error.hint = "The user was asked which, and closed the question. Ask in the chat; do not choose for them."
         if silence.was_declined or not silence.was_asked:
             raise error from None
-        others = quoted(shortened(name) for name in names[1:MOST_TOLD])
-        return NameChoice(
-            names[0],
-            f'{fits}; the user was asked which, did not answer, and "{names[0]}" was taken, not {others}',
-        )
+        first, *others = map(shortened, names[:MOST_TOLD])
+        note = f'{fits}; the user was asked which, did not answer, and "{first}" was taken, not {quoted(others)}'
+        return NameChoice(names[0], note)
     is_number = isinstance(answer, int) and not isinstance(answer, bool)
     if not is_number or not 0 <= answer < len(names):
         raise error from None
-    return NameChoice(names[answer], f'{fits}, and the user chose "{names[answer]}"')
+    chosen = names[answer]
+    return NameChoice(chosen, f'{fits}, and the user chose "{shortened(chosen)}"')
