@@ -48,19 +48,19 @@ OPEN_SECONDS = 60.0  # the page is some megabytes of script, and a cold machine 
 WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
-# The page has few names to hold on to; these are of 0.12.
+# The page has few names to hold on to; these are of 0.12, and what 0.10 has in their place is in older_pages.
 INPUT = "#chat-input"
 ATTACHMENT = "input[type=file][multiple]"
 ANSWER = ".chat-assistant"
 STATUS_TOGGLE = 'button[aria-label="Toggle status history"]'
 STATUS = ".status-description"
 PICTURE = 'img[data-cy="image"]'
-FILE = "button.h-8.rounded-xl:has(.truncate.pr-1)"
-FILE_NAME = ".truncate.pr-1"
+FILE = f"button.h-8.rounded-xl:has(.truncate.pr-1), {older_pages.FILE}"
+FILE_NAME = f".truncate.pr-1, {older_pages.FILE_NAME}"
 ATTACHED = '#message-input-container button[aria-label="Remove file" i]'
 DIALOG = '[role="dialog"]'
 SPINNER = ".animate-spin, .spinner_ajPY"
-STOP = 'button[aria-label="Stop"]'
+STOP = f'button[aria-label="Stop"], {older_pages.STOP}'
 WHATS_NEW_CLOSE = "Okay, Let's Go!"
 
 # The players of the last answer, then those of an open dialog.

@@ -6,6 +6,11 @@ from typing import Any
 
 Version = tuple[int, ...]
 
+# What the pages of 0.9 and 0.10 show, by CSS. Their Stop button has no name, but a square in a circle.
+STOP = '#message-input-container button:has(path[d^="M2.25 12c0-5.385"])'
+FILE = "button.group.w-60:has(.line-clamp-1.pr-1)"
+FILE_NAME = ".line-clamp-1.pr-1"
+
 
 def parsed(version: str) -> Version:
     """The numbers of a version, to compare."""

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from playwright.async_api import WebSocketRoute, expect
 
 import comfyui_tool as tool
-from tests.support.browser import MISSING, Browser, find_chromium
+from tests.support.browser import MISSING, STOP, Browser, find_chromium
 from tests.support.chats import installed
 from tests.support.model_server import ModelServer, ToolCall
 from tests.support.open_webui import OpenWebUI
@@ -491,7 +491,7 @@ async def test_stop_in_another_tab_closes_the_editor_and_so_does_leaving_the_cha
         await begin(browser, model, tmp_path)
         other = await browser.page.context.new_page()
         await other.goto(browser.page.url)
-        stop = other.locator("button[aria-label=Stop]")
+        stop = other.locator(STOP)
         await stop.wait_for(timeout=20_000)
         assert await other.locator("dialog").count() == 0, "the editor is where the message was sent"
         await stop.click()
