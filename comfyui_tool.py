@@ -33672,7 +33672,8 @@ async def _readable_file(reference: str, user_id: str) -> Any:
 # the same name, which is made of its prompt and seed, and the same content. That is known by its
 # SHA-256, which Open WebUI (0.9.6 to 0.12.4) keeps of every file as `file_hash`. `stored_before` goes
 # through nothing to find it: this process remembers the newest files, and of the chat it looks at
-# those of that name. Whatever is found is looked at in the database: it may be deleted meanwhile.
+# those of that name, which releases before 0.12 do not always tell. Whatever is found is looked at in
+# the database: it may be deleted meanwhile.
 #
 # The file then tells of the later run, too (`note_run`), so that check_job knows it as brought.
 # ----------------------------------------------------------------------------------------------------------------------
