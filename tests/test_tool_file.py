@@ -155,6 +155,14 @@ def test_the_documentation_lists_the_valves(
     ]
 
 
+def test_a_valve_that_the_documentation_names_is_one() -> None:
+    titles = {field.title for kind in (tool.Valves, tool.UserValves) for field in kind.model_fields.values()}
+    for page in (ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")):
+        words = " ".join(page.read_text("utf-8").split())
+        named = re.findall(r'valve "([^"]+)"', words)
+        assert [title for title in named if title not in titles] == [], page.name
+
+
 def test_the_documentation_lists_the_methods() -> None:
     assert [row[0].strip("`") for row in table("methods.md", "Methods")] == METHODS
 
