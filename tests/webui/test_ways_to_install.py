@@ -23,6 +23,7 @@ pytestmark = [
 ]
 
 SMALL = ToolCall("generate_image", {"prompt": "a lighthouse", "size": "64x64", "steps": 2})
+NAMES_SINCE = (0, 12)  # what the buttons are called here
 BY_FILE, BY_URL = "comfyui", "comfyui_tool"  # the ids that Open WebUI gives
 
 
@@ -35,6 +36,8 @@ def comfy(quick_comfy: StandIn) -> StandIn:
 @pytest.fixture
 async def model(webui: OpenWebUI) -> AsyncIterator[ModelServer]:
     """A model to call the tool, in an Open WebUI that has none."""
+    if webui.version < NAMES_SINCE:
+        pytest.skip("its page calls the steps otherwise")
     await webui.set_default_tools([])
     async with ModelServer() as server:
         await webui.use_model(server)
