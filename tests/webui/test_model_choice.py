@@ -12,7 +12,7 @@ import comfyui_tool as tool
 from tests.attacks.house import House, house
 from tests.attacks.table import each
 from tests.support.browser import MISSING, Browser, find_chromium
-from tests.support.chats import installed
+from tests.support.chats import ask, installed
 from tests.support.model_server import ModelServer, ToolCall
 from tests.support.open_webui import OpenWebUI
 from tests.support.painting import PaintingPage
@@ -187,6 +187,22 @@ async def model(webui: OpenWebUI, dreams: StandIn) -> AsyncIterator[ModelServer]
     async with installed(webui, dreams) as server:
         await webui.set_default_tools(["comfyui"])
         yield server
+
+
+@pytest.mark.open_webui
+@pytest.mark.parametrize(
+    ("answers", "status", "words"),
+    [({}, "error", "which could be any of"), ({"execute": "open"}, "done", "did not answer")],
+    ids=["a page that runs no scripts", "a page that goes away"],
+)
+async def test_in_a_chat_without_an_answer(
+    webui: OpenWebUI, model: ModelServer, answers: dict[str, Any], status: str, words: str
+) -> None:
+    call = ToolCall("generate_image", {"prompt": "a fox", "model": "dream"})
+    turn = await ask(webui, model, call, user=await webui.user("bob"), answers=answers)
+    (result,) = turn.tool_results
+    assert result["status"] == status
+    assert words in str(result)
 
 
 @pytest.mark.open_webui
