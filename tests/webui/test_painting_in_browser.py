@@ -372,6 +372,13 @@ async def test_a_screen_reader_is_told_what_is_there_and_which_keys_there_are(we
         editor = browser.page.get_by_role("dialog", name="Paint over what is to change")
         area = editor.get_by_role("application", name="The arrow keys move the brush")
         await expect(area).to_be_focused()
+        changes = """async (status) => {
+            let seen = 0;
+            new MutationObserver((all) => { seen += all.length; }).observe(status, { childList: true, subtree: true });
+            await new Promise((resolve) => setTimeout(resolve, 2500));
+            return seen;
+        }"""
+        assert await editor.get_by_role("status").evaluate(changes) == 0, "what is put there is said again"
         await expect(editor.get_by_role("slider", name="Size")).to_have_value("40")
         await expect(editor.get_by_role("button", name="Brush", pressed=True)).to_have_attribute("title", "B")
         await expect(editor.get_by_role("button", name="Done")).to_have_attribute("aria-keyshortcuts", "Enter")

@@ -133,6 +133,10 @@ const ask = (request, title, hint, style) => {
     // What a dialog keeps for the next one of its kind is no longer needed.
     if (told.state === "done" || told.state === "cancelled") delete window.comfyuiUnsent;
   };
+  // A screen reader says whatever is put there, also what stood there before.
+  const write = (text) => {
+    if (note.textContent !== text) note.textContent = text;
+  };
   const disable = () => {
     for (const control of shadow.querySelectorAll("button, input")) control.disabled = true;
   };
@@ -140,7 +144,7 @@ const ask = (request, title, hint, style) => {
   const lose = () => {
     clearInterval(clock);
     told = { state: "gone" };
-    note.textContent = request.words.lost;
+    write(request.words.lost);
     disable();
     const leave = button(request.words.close, close, { className: "main" });
     tools.replaceChildren(make("div", { className: "end" }, leave));
@@ -152,7 +156,7 @@ const ask = (request, title, hint, style) => {
     silent += 1;
     if (hasLeft()) close();
     else if (silent > request.patience) lose();
-    else note.textContent = silent > 5 ? request.words.silent : line;
+    else write(silent > 5 ? request.words.silent : line);
   }, 1000);
   const open = {
     id: request.id,
@@ -163,7 +167,8 @@ const ask = (request, title, hint, style) => {
     },
   };
   const say = (text) => {
-    note.textContent = line = text;
+    line = text;
+    write(text);
   };
   const settle = (state, answer = null) => {
     if (told.state !== "open") return;
