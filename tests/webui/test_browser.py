@@ -65,8 +65,8 @@ async def test_the_picture_comes_up_in_the_message_and_is_there_after_a_reload(
         assert not preview.stored
         await browser.wait_for_status(re.compile(r"\d+% · \d+ s left"))
         await shoot(browser, "half-way")
+        await browser.wait_until_done()  # before 0.10 a picture is called what the answer says
         (picture,) = await browser.wait_for_pictures(1)
-        await browser.wait_until_done()
         assert (picture.stored, picture.width, picture.height) == (True, 512, 384)
         assert await browser.count_pictures() == 1
         assert (await browser.status()).endswith("· seed 7")
