@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import comfyui_tool as tool
+from tests.attacks.house import House, house
 from tests.support.open_webui import OpenWebUI, running_open_webui
 from tests.support.own_clock import OwnClockLoop, loop_time
 from tests.support.stand_in import StandIn
@@ -54,6 +55,14 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
 def time_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the tool, which measures its waits by `time.monotonic`, see the clock that the test runs on."""
     monkeypatch.setattr(time, "monotonic", loop_time)
+
+
+@pytest.fixture
+async def home() -> AsyncIterator[House]:
+    """What Open WebUI offers to a tool."""
+    with house() as place:
+        yield place
+        await tool.close_servers()
 
 
 @pytest.fixture

@@ -7,21 +7,12 @@ import pytest
 
 import comfyui_tool as tool
 from tests.attacks.hostile import HostileServer
-from tests.attacks.house import House, house
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/attacks/" in item.nodeid:
             item.add_marker(pytest.mark.timeout(40, func_only=True))  # a row that hangs falls
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[House]:
-    """What Open WebUI offers to a tool."""
-    with house() as place:
-        yield place
-        await tool.close_servers()
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from tests.support.stand_in import StandIn
 
 
 @contextlib.asynccontextmanager
-async def installed(webui: OpenWebUI, comfy: StandIn) -> AsyncIterator[ModelServer]:
+async def installed(webui: OpenWebUI, comfy: StandIn, *, switched_on: bool = False) -> AsyncIterator[ModelServer]:
     """The tool, freshly created for all users with the address of `comfy` in its valve, and a model to call it. Nobody
-    has set any of their own valves."""
+    has set any of their own valves. On the page it is in every new chat where it is `switched_on`."""
     async with ModelServer() as model:
         await webui.use_model(model)
         await webui.delete_tool("comfyui", missing_ok=True)
@@ -23,6 +23,8 @@ async def installed(webui: OpenWebUI, comfy: StandIn) -> AsyncIterator[ModelServ
         await webui.set_valves("comfyui", endpoint=comfy.url)
         for user in webui.known_users:
             await webui.set_user_valves("comfyui", user)
+        if switched_on:
+            await webui.set_default_tools(["comfyui"])
         yield model
 
 

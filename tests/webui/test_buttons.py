@@ -89,8 +89,7 @@ async def comfy() -> AsyncIterator[StandIn]:
 
 @pytest.fixture
 async def model(webui: OpenWebUI, comfy: StandIn) -> AsyncIterator[ModelServer]:
-    async with installed(webui, comfy) as server:
-        await webui.set_default_tools(["comfyui"])
+    async with installed(webui, comfy, switched_on=True) as server:
         yield server
 
 

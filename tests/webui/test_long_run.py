@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 import comfyui_tool as tool
-from tests.attacks.house import House, house
+from tests.attacks.house import House
 from tests.support.browser import MISSING, Browser, find_chromium
 from tests.support.chats import installed
 from tests.support.model_server import ModelServer, ToolCall
@@ -17,14 +17,6 @@ from tests.support.stand_in import StandIn
 from tests.webui.test_browser import shoot
 
 SOONEST = 0.0001  # minutes: everything takes longer
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[House]:
-    """What Open WebUI offers to a tool."""
-    with house() as place:
-        yield place
-        await tool.close_servers()
 
 
 async def draw(home: House, comfy: StandIn, seed: int, page: Any = None, **mine: Any) -> Any:
@@ -95,8 +87,7 @@ async def test_a_user_who_wants_no_question_has_none(home: House, comfy: StandIn
 
 @pytest.fixture
 async def model(webui: OpenWebUI, quick_comfy: StandIn) -> AsyncIterator[ModelServer]:
-    async with installed(webui, quick_comfy) as server:
-        await webui.set_default_tools(["comfyui"])
+    async with installed(webui, quick_comfy, switched_on=True) as server:
         yield server
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 import comfyui_tool as tool
-from tests.attacks.house import House, house
+from tests.attacks.house import House
 from tests.attacks.table import each
 from tests.support.browser import MISSING, Browser, find_chromium
 from tests.support.chats import ask, installed
@@ -22,14 +22,6 @@ from tests.webui.test_browser import shoot
 LARGE, SMALL, OTHER = "SDXL/dreamshaperXL_v21.safetensors", "dreamshaper_8.safetensors", "sd15_base.safetensors"
 LORAS = ["detail_tweaker.safetensors", "detail_eyes.safetensors", "film.safetensors"]
 MODELS = {"checkpoints": [LARGE, OTHER, SMALL], "loras": LORAS}
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[House]:
-    """What Open WebUI offers to a tool."""
-    with house() as place:
-        yield place
-        await tool.close_servers()
 
 
 @pytest.fixture
@@ -184,8 +176,7 @@ async def test_names_that_a_server_makes_up_are_bounded(home: House) -> None:
 
 @pytest.fixture
 async def model(webui: OpenWebUI, dreams: StandIn) -> AsyncIterator[ModelServer]:
-    async with installed(webui, dreams) as server:
-        await webui.set_default_tools(["comfyui"])
+    async with installed(webui, dreams, switched_on=True) as server:
         yield server
 
 

@@ -6,27 +6,19 @@ The page is played by `PaintingPage`; tests/webui/test_painting_in_browser.py ha
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from PIL import Image
 
 import comfyui_tool as tool
-from tests.attacks.house import House, house
+from tests.attacks.house import House
 from tests.attacks.table import each
 from tests.support.painting import PaintingPage, mask_uri, painted
 from tests.support.stand_in import StandIn
 
 INPAINT = "checkpoint-inpaint"
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[House]:
-    """What Open WebUI offers to a tool."""
-    with house() as place:
-        yield place
-        await tool.close_servers()
 
 
 def photo(colour: str = "teal", size: tuple[int, int] = (512, 384)) -> bytes:

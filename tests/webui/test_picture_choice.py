@@ -1,24 +1,15 @@
 """Words that leave open which picture is meant: the user points at it, where one is there to be asked."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 import comfyui_tool as tool
-from tests.attacks.house import House, house
+from tests.attacks.house import House
 from tests.attacks.table import each
 from tests.support.painting import PaintingPage, painted, uri
 from tests.support.stand_in import StandIn
 from tests.webui.test_painting import photo
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[House]:
-    """What Open WebUI offers to a tool."""
-    with house() as place:
-        yield place
-        await tool.close_servers()
 
 
 def pointed(number: Any) -> PaintingPage:
