@@ -128,6 +128,8 @@ class TestOnThePage:
             assert browser.refused == []
 
     async def test_each_answer_to_a_question_keeps_its_own(self, webui: OpenWebUI, model: ModelServer) -> None:
+        if not takes_sentences_from_frames(webui.version):
+            pytest.skip("Pages before 0.11.4 take no sentences from a frame, so that there are no buttons.")
         model.script([ToolCall("generate_image", {"prompt": "a fox"})], then="Here.")
         async with Browser(webui.url, (await webui.user("bob")).token) as browser:
             page = browser.page

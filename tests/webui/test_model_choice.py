@@ -199,7 +199,9 @@ async def test_in_a_chat_without_an_answer(
 @pytest.mark.open_webui
 @pytest.mark.browser
 @pytest.mark.skipif(find_chromium() is None, reason=MISSING)
-async def test_the_dialog_on_the_page_is_answered_by_keys_and_by_a_click(webui: OpenWebUI, model: ModelServer) -> None:
+async def test_the_dialog_on_the_page_is_answered_by_keys_and_by_a_click(
+    webui: OpenWebUI, model: ModelServer, dreams: StandIn
+) -> None:
     dora = await webui.user("dora")
     async with Browser(webui.url, dora.token) as browser:
         dialog = browser.page.locator("dialog[open]")
@@ -216,4 +218,4 @@ async def test_the_dialog_on_the_page_is_answered_by_keys_and_by_a_click(webui: 
             else:
                 await dialog.get_by_role("button", name=name).click()
             await browser.wait_until_done()
-            assert f'the user chose \\"{name}\\"' in model.requests[-1].tool_results[-1]
+            assert f'"{name}"' in json.dumps(dreams.prompts[-1]["prompt"])
