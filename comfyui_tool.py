@@ -33380,6 +33380,8 @@ def _no_such_picture(words: str, pictures: Sequence[ChatFile]) -> BadArgument:
 JOB_KEY = "comfyui_job"  # under which a stored file tells of the run that made it
 # What the page's browser draws as a picture; others are offered for download.
 DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp")
+# Bytes of which the digest takes half a millisecond, or three on a slow machine.
+SMALL_FILE = 1_100_000
 TEXT_SHOWN = 100_000  # characters of a text that its dialog shows
 TEXT_JUDGED = 4096  # bytes of a file by which it is told whether it is a text
 # How files end that no browser runs: texts and tables, subtitles, 3D models, and what ComfyUI
@@ -33505,8 +33507,17 @@ def as_served(product: OutputFile) -> tuple[OutputFile, str]:
     return replace(product, content_type=content_type), ending
 
 
-def ready_to_store(product: OutputFile) -> tuple[OutputFile, str]:
-    """`as_served`, with the digest of the file's bytes. Blocks: call it in a thread."""
+async def ready_to_store(product: OutputFile) -> tuple[OutputFile, str]:
+    """`as_served`, with the digest of the file's bytes. A small picture as ComfyUI writes it is
+    known at a glance, and gone through on the event loop: a thread would take longer to begin.
+    """
+    data = product.data
+    if len(data) <= SMALL_FILE and plain_png_size(data.buffer):
+        return await ShortWork.here().run(functools.partial(_with_digest, product))
+    return await PICTURES.run(_with_digest, product)
+
+
+def _with_digest(product: OutputFile) -> tuple[OutputFile, str]:
     served, ending = as_served(product)
     digest = hashlib.sha256(served.data.buffer).hexdigest()
     return replace(served, digest=digest), ending
@@ -34589,7 +34600,7 @@ class Chat(ChatFiles):
 
         async def store(product: OutputFile, name: str) -> dict[str, Any]:
             async with gate:
-                served, ending = await PICTURES.run(ready_to_store, product)
+                served, ending = await ready_to_store(product)
                 called = f"{name}.{ending}"
                 return await self._found(called, served) or await self._upload(called, served)
 

@@ -1,5 +1,7 @@
 """How a file that was made is stored in Open WebUI: as what its own bytes are, and as nothing that a browser runs."""
 
+import hashlib
+
 import pytest
 
 import comfyui_tool as tool
@@ -37,6 +39,19 @@ def test_a_file_is_stored_as_what_it_is_and_nothing_runs(
 ) -> None:
     product, name_ends = tool.as_served(tool.read_product(tool.FileBytes(data), source))
     assert (product.content_type, name_ends, product.data.whole()) == (content_type, ending, data)
+
+
+@pytest.mark.parametrize(
+    ("data", "ending"),
+    [
+        pytest.param(png(), "png", id="known at a glance"),
+        pytest.param(png() + bytes(2**21), "png", id="large"),
+        pytest.param(recorded("clip.mp4"), "mp4", id="no picture"),
+    ],
+)
+async def test_a_file_is_known_by_its_digest_which_is_open_webuis(data: bytes, ending: str) -> None:
+    served, name_ends = await tool.ready_to_store(tool.read_product(tool.FileBytes(data), f"a.{ending}"))
+    assert (served.digest, name_ends) == (hashlib.sha256(data).hexdigest(), ending)
 
 
 @pytest.mark.parametrize("cut", range(4))

@@ -25,7 +25,6 @@ from ..phrases import in_language
 from ..run.owner import Owner
 from ..server.endpoint import Endpoint
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, finish
-from ..threads import PICTURES
 from ..values import list_of
 from .buttons import BUTTONS_MARK
 from .chat_files import ChatFiles
@@ -289,7 +288,7 @@ class Chat(ChatFiles):
 
         async def store(product: OutputFile, name: str) -> dict[str, Any]:
             async with gate:
-                served, ending = await PICTURES.run(ready_to_store, product)
+                served, ending = await ready_to_store(product)
                 called = f"{name}.{ending}"
                 return await self._found(called, served) or await self._upload(called, served)
 
