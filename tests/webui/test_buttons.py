@@ -83,7 +83,8 @@ async def test_a_server_that_does_not_answer_only_takes_buttons_away() -> None:
 
 @pytest.fixture
 async def comfy() -> AsyncIterator[StandIn]:
-    async with StandIn() as server:
+    # A page that was just opened drops what comes before it knows its new chat. So pictures take a moment, as real do.
+    async with StandIn(step_seconds=0.03) as server:
         yield server
 
 
