@@ -65,7 +65,9 @@ class Database:
 async def database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> AsyncIterator[Database]:
-    engines = [create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/webui.db") for _ in range(3)]
+    patient = {"timeout": 60}  # seconds for a lock that another one holds, on a busy machine
+    file = f"sqlite+aiosqlite:///{tmp_path}/webui.db"
+    engines = [create_async_engine(file, connect_args=patient) for _ in range(3)]
     async with engines[0].begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     whole = Database(engines, request.param)
