@@ -1,5 +1,5 @@
 """Fixtures for tests of every folder: the clock that a test runs on, stand-ins for ComfyUI, what is closed after a
-test, and the Open WebUI of a worker."""
+test, and one Open WebUI for the whole run."""
 
 import asyncio
 import dataclasses
@@ -31,8 +31,8 @@ for name in ("COMFYUI_BASE_URL", "COMFYUI_API_KEY", "OPEN_WEBUI_TOKEN"):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs a real Open WebUI comes first, since it takes longest, and the browser's tests come last in it.
 
-    The tests that share one Open WebUI are a group for pytest-xdist, which one worker runs. Those in its page are
-    another, with an Open WebUI of their own: they mostly wait, and would be the last that are left.
+    The tests that share one Open WebUI are a group for pytest-xdist: one worker runs all of them, so that it is started
+    once in the whole run.
     """
 
     def order(item: pytest.Item) -> tuple[bool, bool]:
@@ -40,8 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     for item in items:
         if "webui" in getattr(item, "fixturenames", ()):
-            group = "browser" if item.get_closest_marker("browser") else "open_webui"
-            item.add_marker(pytest.mark.xdist_group(group))
+            item.add_marker(pytest.mark.xdist_group("open_webui"))
     items.sort(key=order)
 
 
