@@ -1306,8 +1306,8 @@ def forget_oldest(
     """Drop all but the newest `most` entries, and none whose value `is_needed`.
 
     Whoever asks for it does so with each new entry, so it must not go through all of them each
-    time. The oldest stand first. Where some are needed all have to be looked at, which is done once
-    for a tenth of `most` that came, however many are needed.
+    time. The oldest stand first. Where some are needed, all have to be looked at; that is done only
+    when the number of entries is a multiple of a tenth of `most`, however many are needed.
     """
     if is_needed is None:
         spare = [*itertools.islice(entries, max(len(entries) - most, 0))]
@@ -31751,10 +31751,7 @@ async def write_message(
     from open_webui.models.chats import Chats
 
     locks = _LOCKS.setdefault(asyncio.get_running_loop(), weakref.WeakValueDictionary())
-    lock = locks.get((chat_id, message_id))
-    if lock is None:
-        lock = locks[chat_id, message_id] = asyncio.Lock()
-    async with lock:
+    async with locks.setdefault((chat_id, message_id), asyncio.Lock()):
         message = await Chats.get_message_by_id_and_message_id(chat_id, message_id)
         if not message:
             raise LookupError("the message is not there")
@@ -32710,7 +32707,7 @@ class Display:
 
     async def stop(self) -> None:
         """Show nothing any more; what is just being sent is dropped."""
-        # let go of: with its end it would hold what this shows in a ring, until that is collected
+        # Kept here, the ended task and this display would hold one another until a garbage collection.
         pump, self._pump = self._pump, None
         if pump:
             pump.cancel()
@@ -40481,7 +40478,7 @@ def ask_administrator(options: argparse.Namespace) -> None:
             options.token = typed or getpass.getpass("Token or API key: ")
     except EOFError:
         raise BadArgument(
-            "There is nobody to ask who may enter Open WebUI.",
+            "Nobody is here to type a sign-in for Open WebUI.",
             "Give --token or set OPEN_WEBUI_TOKEN.",
         ) from None
 
@@ -40508,10 +40505,7 @@ class OpenWebUI:
         """Get a token by address and password. Raises `ServerUnreachable` and `AccessRefused`."""
         address = f"{self.url}/api/v1/auths/signin"
         status, text = await self._exchange("POST", address, {"email": email, "password": password})
-        answer: Any = None
-        with contextlib.suppress(ValueError):
-            answer = json.loads(text)
-        token = object_of(answer).get("token")
+        token = object_of(_json_or_none(text)).get("token")
         if status != 200 or not token:
             raise AccessRefused(
                 f"Open WebUI does not let {email} in by this password (HTTP {status}).",
@@ -40525,9 +40519,7 @@ class OpenWebUI:
         `ServerUnreachable`, `AccessRefused` or `UnexpectedAnswer` with the server's reason.
         """
         status, text = await self._exchange(method, f"{self.url}/api/v1{path}", body)
-        answer = None
-        with contextlib.suppress(ValueError):
-            answer = json.loads(text)
+        answer = _json_or_none(text)
         if status in (401, 403):
             raise AccessRefused(
                 f"Open WebUI refused the token (HTTP {status}).", "Give an administrator's token."
@@ -40557,6 +40549,13 @@ class OpenWebUI:
             raise unanswered(
                 f"Open WebUI at {self.url}", error, ANSWER_SECONDS, "Is it running?"
             ) from None
+
+
+def _json_or_none(text: str) -> Any:
+    """What an answer says in JSON; None where it is none."""
+    with contextlib.suppress(ValueError):
+        return json.loads(text)
+    return None
 
 
 async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:

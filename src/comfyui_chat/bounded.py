@@ -36,8 +36,8 @@ def forget_oldest(
     """Drop all but the newest `most` entries, and none whose value `is_needed`.
 
     Whoever asks for it does so with each new entry, so it must not go through all of them each
-    time. The oldest stand first. Where some are needed all have to be looked at, which is done once
-    for a tenth of `most` that came, however many are needed.
+    time. The oldest stand first. Where some are needed, all have to be looked at; that is done only
+    when the number of entries is a multiple of a tenth of `most`, however many are needed.
     """
     if is_needed is None:
         spare = [*itertools.islice(entries, max(len(entries) - most, 0))]

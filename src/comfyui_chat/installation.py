@@ -126,7 +126,7 @@ def ask_administrator(options: argparse.Namespace) -> None:
             options.token = typed or getpass.getpass("Token or API key: ")
     except EOFError:
         raise BadArgument(
-            "There is nobody to ask who may enter Open WebUI.",
+            "Nobody is here to type a sign-in for Open WebUI.",
             "Give --token or set OPEN_WEBUI_TOKEN.",
         ) from None
 
@@ -153,10 +153,7 @@ class OpenWebUI:
         """Get a token by address and password. Raises `ServerUnreachable` and `AccessRefused`."""
         address = f"{self.url}/api/v1/auths/signin"
         status, text = await self._exchange("POST", address, {"email": email, "password": password})
-        answer: Any = None
-        with contextlib.suppress(ValueError):
-            answer = json.loads(text)
-        token = object_of(answer).get("token")
+        token = object_of(_json_or_none(text)).get("token")
         if status != 200 or not token:
             raise AccessRefused(
                 f"Open WebUI does not let {email} in by this password (HTTP {status}).",
@@ -170,9 +167,7 @@ class OpenWebUI:
         `ServerUnreachable`, `AccessRefused` or `UnexpectedAnswer` with the server's reason.
         """
         status, text = await self._exchange(method, f"{self.url}/api/v1{path}", body)
-        answer = None
-        with contextlib.suppress(ValueError):
-            answer = json.loads(text)
+        answer = _json_or_none(text)
         if status in (401, 403):
             raise AccessRefused(
                 f"Open WebUI refused the token (HTTP {status}).", "Give an administrator's token."
@@ -202,6 +197,13 @@ class OpenWebUI:
             raise unanswered(
                 f"Open WebUI at {self.url}", error, ANSWER_SECONDS, "Is it running?"
             ) from None
+
+
+def _json_or_none(text: str) -> Any:
+    """What an answer says in JSON; None where it is none."""
+    with contextlib.suppress(ValueError):
+        return json.loads(text)
+    return None
 
 
 async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:

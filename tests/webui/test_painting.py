@@ -122,6 +122,22 @@ TOLD: dict[str, dict[str, Any]] = {
 }
 
 
+async def run_masking(
+    home: House, comfy: StandIn, page: PaintingPage, picture: str, kind: str, told: dict[str, Any]
+) -> None:
+    """Run a workflow that shows the mask it was given, which is the one that the user painted."""
+    answer = await home.call(
+        "run_workflow",
+        workflow="mine",
+        valves={"endpoint": comfy.url, "workflows": json.dumps({"mine": masking(kind)})},
+        attached=[{"type": "image", "id": picture, "name": "photo.png"}],
+        __event_call__=page,
+        **{"images": ["1"], **told},
+    )
+    assert (answer["status"], answer["from"]) == ("done", [1, "painted-mask.png"])
+    assert (made(home).getpixel((500, 20)), made(home).getpixel((100, 100))) == ((0, 0, 0), (255, 255, 255))
+
+
 @pytest.mark.parametrize("told", each(TOLD))
 @pytest.mark.parametrize("kind", ["LoadImageMask", "LoadImage"])
 async def test_a_workflow_that_takes_a_mask_gets_what_the_user_paints(
@@ -129,16 +145,7 @@ async def test_a_workflow_that_takes_a_mask_gets_what_the_user_paints(
 ) -> None:
     page = PaintingPage(painted())
     picture = home.put(photo())
-    answer = await home.call(
-        "run_workflow",
-        workflow="mine",
-        valves={"endpoint": quick_comfy.url, "workflows": json.dumps({"mine": masking(kind)})},
-        attached=[{"type": "image", "id": picture, "name": "photo.png"}],
-        __event_call__=page,
-        **{"images": ["1"], **told},
-    )
-    assert (answer["status"], answer["from"]) == ("done", [1, "painted-mask.png"])
-    assert (made(home).getpixel((500, 20)), made(home).getpixel((100, 100))) == ((0, 0, 0), (255, 255, 255))
+    await run_masking(home, quick_comfy, page, picture, kind, told)
     assert len(page.requests) == 1
 
 
@@ -150,16 +157,7 @@ async def test_a_workflow_takes_the_same_mask_again(
     page, picture = PaintingPage(painted()), home.put(photo())
     await edit(home, quick_comfy, page, picture)
     tool._NEWEST.clear()
-    answer = await home.call(
-        "run_workflow",
-        workflow="mine",
-        valves={"endpoint": quick_comfy.url, "workflows": json.dumps({"mine": masking(kind)})},
-        attached=[{"type": "image", "id": picture, "name": "photo.png"}],
-        __event_call__=page,
-        **{"images": ["1"], **told},
-    )
-    assert (answer["status"], answer["from"]) == ("done", [1, "painted-mask.png"])
-    assert (made(home).getpixel((500, 20)), made(home).getpixel((100, 100))) == ((0, 0, 0), (255, 255, 255))
+    await run_masking(home, quick_comfy, page, picture, kind, told)
 
 
 async def test_a_workflow_that_takes_no_mask_says_so_and_keeps_the_painted_one(

@@ -72,7 +72,7 @@ class Display:
 
     async def stop(self) -> None:
         """Show nothing any more; what is just being sent is dropped."""
-        # let go of: with its end it would hold what this shows in a ring, until that is collected
+        # Kept here, the ended task and this display would hold one another until a garbage collection.
         pump, self._pump = self._pump, None
         if pump:
             pump.cancel()

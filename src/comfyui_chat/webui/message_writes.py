@@ -52,10 +52,7 @@ async def write_message(
     from open_webui.models.chats import Chats
 
     locks = _LOCKS.setdefault(asyncio.get_running_loop(), weakref.WeakValueDictionary())
-    lock = locks.get((chat_id, message_id))
-    if lock is None:
-        lock = locks[chat_id, message_id] = asyncio.Lock()
-    async with lock:
+    async with locks.setdefault((chat_id, message_id), asyncio.Lock()):
         message = await Chats.get_message_by_id_and_message_id(chat_id, message_id)
         if not message:
             raise LookupError("the message is not there")
